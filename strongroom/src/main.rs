@@ -1,2 +1,49 @@
-//! 
-fn main() {}
+//! The one binary of Strongroom: every server role, the operator's commands, and `dev`, a whole cluster
+//! in one process.
+//!
+//! Exit codes: 0 done, 1 failed, 2 used wrongly.
+
+mod ca;
+mod command;
+mod credentials;
+mod dev;
+mod files;
+mod log;
+mod profile;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "strongroom", version, about = "A sovereign, S3-compatible object store for training data")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a whole cluster in one process, kept in one folder
+    Dev(dev::Options),
+    /// Show the disks and the metadata servers of a running cluster
+    Status(command::status::Options),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("strongroom: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Dev(options) => dev::run(options),
+        Command::Status(options) => command::status::run(options),
+    }
+}

@@ -1,0 +1,19 @@
+//! Structured logs: pretty on a terminal, JSON lines otherwise, always on standard error.
+//!
+//! `RUST_LOG` chooses what is told; the default is `info`, which is what an operator acts on.
+
+use std::io::IsTerminal;
+use tracing_subscriber::EnvFilter;
+
+/// Starts logging for the life of the process.
+pub(crate) fn start() {
+    // sled and openraft narrate themselves at info; an operator acts on warnings of theirs.
+    let default = "info,sled=warn,openraft=warn,s3s=warn";
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        builder.init();
+    } else {
+        builder.json().init();
+    }
+}
