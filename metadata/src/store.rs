@@ -1,0 +1,621 @@
+//! The state machine's rows, cached in sled: a cache that can be thrown away at any time.
+//!
+//! The truth is the snapshot file and the log. sled does not fsync what it says it flushed, and abrupt
+//! stops have corrupted it, so nothing here is believed:
+//!
+//!     stored key                          stored value (at most 6 KiB)
+//!     `r` ‖ key                           CRC ‖ u16 continuation rows ‖ first piece
+//!     `c` ‖ u16 key length ‖ key ‖ u16 n  CRC ‖ piece n, for values that do not fit one row
+//!     `m`                                 CRC ‖ digest (32) ‖ mark
+//!
+//! The CRC is CRC-64/NVME over `u32 length of the stored key ‖ stored key ‖ what follows`, big-endian.
+//! The *mark* is opaque: Raft keeps there how far the rows have come. The *digest* is the sum (four
+//! 64-bit lanes, wrapping) of a SHA-256 of each row, so that it is kept up to date row by row and yet
+//! equals the one computed from the stored rows. Two servers at one applied index have one digest.
+//!
+//! What always holds: rows, digest and mark change together, in one atomic batch. After a stop that
+//! was not clean (or always, while the rows are few) the digest is computed again from the rows before
+//! any of them is served; any mismatch, error or panic of sled wipes the folder.
+//! What this module never does: interpret a row, or let sled out.
+
+use crate::txn::{Row, RowIter, Rows, Txn};
+use crc_fast::{CrcAlgorithm, Digest as Crc};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use types::label::LengthPrefixed;
+
+/// Longest piece of a value in one stored row: with its frame it stays under 6 KiB, since sled puts 16
+/// rows on a page, and pages above about 128 KiB into files that it never syncs.
+const PIECE: usize = (6 << 10) - FRAME;
+const FRAME: usize = 8 + 2;
+/// Up to this size every start recomputes the digest; beyond it only the start after an unclean stop.
+const ALWAYS_VERIFIED: u64 = 1 << 30;
+const REPLACE_BATCH: usize = 500;
+const CACHE_BYTES: u64 = 128 << 20;
+
+const ROW: u8 = b'r';
+const CONTINUATION: u8 = b'c';
+const MARK: &[u8] = b"m";
+
+/// Why a row cannot be read or written. Each of them means that this copy is broken: the server stops,
+/// and its next start rebuilds the copy.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// sled failed.
+    #[error("the store failed")]
+    Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// sled panicked.
+    #[error("the store panicked")]
+    Panicked,
+    /// A stored row fails its checksum, or a piece of it is gone.
+    #[error("a stored row is damaged")]
+    Damaged,
+    /// The stored rows do not add up to the stored digest.
+    #[error("the stored rows do not match their digest")]
+    DigestMismatch,
+    /// A row is intact but is not what its table holds.
+    #[error("a row of table {table} does not decode")]
+    Malformed {
+        /// The table's name.
+        table: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: types::codec::DecodeError,
+    },
+    /// The store's folder cannot be used.
+    #[error("using {path}")]
+    Folder {
+        /// Which path.
+        path: PathBuf,
+        /// What went wrong.
+        #[source]
+        source: io::Error,
+    },
+    /// The store was closed, or failed before.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// What `open` found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// Nothing: there are no rows and no mark.
+    Fresh,
+    /// Rows that can be believed.
+    Intact,
+    /// Something that could not be believed and was wiped: there are no rows and no mark.
+    Rebuilt {
+        /// What was wrong; names no key and no row.
+        reason: String,
+    },
+}
+
+/// The rows.
+pub struct Store {
+    folder: PathBuf,
+    /// Kept beside its tree: dropping it ends sled's threads.
+    _engine: sled::Db,
+    tree: sled::Tree,
+    head: Mutex<Head>,
+    broken: AtomicBool,
+}
+
+/// What the mark row holds.
+#[derive(Clone, Default)]
+struct Head {
+    mark: Option<Vec<u8>>,
+    digest: Digest,
+}
+
+impl Store {
+    /// Opens the rows in `folder`, which is made if need be. What is there and cannot be believed is
+    /// wiped.
+    ///
+    /// # Errors
+    /// When the folder cannot be read or written, or sled cannot start in an empty one.
+    pub fn open(folder: &Path) -> Result<(Self, Opened), StoreError> {
+        fs::create_dir_all(folder).map_err(|source| at(folder, source))?;
+        let last = LastStop::read(folder);
+        let rows = rows_folder(folder);
+        let found = match (&last, rows.exists()) {
+            (LastStop::Unknown, false) => Ok(None),
+            (_, false) => Err("its folder is gone".to_owned()),
+            (LastStop::WhileOpening, true) => {
+                Err("the last start ended while opening it".to_owned())
+            }
+            (_, true) => {
+                LastStop::WhileOpening.write(folder)?;
+                Self::open_existing(folder, &last)
+                    .map(Some)
+                    .map_err(|error| describe(&error))
+            }
+        };
+        let (store, opened) = match found {
+            Ok(Some(store)) => (store, Opened::Intact),
+            Ok(None) => (Self::create(folder)?, Opened::Fresh),
+            Err(reason) => (Self::create(folder)?, Opened::Rebuilt { reason }),
+        };
+        LastStop::WhileRunning.write(folder)?;
+        Ok((store, opened))
+    }
+
+    fn create(folder: &Path) -> Result<Self, StoreError> {
+        let rows = rows_folder(folder);
+        if rows.exists() {
+            fs::remove_dir_all(&rows).map_err(|source| at(&rows, source))?;
+        }
+        let (engine, tree) = start_engine(&rows)?;
+        Ok(Self::new(folder, engine, tree, Head::default()))
+    }
+
+    fn open_existing(folder: &Path, last: &LastStop) -> Result<Self, StoreError> {
+        let (engine, tree) = start_engine(&rows_folder(folder))?;
+        let head = read_head(&tree)?;
+        let store = Self::new(folder, engine, tree, head.clone());
+        let size = guarded(|| store._engine.size_on_disk())?;
+        let believed = *last == LastStop::Clean(head.digest) && size > ALWAYS_VERIFIED;
+        if !believed && store.digest()? != head.digest.to_bytes() {
+            return Err(StoreError::DigestMismatch);
+        }
+        Ok(store)
+    }
+
+    fn new(folder: &Path, engine: sled::Db, tree: sled::Tree, head: Head) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            _engine: engine,
+            tree,
+            head: Mutex::new(head),
+            broken: AtomicBool::new(false),
+        }
+    }
+
+    /// What Raft stored with the last batch; none before the first.
+    pub fn mark(&self) -> Option<Vec<u8>> {
+        self.head().mark.clone()
+    }
+
+    /// A transaction over the rows as they are. Only one may be under way at a time.
+    pub fn begin(&self) -> Txn<'_> {
+        Txn::new(self)
+    }
+
+    /// Makes a transaction's changes, with the mark that belongs to them, in one atomic batch.
+    ///
+    /// # Errors
+    /// When the store is broken: none of the changes was made, or this copy must not be used again.
+    pub fn commit(&self, changes: Changes, mark: &[u8]) -> Result<(), StoreError> {
+        self.usable()?;
+        let result = self.write(changes, mark);
+        self.note(result)
+    }
+
+    fn write(&self, changes: Changes, mark: &[u8]) -> Result<(), StoreError> {
+        let mut head = self.head();
+        let mut digest = head.digest;
+        let mut batch = sled::Batch::default();
+        for (key, value) in changes.0 {
+            let old = self.read_row(&key)?;
+            let old_pieces = old.as_deref().map_or(0, continuations);
+            if let Some(old) = old {
+                digest.remove(&key, &old);
+            }
+            let pieces = value.as_deref().map_or(0, continuations);
+            match value {
+                Some(value) => {
+                    digest.add(&key, &value);
+                    insert_row(&mut batch, &key, &value);
+                }
+                None => batch.remove(row_key(&key)),
+            }
+            for piece in pieces..old_pieces {
+                batch.remove(continuation_key(&key, piece));
+            }
+        }
+        batch.insert(MARK, framed(MARK, &[&digest.to_bytes(), mark]));
+        guarded(|| self.tree.apply_batch(batch))?;
+        *head = Head {
+            mark: Some(mark.to_vec()),
+            digest,
+        };
+        Ok(())
+    }
+
+    /// All rows in order of key, for a snapshot.
+    pub fn rows(&self) -> RowIter<'_> {
+        self.scan(Bound::Unbounded, Bound::Unbounded)
+    }
+
+    /// Replaces all rows and the mark, as installing a snapshot does. Until it returns there is no
+    /// mark: a stop in between is found at the next start.
+    ///
+    /// # Errors
+    /// The first error of `rows`, or of the store; this copy must not be used again then.
+    pub fn replace<E: From<StoreError>>(
+        &self,
+        rows: impl IntoIterator<Item = Result<Row, E>>,
+        mark: &[u8],
+    ) -> Result<(), E> {
+        self.usable()?;
+        let result = self.write_all(rows, mark);
+        if result.is_err() {
+            self.broken.store(true, Ordering::SeqCst);
+        }
+        result
+    }
+
+    fn write_all<E: From<StoreError>>(
+        &self,
+        rows: impl IntoIterator<Item = Result<Row, E>>,
+        mark: &[u8],
+    ) -> Result<(), E> {
+        let mut head = self.head();
+        *head = Head::default();
+        guarded(|| self.tree.remove(MARK))?;
+        guarded(|| self.tree.clear())?;
+        let mut digest = Digest::default();
+        let mut batch = sled::Batch::default();
+        for (count, row) in (1..).zip(rows) {
+            let (key, value) = row?;
+            digest.add(&key, &value);
+            insert_row(&mut batch, &key, &value);
+            if count % REPLACE_BATCH == 0 {
+                let full = std::mem::take(&mut batch);
+                guarded(|| self.tree.apply_batch(full))?;
+            }
+        }
+        batch.insert(MARK, framed(MARK, &[&digest.to_bytes(), mark]));
+        guarded(|| self.tree.apply_batch(batch))?;
+        *head = Head {
+            mark: Some(mark.to_vec()),
+            digest,
+        };
+        Ok(())
+    }
+
+    /// The digest of the stored rows, computed from them now.
+    ///
+    /// # Errors
+    /// When a row is damaged.
+    pub fn digest(&self) -> Result<[u8; 32], StoreError> {
+        let mut digest = Digest::default();
+        for row in self.rows() {
+            let (key, value) = row?;
+            digest.add(&key, &value);
+        }
+        Ok(digest.to_bytes())
+    }
+
+    /// The digest as it was kept row by row; equal to [`Self::digest`] unless the store is broken.
+    pub fn running_digest(&self) -> [u8; 32] {
+        self.head().digest.to_bytes()
+    }
+
+    /// Ends the use of the store and records that it ended well, so that the next start may believe
+    /// it. A store that failed is left for the next start to examine. No commit is taken afterwards.
+    ///
+    /// # Errors
+    /// When its files cannot be made durable.
+    pub fn close_clean(&self) -> Result<(), StoreError> {
+        let head = self.head();
+        if self.broken.swap(true, Ordering::SeqCst) {
+            return Ok(());
+        }
+        guarded(|| self.tree.flush())?;
+        sync_all(&rows_folder(&self.folder))?;
+        LastStop::Clean(head.digest).write(&self.folder)
+    }
+
+    fn read_row(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let stored = row_key(key);
+        match guarded(|| self.tree.get(&stored))? {
+            None => Ok(None),
+            Some(value) => self.assemble(key, &stored, &value).map(Some),
+        }
+    }
+
+    /// The value of the row `key`, whose first piece is stored as `value`.
+    fn assemble(&self, key: &[u8], stored: &[u8], value: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let body = unframed(stored, value)?;
+        let (count, first) = body.split_first_chunk().ok_or(StoreError::Damaged)?;
+        let mut whole = first.to_vec();
+        for piece in 0..u16::from_be_bytes(*count) {
+            let stored = continuation_key(key, piece);
+            let value = guarded(|| self.tree.get(&stored))?.ok_or(StoreError::Damaged)?;
+            whole.extend_from_slice(unframed(&stored, &value)?);
+        }
+        Ok(whole)
+    }
+
+    fn usable(&self) -> Result<(), StoreError> {
+        if self.broken.load(Ordering::SeqCst) {
+            Err(StoreError::Closed)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Remembers a failure, so that the end of this run is not taken for a clean one.
+    fn note<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if result.is_err() {
+            self.broken.store(true, Ordering::SeqCst);
+        }
+        result
+    }
+
+    fn head(&self) -> MutexGuard<'_, Head> {
+        self.head.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Rows for Store {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let result = self.read_row(key);
+        self.note(result)
+    }
+
+    fn scan(&self, from: Bound<Vec<u8>>, to: Bound<Vec<u8>>) -> RowIter<'_> {
+        let from = match from {
+            Bound::Unbounded => Bound::Included(vec![ROW]),
+            bound => bound.map(|key| row_key(&key)),
+        };
+        let to = match to {
+            Bound::Unbounded => Bound::Excluded(vec![ROW + 1]),
+            bound => bound.map(|key| row_key(&key)),
+        };
+        let mut stored = self.tree.range((from, to));
+        Box::new(std::iter::from_fn(move || {
+            let next = guarded(|| stored.next().transpose()).transpose()?;
+            let row = next.and_then(|(stored, value)| {
+                let key = stored[1..].to_vec();
+                let value = self.assemble(&key, &stored, &value)?;
+                Ok((key, value))
+            });
+            Some(self.note(row))
+        }))
+    }
+}
+
+/// What a transaction changed: the new value of each row, or none where it goes.
+#[derive(Clone, Debug, Default)]
+pub struct Changes(pub(crate) std::collections::BTreeMap<Vec<u8>, Option<Vec<u8>>>);
+
+impl Changes {
+    /// In order of key.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        self.0
+            .iter()
+            .map(|(key, value)| (key.as_slice(), value.as_deref()))
+    }
+}
+
+/// A sum of row hashes; the order in which rows came and went does not show in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Digest([u64; 4]);
+
+impl Digest {
+    fn add(&mut self, key: &[u8], value: &[u8]) {
+        self.each(key, value, u64::wrapping_add);
+    }
+
+    fn remove(&mut self, key: &[u8], value: &[u8]) {
+        self.each(key, value, u64::wrapping_sub);
+    }
+
+    fn each(&mut self, key: &[u8], value: &[u8], step: fn(u64, u64) -> u64) {
+        let mut hash = LengthPrefixed::default();
+        hash.field(key);
+        hash.field(value);
+        let hash = Self::from_bytes(hash.finish());
+        for (lane, part) in self.0.iter_mut().zip(hash.0) {
+            *lane = step(*lane, part);
+        }
+    }
+
+    fn to_bytes(self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        for (to, lane) in bytes.chunks_exact_mut(8).zip(self.0) {
+            to.copy_from_slice(&lane.to_be_bytes());
+        }
+        bytes
+    }
+
+    fn from_bytes(bytes: [u8; 32]) -> Self {
+        let mut lanes = [0; 4];
+        for (lane, from) in lanes.iter_mut().zip(bytes.as_chunks().0) {
+            *lane = u64::from_be_bytes(*from);
+        }
+        Self(lanes)
+    }
+}
+
+/// How the last use of a folder ended, as the file `state` in it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LastStop {
+    /// It does not say.
+    Unknown,
+    /// sled's own recovery ended the process, and would again.
+    WhileOpening,
+    /// Abruptly.
+    WhileRunning,
+    /// Well, with this digest.
+    Clean(Digest),
+}
+
+impl LastStop {
+    fn read(folder: &Path) -> Self {
+        let text = fs::read_to_string(folder.join("state")).unwrap_or_default();
+        match text.trim().split_once(' ') {
+            None if text.trim() == "opening" => Self::WhileOpening,
+            None if text.trim() == "running" => Self::WhileRunning,
+            Some(("clean", digest)) => {
+                let mut bytes = [0; 32];
+                match hex::decode_to_slice(digest, &mut bytes) {
+                    Ok(()) => Self::Clean(Digest::from_bytes(bytes)),
+                    Err(_) => Self::WhileRunning,
+                }
+            }
+            _ => Self::Unknown,
+        }
+    }
+
+    fn write(self, folder: &Path) -> Result<(), StoreError> {
+        let text = match self {
+            Self::Unknown => String::new(),
+            Self::WhileOpening => "opening\n".to_owned(),
+            Self::WhileRunning => "running\n".to_owned(),
+            Self::Clean(digest) => format!("clean {}\n", hex::encode(digest.to_bytes())),
+        };
+        let path = folder.join("state");
+        let new = folder.join("state.new");
+        let replaced = File::create(&new)
+            .and_then(|mut file| {
+                file.write_all(text.as_bytes())?;
+                file.sync_all()
+            })
+            .and_then(|()| fs::rename(&new, &path))
+            .and_then(|()| File::open(folder)?.sync_all());
+        replaced.map_err(|source| at(&path, source))
+    }
+}
+
+fn rows_folder(folder: &Path) -> PathBuf {
+    folder.join("rows")
+}
+
+fn start_engine(rows: &Path) -> Result<(sled::Db, sled::Tree), StoreError> {
+    guarded(|| {
+        let engine = sled::Config::new()
+            .path(rows)
+            .cache_capacity(CACHE_BYTES)
+            .open()?;
+        let tree = engine.open_tree(b"rows")?;
+        Ok((engine, tree))
+    })
+}
+
+fn read_head(tree: &sled::Tree) -> Result<Head, StoreError> {
+    let Some(stored) = guarded(|| tree.get(MARK))? else {
+        return Ok(Head::default());
+    };
+    let body = unframed(MARK, &stored)?;
+    let (digest, mark) = body.split_first_chunk().ok_or(StoreError::Damaged)?;
+    Ok(Head {
+        mark: Some(mark.to_vec()),
+        digest: Digest::from_bytes(*digest),
+    })
+}
+
+/// sled panics on some kinds of damage; a panic is as good as an error here.
+fn guarded<T>(use_engine: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
+    match catch_unwind(AssertUnwindSafe(use_engine)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(StoreError::Engine(Box::new(error))),
+        Err(_) => Err(StoreError::Panicked),
+    }
+}
+
+fn insert_row(batch: &mut sled::Batch, key: &[u8], value: &[u8]) {
+    let count = continuations(value).to_be_bytes();
+    let (first, rest) = value.split_at(value.len().min(PIECE));
+    let stored = row_key(key);
+    let framed_first = framed(&stored, &[&count, first]);
+    batch.insert(stored, framed_first);
+    for (number, piece) in (0..).zip(rest.chunks(PIECE)) {
+        let stored = continuation_key(key, number);
+        let framed_piece = framed(&stored, &[piece]);
+        batch.insert(stored, framed_piece);
+    }
+}
+
+/// How many continuation rows a value needs.
+fn continuations(value: &[u8]) -> u16 {
+    let pieces = value.len().div_ceil(PIECE).max(1) - 1;
+    u16::try_from(pieces).expect("no command writes a value of hundreds of megabytes")
+}
+
+fn row_key(key: &[u8]) -> Vec<u8> {
+    [&[ROW], key].concat()
+}
+
+fn continuation_key(key: &[u8], number: u16) -> Vec<u8> {
+    let length = u16::try_from(key.len()).expect("a row's key is short");
+    [
+        &[CONTINUATION][..],
+        &length.to_be_bytes(),
+        key,
+        &number.to_be_bytes(),
+    ]
+    .concat()
+}
+
+fn framed(stored_key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
+    let mut value = vec![0; 8];
+    for part in parts {
+        value.extend_from_slice(part);
+    }
+    let crc = checksum(stored_key, &value[8..]);
+    value[..8].copy_from_slice(&crc);
+    value
+}
+
+fn unframed<'a>(stored_key: &[u8], value: &'a [u8]) -> Result<&'a [u8], StoreError> {
+    let (crc, body) = value.split_first_chunk::<8>().ok_or(StoreError::Damaged)?;
+    if checksum(stored_key, body) == *crc {
+        Ok(body)
+    } else {
+        Err(StoreError::Damaged)
+    }
+}
+
+fn checksum(stored_key: &[u8], body: &[u8]) -> [u8; 8] {
+    let length = u32::try_from(stored_key.len()).expect("a row's key is short");
+    let mut crc = Crc::new(CrcAlgorithm::Crc64Nvme);
+    crc.update(&length.to_be_bytes());
+    crc.update(stored_key);
+    crc.update(body);
+    crc.finalize().to_be_bytes()
+}
+
+/// Makes every file under `folder`, and every name in it, durable: sled's flush does not.
+fn sync_all(folder: &Path) -> Result<(), StoreError> {
+    let entries = fs::read_dir(folder).map_err(|source| at(folder, source))?;
+    for entry in entries {
+        let path = entry.map_err(|source| at(folder, source))?.path();
+        if path.is_dir() {
+            sync_all(&path)?;
+        } else {
+            File::open(&path)
+                .and_then(|file| file.sync_all())
+                .map_err(|source| at(&path, source))?;
+        }
+    }
+    File::open(folder)
+        .and_then(|file| file.sync_all())
+        .map_err(|source| at(folder, source))
+}
+
+fn at(path: &Path, source: io::Error) -> StoreError {
+    StoreError::Folder {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// An error with its causes, in one line.
+fn describe(error: &StoreError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
