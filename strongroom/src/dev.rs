@@ -1,0 +1,115 @@
+//! `strongroom dev`: a whole cluster in one process, kept in one folder.
+//!
+//!     DIR/lock            held while it runs
+//!     DIR/root.key        the root of every key
+//!     DIR/credentials     the first access key
+//!     DIR/ca.pem, tls/    the cluster's authority
+//!     DIR/profile.toml    what commands read
+//!     DIR/metadata-0/     slot, log, snapshots, cache
+//!     DIR/disk-0/ …       stamp, volumes
+//!
+//! It prints its endpoints, says `ready`, and runs until SIGINT or SIGTERM; then it drains and stops.
+//! A second signal stops it at once, which loses nothing that was acknowledged.
+
+use crate::cluster::{Cluster, Config};
+use anyhow::{Context, Result};
+use clap::builder::RangedU64ValueParser;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use tokio::signal::unix::{SignalKind, signal};
+use types::Profile;
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Where everything is kept
+    #[arg(long, value_name = "DIR", env = "STRONGROOM_DATA", default_value = "strongroom-data")]
+    data: PathBuf,
+    /// Address of S3 over http; port 0 picks a free one
+    #[arg(long, value_name = "ADDRESS", env = "STRONGROOM_S3", default_value = "127.0.0.1:9000")]
+    s3: SocketAddr,
+    /// Address of S3 over https
+    #[arg(long, value_name = "ADDRESS", env = "STRONGROOM_S3_TLS", default_value = "127.0.0.1:9443")]
+    s3_tls: SocketAddr,
+    /// Address of the operator's API, over mutual TLS
+    #[arg(long, value_name = "ADDRESS", env = "STRONGROOM_ADMIN", default_value = "127.0.0.1:9001")]
+    admin: SocketAddr,
+    /// How many disks, as folders; fixed at first start [default: 6]
+    #[arg(long, value_name = "N", env = "STRONGROOM_DISKS", value_parser = RangedU64ValueParser::<u16>::new().range(2..=1000))]
+    disks: Option<u16>,
+    /// How objects are coded, k+m; fixed at first start [default: 4+2]
+    #[arg(long, value_name = "K+M", env = "STRONGROOM_PROFILE")]
+    profile: Option<Profile>,
+    /// How many metadata servers
+    #[arg(long, value_name = "N", env = "STRONGROOM_METADATA", default_value = "1", value_parser = ["1"])]
+    metadata: String,
+}
+
+/// Runs it to the end.
+pub(crate) fn run(options: Options) -> Result<()> {
+    crate::log::start();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(options))
+}
+
+async fn serve(options: Options) -> Result<()> {
+    // Taken first: a signal during start-up is not lost.
+    let mut stop = Stop::new()?;
+    let config = Config {
+        data: options.data,
+        s3: options.s3,
+        s3_tls: options.s3_tls,
+        admin: options.admin,
+        disks: options.disks,
+        profile: options.profile,
+    };
+    let cluster = tokio::select! {
+        started = Cluster::start(config) => started.context("starting the cluster")?,
+        () = stop.asked() => return Ok(()),
+    };
+    announce(&cluster)?;
+
+    stop.asked().await;
+    tracing::info!("draining");
+    tokio::select! {
+        stopped = cluster.stop() => stopped.context("stopping the cluster"),
+        () = stop.asked() => {
+            tracing::warn!("stopped at once; what was acknowledged is safe");
+            Ok(())
+        }
+    }
+}
+
+/// The endpoints, and `ready` as the last start-up line.
+fn announce(cluster: &Cluster) -> Result<()> {
+    let addresses = cluster.addresses();
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "s3      http://{}", addresses.s3)?;
+    writeln!(out, "s3-tls  https://{}", addresses.s3_tls)?;
+    writeln!(out, "admin   https://{}", addresses.admin)?;
+    writeln!(out, "data    {}", cluster.data().display())?;
+    writeln!(out, "ready")?;
+    Ok(out.flush()?)
+}
+
+/// SIGINT and SIGTERM.
+struct Stop {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

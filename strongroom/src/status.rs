@@ -1,0 +1,65 @@
+//! What a cluster says of itself.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use types::wire::storage::{DiskReport, DiskState};
+use types::{ClusterId, Profile};
+
+/// The answer to `strongroom status`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Status {
+    /// Which cluster.
+    pub(crate) cluster: ClusterId,
+    /// How new buckets are coded.
+    pub(crate) profile: Profile,
+    /// The metadata servers.
+    pub(crate) metadata: Vec<MetadataStatus>,
+    /// Every admitted disk.
+    pub(crate) disks: Vec<DiskReport>,
+}
+
+/// One metadata server.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct MetadataStatus {
+    /// Its node id.
+    pub(crate) node: u64,
+    /// Whether it leads.
+    pub(crate) leader: bool,
+    /// Its Raft term.
+    pub(crate) term: u64,
+    /// The last log index that it applied.
+    pub(crate) applied: u64,
+}
+
+impl Status {
+    fn serving(&self) -> usize {
+        self.disks.iter().filter(|disk| disk.state == DiskState::Serving).count()
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "cluster  {}  profile {}", self.cluster, self.profile)?;
+        writeln!(f, "disks    {} of {} serving", self.serving(), self.disks.len())?;
+        for server in &self.metadata {
+            let role = if server.leader { "leader" } else { "follower" };
+            let MetadataStatus { node, term, applied, .. } = server;
+            writeln!(f, "metadata {node}  {role}, term {term}, applied {applied}")?;
+        }
+        for disk in &self.disks {
+            let state = match &disk.state {
+                DiskState::Serving => format!("serving  {}", disk.engine),
+                DiskState::Absent(why) => format!("absent   {why}"),
+                DiskState::Failed(why) => format!("failed   {why}"),
+                other => format!("{other:?}"),
+            };
+            let (shards, used, free) = (disk.shards, mebibytes(disk.used), mebibytes(disk.free));
+            writeln!(f, "{}  {shards:>8} shards  {used:>8} MiB used  {free:>8} MiB free  {state}", disk.disk)?;
+        }
+        Ok(())
+    }
+}
+
+fn mebibytes(count: types::ByteCount) -> u64 {
+    count.get() / types::size::MIB
+}
