@@ -12,6 +12,10 @@
 
 pub mod buffer;
 pub mod device;
+mod engine;
+pub mod probe;
 
 pub use buffer::Buffer;
-pub use device::{BLOCK, Disk, File, Pending};
+pub use device::{BLOCK, Disk, Entry, File, Pending};
+pub use engine::sim;
+pub use probe::{Choice, open};

@@ -1,0 +1,231 @@
+//! The kernel's calls, blocking: what the real engines share.
+//!
+//! A folder is locked while it is open, so that two servers never append to the same files. Files are
+//! opened with O_DIRECT; where the file system knows no direct I/O they go through the page cache,
+//! which changes speed, not promises.
+
+use crate::buffer::Buffer;
+use crate::device::{BLOCK, Entry};
+use bytes::Bytes;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use types::{ByteCount, ByteOffset};
+
+/// An open, locked folder.
+pub(crate) struct Folder {
+    path: PathBuf,
+    handle: Arc<fs::File>,
+}
+
+impl Folder {
+    /// Opens and locks a folder that exists.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let handle = fs::File::open(path)?;
+        if !handle.metadata()?.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        // SAFETY: flock takes a descriptor, which `handle` keeps open, and no pointer.
+        check(unsafe { libc::flock(handle.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }).map_err(
+            |error| match error.kind() {
+                io::ErrorKind::WouldBlock => io::Error::new(
+                    io::ErrorKind::ResourceBusy,
+                    "the folder is in use by another process",
+                ),
+                _ => error,
+            },
+        )?;
+        Ok(Self {
+            path: path.to_owned(),
+            handle: Arc::new(handle),
+        })
+    }
+
+    /// Opens a file, or with `fresh` creates one whose name is not taken.
+    pub(crate) fn file(&self, name: &str, fresh: bool) -> io::Result<RawFile> {
+        let path = self.at(name)?;
+        let open = |flags| {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create_new(fresh);
+            options.custom_flags(flags).open(&path)
+        };
+        let file = match open(libc::O_DIRECT) {
+            // Some file systems create the name before they refuse the flag.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                if fresh {
+                    match fs::remove_file(&path) {
+                        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                        _ => {}
+                    }
+                }
+                open(0)?
+            }
+            other => other?,
+        };
+        Ok(RawFile {
+            file,
+            _lock: Arc::clone(&self.handle),
+        })
+    }
+
+    /// Regular files by name; a file system's own folders, such as `lost+found`, do not count.
+    pub(crate) fn list(&self) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            let status = entry.metadata()?;
+            if status.is_file() {
+                entries.push(Entry {
+                    name: entry.file_name().to_string_lossy().into_owned(),
+                    length: ByteCount::new(status.len()),
+                });
+            }
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    pub(crate) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.at(from)?, self.at(to)?)
+    }
+
+    pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.at(name)?)
+    }
+
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.handle.sync_all()
+    }
+
+    /// What an unprivileged writer may still use. Answers from memory, without I/O.
+    pub(crate) fn free(&self) -> io::Result<ByteCount> {
+        // SAFETY: `statvfs` is plain integers, for which zeros are a value.
+        let mut status: libc::statvfs = unsafe { std::mem::zeroed() };
+        // SAFETY: the descriptor is open and `status` is a valid place to write to.
+        check(unsafe { libc::fstatvfs(self.handle.as_raw_fd(), &raw mut status) })?;
+        Ok(ByteCount::new(status.f_bavail * status.f_frsize))
+    }
+
+    /// One folder, flat: a name that could lead out of it is refused.
+    fn at(&self, name: &str) -> io::Result<PathBuf> {
+        if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
+            return Err(io::ErrorKind::InvalidFilename.into());
+        }
+        Ok(self.path.join(name))
+    }
+}
+
+/// An open file. The folder stays locked for as long as one of its files is open.
+pub(crate) struct RawFile {
+    file: fs::File,
+    _lock: Arc<fs::File>,
+}
+
+impl RawFile {
+    pub(crate) fn descriptor(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+
+    pub(crate) fn read(&self, at: ByteOffset, length: ByteCount) -> io::Result<Bytes> {
+        let mut buffer = Buffer::recycled(length.as_usize());
+        let mut done = 0;
+        while done < buffer.len() {
+            let got = self
+                .file
+                .read_at(&mut buffer[done..], at.get() + done as u64);
+            done = advance(done, got, io::ErrorKind::UnexpectedEof)?;
+        }
+        Ok(buffer.freeze())
+    }
+
+    pub(crate) fn write(&self, at: ByteOffset, data: &Buffer) -> io::Result<()> {
+        let mut done = 0;
+        while done < data.len() {
+            let put = self.file.write_at(&data[done..], at.get() + done as u64);
+            done = advance(done, put, io::ErrorKind::WriteZero)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    pub(crate) fn set_length(&self, length: ByteCount) -> io::Result<()> {
+        self.file.set_len(length.get())
+    }
+
+    pub(crate) fn allocate(&self, length: ByteCount) -> io::Result<()> {
+        self.fallocate(0, ByteOffset::ZERO, length)
+    }
+
+    pub(crate) fn punch(&self, at: ByteOffset, length: ByteCount) -> io::Result<()> {
+        let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+        self.fallocate(mode, at, length)
+    }
+
+    fn fallocate(&self, mode: i32, at: ByteOffset, length: ByteCount) -> io::Result<()> {
+        let signed = |value: u64| {
+            i64::try_from(value).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))
+        };
+        let (at, length) = (signed(at.get())?, signed(length.get())?);
+        // SAFETY: fallocate takes an open descriptor and integers.
+        check(unsafe { libc::fallocate(self.descriptor(), mode, at, length) })
+    }
+
+    /// Answers from memory, without I/O.
+    pub(crate) fn length(&self) -> io::Result<ByteCount> {
+        Ok(ByteCount::new(self.file.metadata()?.len()))
+    }
+
+    /// Answers from memory, without I/O.
+    pub(crate) fn links(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.nlink())
+    }
+}
+
+/// How far an operation has come after a call that moved `moved` bytes: whole blocks only, since
+/// direct I/O goes on at a block. `ended` is what it means when nothing moved.
+///
+/// # Errors
+/// The call's own, and `ended`.
+pub(crate) fn advance(
+    done: usize,
+    moved: io::Result<usize>,
+    ended: io::ErrorKind,
+) -> io::Result<usize> {
+    match moved {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(done),
+        Err(error) => Err(error),
+        Ok(moved) if moved < BLOCK => Err(ended.into()),
+        Ok(moved) => Ok(done + moved / BLOCK * BLOCK),
+    }
+}
+
+/// The C convention: -1 and errno.
+fn check(result: i32) -> io::Result<()> {
+    if result == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Short I/O goes on at a block; no progress is an end, never an endless loop.
+    #[test]
+    fn short_transfers_advance_by_whole_blocks() {
+        let eof = io::ErrorKind::UnexpectedEof;
+        assert_eq!(advance(BLOCK, Ok(BLOCK), eof).unwrap(), 2 * BLOCK);
+        assert_eq!(advance(0, Ok(2 * BLOCK + 512), eof).unwrap(), 2 * BLOCK);
+        assert_eq!(advance(0, Ok(512), eof).unwrap_err().kind(), eof);
+        assert_eq!(advance(0, Ok(0), eof).unwrap_err().kind(), eof);
+        let interrupted = Err(io::ErrorKind::Interrupted.into());
+        assert_eq!(advance(BLOCK, interrupted, eof).unwrap(), BLOCK);
+    }
+}

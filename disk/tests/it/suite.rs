@@ -1,0 +1,210 @@
+//! One suite, run against every engine: the same promises, whoever keeps them.
+
+use futures::executor::block_on;
+use futures::future::try_join_all;
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use strongroom_disk::{BLOCK, Buffer, Choice, Disk, sim::SimDisk};
+use types::{ByteCount, ByteOffset};
+
+const BLOCK_BYTES: u64 = BLOCK as u64;
+
+fn at(block: u64) -> ByteOffset {
+    ByteOffset::new(block * BLOCK_BYTES)
+}
+
+fn blocks(count: u64) -> ByteCount {
+    ByteCount::new(count * BLOCK_BYTES)
+}
+
+fn filled(blocks: usize, byte: u8) -> Buffer {
+    Buffer::copy_of(&vec![byte; blocks * BLOCK])
+}
+
+fn kind<T>(result: io::Result<T>) -> ErrorKind {
+    result.err().expect("an error").kind()
+}
+
+/// What every engine promises, on a fresh folder.
+async fn suite(disk: Arc<dyn Disk>) {
+    names(&*disk).await;
+    bytes(&*disk).await;
+    lengths(&*disk).await;
+    many_at_once(disk).await;
+}
+
+async fn names(disk: &dyn Disk) {
+    assert_eq!(disk.list().await.unwrap(), []);
+    assert_eq!(kind(disk.open("b").await), ErrorKind::NotFound);
+    let file = disk.create("b").await.unwrap();
+    assert_eq!(kind(disk.create("b").await), ErrorKind::AlreadyExists);
+    disk.create("a").await.unwrap();
+    file.write(at(0), filled(2, 1)).await.unwrap();
+    let listed = disk.list().await.unwrap();
+    let listed: Vec<_> = listed.iter().map(|e| (&*e.name, e.length)).collect();
+    assert_eq!(listed, [("a", ByteCount::ZERO), ("b", blocks(2))]);
+
+    // A rename replaces; the open file is followed by its new name.
+    disk.rename("b", "a").await.unwrap();
+    assert_eq!(kind(disk.open("b").await), ErrorKind::NotFound);
+    let again = disk.open("a").await.unwrap();
+    assert_eq!(again.read(at(1), blocks(1)).await.unwrap(), [1; BLOCK][..]);
+    assert_eq!(again.links().await.unwrap(), 1);
+
+    // Removed behind an open file: it says so.
+    disk.remove("a").await.unwrap();
+    assert_eq!(file.links().await.unwrap(), 0);
+    assert_eq!(kind(disk.remove("a").await), ErrorKind::NotFound);
+    disk.sync_folder().await.unwrap();
+    assert_eq!(disk.list().await.unwrap(), []);
+}
+
+async fn bytes(disk: &dyn Disk) {
+    let file = disk.create("bytes").await.unwrap();
+    assert_eq!(
+        kind(file.read(at(0), blocks(1)).await),
+        ErrorKind::UnexpectedEof
+    );
+    file.write(at(3), filled(1, 3)).await.unwrap();
+    file.sync().await.unwrap();
+    assert_eq!(file.length().await.unwrap(), blocks(4));
+    assert_eq!(
+        file.read(at(0), blocks(3)).await.unwrap(),
+        [0; 3 * BLOCK][..]
+    );
+    assert_eq!(file.read(at(3), blocks(1)).await.unwrap(), [3; BLOCK][..]);
+    // A read that reaches past the end is an error, not a short answer.
+    assert_eq!(
+        kind(file.read(at(3), blocks(2)).await),
+        ErrorKind::UnexpectedEof
+    );
+
+    let large: Vec<u8> = (0..5 << 20).map(|i| (i / 7 % 251) as u8).collect();
+    file.write(at(1), Buffer::copy_of(&large)).await.unwrap();
+    let length = ByteCount::of(&large);
+    assert!(file.read(at(1), length).await.unwrap() == large);
+
+    // A handle of its own sees the same file.
+    let other = disk.open("bytes").await.unwrap();
+    assert!(other.read(at(1), length).await.unwrap() == large);
+    other.write(at(2), filled(1, 9)).await.unwrap();
+    assert_eq!(file.read(at(2), blocks(1)).await.unwrap(), [9; BLOCK][..]);
+
+    // A dropped future abandons the result only.
+    drop(file.write(at(1), filled(600, 1)));
+    let mut polled = file.write(at(0), filled(600, 4));
+    let _ = futures::poll!(&mut polled);
+    drop(polled);
+    file.sync().await.unwrap();
+    disk.remove("bytes").await.unwrap();
+}
+
+async fn lengths(disk: &dyn Disk) {
+    let file = disk.create("lengths").await.unwrap();
+    file.write(at(0), filled(4, 7)).await.unwrap();
+    file.set_length(blocks(2)).await.unwrap();
+    assert_eq!(file.length().await.unwrap(), blocks(2));
+    file.set_length(blocks(3)).await.unwrap();
+    assert_eq!(file.read(at(2), blocks(1)).await.unwrap(), [0; BLOCK][..]);
+
+    file.allocate(blocks(64)).await.unwrap();
+    assert_eq!(file.length().await.unwrap(), blocks(64));
+    assert_eq!(file.read(at(1), blocks(1)).await.unwrap(), [7; BLOCK][..]);
+    assert_eq!(file.read(at(63), blocks(1)).await.unwrap(), [0; BLOCK][..]);
+    // It never shortens.
+    file.allocate(blocks(8)).await.unwrap();
+    assert_eq!(file.length().await.unwrap(), blocks(64));
+
+    file.punch(at(1), blocks(1)).await.unwrap();
+    assert_eq!(file.read(at(0), blocks(1)).await.unwrap(), [7; BLOCK][..]);
+    assert_eq!(file.read(at(1), blocks(1)).await.unwrap(), [0; BLOCK][..]);
+    assert_eq!(file.length().await.unwrap(), blocks(64));
+    assert!(disk.free().await.unwrap() > ByteCount::ZERO);
+    disk.remove("lengths").await.unwrap();
+}
+
+/// More at once than any queue holds, in two files, each checked.
+async fn many_at_once(disk: Arc<dyn Disk>) {
+    const MANY: u64 = 700;
+    let files = [
+        disk.create("x").await.unwrap(),
+        disk.create("y").await.unwrap(),
+    ];
+    let byte = |n: u64| (n % 251) as u8;
+    let file = |n: u64| &files[usize::from(n % 2 == 1)];
+    try_join_all((0..MANY).map(|n| file(n).write(at(n), filled(1, byte(n)))))
+        .await
+        .unwrap();
+    try_join_all(files.iter().map(|file| file.sync()))
+        .await
+        .unwrap();
+    let read = try_join_all((0..MANY).map(|n| file(n).read(at(n), blocks(1))));
+    for (n, bytes) in (0..MANY).zip(read.await.unwrap()) {
+        assert_eq!(bytes, [byte(n); BLOCK][..], "block {n}");
+    }
+}
+
+fn real(choice: Choice) -> (tempfile::TempDir, Arc<dyn Disk>) {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let disk = strongroom_disk::open(folder.path(), choice).unwrap();
+    (folder, disk)
+}
+
+#[test]
+fn the_simulated_engine_keeps_the_promises() {
+    block_on(suite(Arc::new(SimDisk::new(1))));
+}
+
+#[test]
+fn the_thread_engine_keeps_the_promises() {
+    let (_folder, disk) = real(Choice::Threads);
+    assert!(disk.engine().starts_with("threads"), "{}", disk.engine());
+    block_on(suite(disk));
+}
+
+/// Two servers on one folder would overwrite each other's records.
+#[test]
+fn a_folder_is_served_once() {
+    let (folder, disk) = real(Choice::Threads);
+    let second = strongroom_disk::open(folder.path(), Choice::Threads);
+    assert_eq!(kind(second), ErrorKind::ResourceBusy);
+    let file = block_on(disk.create("open")).unwrap();
+    drop(disk);
+    let second = strongroom_disk::open(folder.path(), Choice::Threads);
+    assert_eq!(kind(second), ErrorKind::ResourceBusy);
+    drop(file);
+    // The threads let go of the last job's file a moment after its caller heard of it.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while let Err(error) = strongroom_disk::open(folder.path(), Choice::Threads) {
+        assert!(std::time::Instant::now() < deadline, "{error}");
+        std::thread::yield_now();
+    }
+}
+
+/// A folder is flat: no name leads out of it.
+#[test]
+fn names_stay_inside_the_folder() {
+    let (_folder, disk) = real(Choice::Threads);
+    for name in ["", ".", "..", "a/b", "/etc/passwd", "../x"] {
+        assert_eq!(
+            kind(block_on(disk.create(name))),
+            ErrorKind::InvalidFilename,
+            "{name:?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_folder_is_refused() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let missing = folder.path().join("missing");
+    assert_eq!(
+        kind(strongroom_disk::open(&missing, Choice::Auto)),
+        ErrorKind::NotFound
+    );
+    std::fs::write(&missing, b"").unwrap();
+    assert_eq!(
+        kind(strongroom_disk::open(&missing, Choice::Auto)),
+        ErrorKind::NotADirectory
+    );
+}
