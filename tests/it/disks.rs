@@ -1,0 +1,258 @@
+//! Lost disks: the m that may be lost, and the one too many.
+
+use crate::sizes;
+use crate::support::{self, INLINE, MIB, Refusal};
+use aws_sdk_s3::Client;
+use std::fs;
+use std::path::PathBuf;
+use strongroom_tests::{Cluster, Content};
+
+const DISKS: u8 = 6;
+
+/// How a disk was lost.
+#[derive(Clone, Copy, Debug)]
+enum Loss {
+    /// Its folder is not there: unplugged.
+    Gone,
+    /// Its folder is there with nothing in it: not mounted, or a new disk.
+    Emptied,
+}
+
+/// A disk put aside, to be put back.
+struct Lost {
+    disk: PathBuf,
+    aside: PathBuf,
+    loss: Loss,
+}
+
+impl Lost {
+    fn lose(cluster: &Cluster, number: u8, loss: Loss) -> Self {
+        let disk = cluster.disk(number);
+        let aside = disk.with_extension("aside");
+        fs::rename(&disk, &aside).expect("the disk is put aside");
+        if let Loss::Emptied = loss {
+            fs::create_dir(&disk).expect("an empty folder takes its place");
+        }
+        Self { disk, aside, loss }
+    }
+
+    /// Puts the disk back, after checking that nothing has taken its identity.
+    fn restore(self) {
+        if self.disk.exists() {
+            let names: Vec<_> = fs::read_dir(&self.disk)
+                .expect("a folder")
+                .map(|entry| entry.unwrap().path())
+                .collect();
+            for path in &names {
+                let original = self.aside.join(path.file_name().expect("a name"));
+                let same = original.is_file()
+                    && path.is_file()
+                    && fs::read(path).unwrap() == fs::read(&original).unwrap();
+                assert!(
+                    !same,
+                    "{} was written again under the old identity ({:?})",
+                    path.display(),
+                    self.loss
+                );
+            }
+            fs::remove_dir_all(&self.disk).expect("the stand-in is removed");
+        }
+        fs::rename(&self.aside, &self.disk).expect("the disk is put back");
+    }
+}
+
+/// With any two of six disks gone or emptied, every object comes back exact; an upload is acknowledged only
+/// when enough shards are durable, and otherwise leaves nothing; with the disks back, all of it still holds.
+/// Method: all 15 pairs; in each, every boundary size is read, and three sizes are written.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_two_disks_may_be_lost() {
+    let mut cluster = Cluster::start("two-disks").unwrap();
+    let mut objects = fill(&cluster).await;
+    assert_eq!(objects.len(), 18);
+    let pairs: Vec<_> = (0..DISKS)
+        .flat_map(|a| (a + 1..DISKS).map(move |b| (a, b)))
+        .collect();
+    assert_eq!(pairs.len(), 15);
+    let (mut accepted, mut refused, mut read) = (0, 0, 0);
+    for (round, (first, second)) in pairs.into_iter().enumerate() {
+        let losses = if round % 2 == 0 {
+            [Loss::Gone, Loss::Emptied]
+        } else {
+            [Loss::Emptied, Loss::Gone]
+        };
+        let told = format!(
+            "disk {first} {:?}, disk {second} {:?}",
+            losses[0], losses[1]
+        );
+        assert!(cluster.stop().unwrap().success(), "{told}");
+        let lost = [
+            Lost::lose(&cluster, first, losses[0]),
+            Lost::lose(&cluster, second, losses[1]),
+        ];
+        cluster
+            .start_again()
+            .unwrap_or_else(|error| panic!("{told}: {error:#}"));
+        let client = support::client(&cluster);
+        for (key, content) in &objects {
+            support::check(&client, "b", key, *content)
+                .await
+                .unwrap_or_else(|error| panic!("{told}: {error}"));
+            read += 1;
+        }
+        let mut fresh = Vec::new();
+        // Inline; one segment, which may miss the lost disks; spread over all disks, which cannot.
+        for length in [INLINE, 60_000, MIB] {
+            let (key, content) = (
+                format!("round-{round}-{length}"),
+                Content::new(round as u64, length),
+            );
+            match support::put(&client, "b", &key, content).await {
+                Ok(()) => {
+                    assert!(length < MIB, "{told}: four shards of six were acknowledged");
+                    support::check(&client, "b", &key, content)
+                        .await
+                        .unwrap_or_else(|error| panic!("{told}: {error}"));
+                    fresh.push((key, content));
+                    accepted += 1;
+                }
+                Err(error) => {
+                    assert!(
+                        length > INLINE,
+                        "{told}: an inline object needs no disk: {error:?}"
+                    );
+                    assert!(error.is(503, "SlowDown"), "{told}: {error:?}");
+                    assert_absent(&client, &key).await;
+                    refused += 1;
+                }
+            }
+        }
+        objects.extend(fresh);
+        assert!(cluster.is_alive(), "{told}");
+        assert!(cluster.stop().unwrap().success(), "{told}");
+        lost.into_iter().for_each(Lost::restore);
+        cluster.start_again().unwrap();
+    }
+    eprintln!(
+        "two disks lost, 15 pairs: {read} reads exact, {accepted} uploads accepted, {refused} refused"
+    );
+    assert!(
+        accepted >= 15 && refused >= 15,
+        "{accepted} accepted, {refused} refused"
+    );
+    let client = support::client(&cluster);
+    for (key, content) in &objects {
+        support::check(&client, "b", key, *content).await.unwrap();
+    }
+    // All disks are back: every size is taken again.
+    support::put(&client, "b", "after", Content::new(99, 9 * MIB))
+        .await
+        .expect("six disks take it");
+    support::check(&client, "b", "after", Content::new(99, 9 * MIB))
+        .await
+        .unwrap();
+    assert!(cluster.stop().unwrap().success());
+}
+
+/// With one disk lost, uploads of every size go on, and what is written then survives another loss.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_lost_disk_stops_nobody() {
+    let mut cluster = Cluster::start("one-disk").unwrap();
+    support::make_bucket(&support::client(&cluster), "b").await;
+    cluster.stop().unwrap();
+    let first = Lost::lose(&cluster, 2, Loss::Emptied);
+    cluster.start_again().unwrap();
+    let objects = fill_with(&support::client(&cluster)).await;
+    cluster.stop().unwrap();
+    let second = Lost::lose(&cluster, 5, Loss::Gone);
+    cluster.start_again().unwrap();
+    let client = support::client(&cluster);
+    for (key, content) in &objects {
+        support::check(&client, "b", key, *content).await.unwrap();
+    }
+    cluster.stop().unwrap();
+    [first, second].into_iter().for_each(Lost::restore);
+}
+
+/// With three disks lost, what needs them fails clearly: never a wrong byte, never a crash; what does not
+/// is served. When they are back, everything is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_lost_disks_fail_clearly() {
+    let mut cluster = Cluster::start("three-disks").unwrap();
+    let objects = fill(&cluster).await;
+    for trio in [[0, 1, 2], [1, 3, 5], [2, 4, 5]] {
+        cluster.stop().unwrap();
+        let lost = trio.map(|number| {
+            Lost::lose(
+                &cluster,
+                number,
+                if number % 2 == 0 {
+                    Loss::Gone
+                } else {
+                    Loss::Emptied
+                },
+            )
+        });
+        cluster
+            .start_again()
+            .unwrap_or_else(|error| panic!("without {trio:?}: {error:#}"));
+        let client = support::client(&cluster);
+        let (mut served, mut failed) = (0, 0);
+        for (key, content) in &objects {
+            match support::check(&client, "b", key, *content).await {
+                Ok(()) => served += 1,
+                Err(error) => {
+                    assert!(!error.contains("WRONG BYTE"), "without {trio:?}: {error}");
+                    assert!(
+                        content.length > INLINE,
+                        "without {trio:?}: an inline object needs no disk: {error}"
+                    );
+                    let clear = error.contains("status: Some(5") || error.contains("broken off");
+                    assert!(clear, "without {trio:?}: {error}");
+                    failed += 1;
+                }
+            }
+        }
+        // Objects of a mebibyte and more have shards on all disks, so each of them misses three.
+        assert!(
+            failed >= 6 && served >= 5,
+            "without {trio:?}: {failed} failed, {served} served"
+        );
+        let refused = support::put(&client, "b", "late", Content::new(1, 2 * MIB))
+            .await
+            .expect_err("too few disks");
+        assert!(refused.is(503, "SlowDown"), "{refused:?}");
+        assert_absent(&client, "late").await;
+        assert!(cluster.is_alive(), "without {trio:?}");
+        assert!(cluster.stop().unwrap().success(), "without {trio:?}");
+        lost.into_iter().for_each(Lost::restore);
+        cluster.start_again().unwrap();
+        let client = support::client(&cluster);
+        for (key, content) in &objects {
+            support::check(&client, "b", key, *content).await.unwrap();
+        }
+    }
+}
+
+async fn fill(cluster: &Cluster) -> Vec<(String, Content)> {
+    let client = support::client(cluster);
+    support::make_bucket(&client, "b").await;
+    fill_with(&client).await
+}
+
+async fn fill_with(client: &Client) -> Vec<(String, Content)> {
+    let mut objects = Vec::new();
+    for length in sizes::boundaries() {
+        let (key, content) = (format!("object-{length}"), Content::new(length + 1, length));
+        support::put(client, "b", &key, content)
+            .await
+            .expect("the upload is accepted");
+        objects.push((key, content));
+    }
+    objects
+}
+
+async fn assert_absent(client: &Client, key: &str) {
+    let absent = client.get_object().bucket("b").key(key).send().await;
+    let absent: Refusal = support::refusal(absent.expect_err("a refused upload left something"));
+    assert!(absent.is(404, "NoSuchKey"), "{key}: {absent:?}");
+}

@@ -1,0 +1,20 @@
+//! Whole-system tests: the real program, real S3 requests, real faults.
+//!
+//! Tests that do no harm share one cluster ([`support::cluster`]); those that kill, stop or damage one
+//! start their own. `cargo xtask test` builds the program and runs these; `cargo xtask soak` runs the
+//! same loops for longer.
+
+mod buckets;
+mod cache;
+mod disks;
+mod kill;
+mod listing;
+mod load;
+mod objects;
+mod ranges;
+mod refusals;
+mod secrets;
+mod shutdown;
+mod sizes;
+mod soak;
+mod support;

@@ -1,0 +1,47 @@
+//! Where the program under test is, and where the data and the logs of a run go: all under cargo's
+//! target folder, on the same file system as the build, since a `/tmp` in memory refuses O_DIRECT.
+
+use anyhow::{Context, Result, ensure};
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+
+/// Cargo's target folder: the nearest one above this executable that carries cargo's own mark.
+pub fn target() -> Result<PathBuf> {
+    let executable = env::current_exe().context("asking where this executable is")?;
+    let found = executable
+        .ancestors()
+        .find(|folder| folder.join("CACHEDIR.TAG").is_file());
+    Ok(found
+        .with_context(|| format!("no target folder above {}", executable.display()))?
+        .to_owned())
+}
+
+/// The `strongroom` program: `STRONGROOM_BIN`, or the one beside this executable in its profile's folder.
+pub fn program() -> Result<PathBuf> {
+    let path = match env::var_os("STRONGROOM_BIN") {
+        Some(path) => PathBuf::from(path),
+        None => {
+            let executable = env::current_exe().context("asking where this executable is")?;
+            let target = target()?;
+            let profile = executable.strip_prefix(&target)?.components().next();
+            target
+                .join(profile.context("this executable is outside a profile's folder")?)
+                .join("strongroom")
+        }
+    };
+    ensure!(
+        path.is_file(),
+        "{} does not exist; build it with `cargo build --ignore-rust-version -p strongroom`, or run \
+         `cargo xtask test`, which does",
+        path.display()
+    );
+    Ok(path)
+}
+
+/// A folder for what a run leaves behind only when it fails.
+pub fn scratch() -> Result<PathBuf> {
+    let folder = target()?.join("system");
+    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    Ok(folder)
+}
