@@ -19,6 +19,8 @@ pub(crate) enum Purpose {
     Commitment,
     /// Key for a bucket's rows.
     Row,
+    /// Key for the MACs of a bucket's manifest rows.
+    Manifest,
     /// Key of one log or snapshot file.
     Frame,
 }
@@ -28,6 +30,7 @@ impl Purpose {
         match self {
             Self::Commitment => b"strongroom wrap commitment v1",
             Self::Row => b"strongroom row key v1",
+            Self::Manifest => b"strongroom manifest key v1",
             Self::Frame => b"strongroom frame key v1",
         }
     }

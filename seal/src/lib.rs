@@ -6,6 +6,7 @@
 //!     ring ──wraps──> KEK                                  one per bucket, versioned
 //!     KEK  ──wraps──> DEK                                  one per blob          [`wrap`]
 //!     KEK  ──HKDF───> row key                              attributes in rows    [`row`]
+//!     KEK  ──HKDF───> manifest key                         MACs of manifest rows [`manifest`]
 //!     DEK  ──seals──> segments                             a blob's bytes        [`segment`]
 //!     storage key ──HKDF──> frame keys                     log, snapshot files   [`frame`]
 //!
@@ -21,6 +22,7 @@
 mod commit;
 pub mod frame;
 pub mod key;
+pub mod manifest;
 pub mod provider;
 pub mod row;
 pub mod segment;

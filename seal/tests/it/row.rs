@@ -1,0 +1,59 @@
+//! A sealed row value opens in its own row.
+
+use crate::{damaged, providers};
+use seal::Kek;
+use seal::row::{RowContext, RowError, RowKey, RowKind, kek_version, open_row, seal_row};
+use types::{BucketId, ObjectKey, VersionId};
+
+/// Copied to another object, version or bucket, damaged, or tried with another KEK: it does not open.
+#[test]
+fn a_row_opens_in_its_place_alone() {
+    let key = ObjectKey::try_from("a".to_owned()).unwrap();
+    let other = ObjectKey::try_from("b".to_owned()).unwrap();
+    let good = RowContext {
+        kind: RowKind::Attributes,
+        bucket: BucketId::new(1),
+        key: &key,
+        version: VersionId::new([2; 16]),
+    };
+    let bad = [
+        RowContext {
+            bucket: BucketId::new(9),
+            ..good.clone()
+        },
+        RowContext {
+            key: &other,
+            ..good.clone()
+        },
+        RowContext {
+            version: VersionId::new([9; 16]),
+            ..good.clone()
+        },
+    ];
+    let kek = Kek::new(3, [4; 32]);
+    for provider in providers() {
+        let provider = &*provider;
+        let row_key = RowKey::derive(&kek);
+        let sealed = seal_row(provider, &row_key, &good, b"etag");
+        assert_eq!(kek_version(&sealed), Ok(3));
+        assert_eq!(
+            open_row(provider, &row_key, &good, &sealed).unwrap(),
+            b"etag"
+        );
+        for context in &bad {
+            let refused = open_row(provider, &row_key, context, &sealed);
+            assert!(matches!(refused, Err(RowError::Refused(_))), "{context:?}");
+        }
+        for (what, bad) in damaged(&sealed) {
+            assert!(open_row(provider, &row_key, &good, &bad).is_err(), "{what}");
+        }
+        let newer = RowKey::derive(&Kek::new(4, [4; 32]));
+        let version = RowError::Version {
+            sealed: 3,
+            given: 4,
+        };
+        assert_eq!(open_row(provider, &newer, &good, &sealed), Err(version));
+        // The row's key is derived: the KEK itself opens nothing.
+        assert!(provider.open(kek.expose(), &[], &sealed[5..]).is_err());
+    }
+}
