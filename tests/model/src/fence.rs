@@ -1,7 +1,7 @@
 //! The fences of the data path, each of which can be taken away.
 //!
 //! One variant is one clause of "What must always hold" in the design, or one that this model
-//! added because the design as first written lost data without it (docs/decisions/0001). A step
+//! added because the design as first written lost data without it (docs/decisions/0002 to 0006). A step
 //! that a fence guards asks [`Fences::hold`]; nothing else in the model knows that fences can fall.
 
 /// A clause that prevents a loss.

@@ -1,6 +1,8 @@
 //! Keys outlive their use: a second, smaller model.
 //!
-//!     KEK version:  active --rotate--> retired --scan begun later found no row--> destroyed
+//! ```text
+//! KEK version:  active --rotate--> retired --scan begun later found no row--> destroyed
+//! ```
 //!
 //! Three versions of one bucket's KEK, two rows, three blobs. A gateway is given a wrap under the
 //! version that is active then, and commits it into a row whenever it likes. A rewrapper reads a

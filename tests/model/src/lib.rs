@@ -4,8 +4,10 @@
 //! them there because without it some rare order of events loses data. This crate is those rules
 //! and nothing else, without bytes, sockets or clocks, and a search that tries every order.
 //!
-//!     scene ──> world ──> step: gateway, namespace, mover, repair, collector ──> check
-//!                 └──────────────── explore: all of them, shortest first ───────┘
+//! ```text
+//! scene ──> world ──> step: gateway, namespace, mover, repair, collector ──> check
+//!             └──────────────── explore: all of them, shortest first ───────┘
+//! ```
 //!
 //! The tests take away one fence at a time and ask for the loss; with all in place there is none.
 //! What the model covers, and where it changed the design, is in docs/decisions/0001.

@@ -6,7 +6,7 @@ use crate::{
     action::{Action, Event},
     fence::Fence,
     scene::LEASE_OF,
-    world::{CHUNKS, Epoch, Index, Lease, Phase, Record, Sweep, World, bit, has},
+    world::{CHUNKS, Epoch, Index, Lease, Phase, Record, SLOTS, Sweep, World, bit, has},
 };
 
 pub(super) fn offer(model: &DataPath, world: &World, next: &mut Vec<Action>) {
@@ -49,7 +49,7 @@ fn offer_inventories(model: &DataPath, world: &World, next: &mut Vec<Action>) {
 /// Deletes that were sent and would find their shard, each once per epoch that decided it.
 fn offer_deletes(model: &DataPath, world: &World, next: &mut Vec<Action>) {
     for disk in 0..model.scene.disks {
-        for chunk in 0..=2 {
+        for chunk in chunks() {
             for slot in model.slots() {
                 let sent =
                     world.disks[usize::from(disk)].deletes[usize::from(chunk)][usize::from(slot)];
@@ -68,6 +68,11 @@ fn offer_deletes(model: &DataPath, world: &World, next: &mut Vec<Action>) {
             }
         }
     }
+}
+
+/// Every chunk id.
+fn chunks() -> impl Iterator<Item = Index> {
+    (0..).take(CHUNKS)
 }
 
 /// Chunk and slot of every record on a disk.
@@ -105,7 +110,7 @@ pub(super) fn reclaim(model: &DataPath, world: &mut World, upload: Index) -> Eve
     let blob = &mut world.uploads[usize::from(upload)];
     if blob.phase == Phase::Dead {
         blob.phase = Phase::Gone;
-        blob.reports = [0; 3];
+        blob.reports = [0; SLOTS];
     }
     Event::Reclaimed
 }
@@ -150,7 +155,7 @@ pub(super) fn inventory(model: &DataPath, world: &mut World, disk: Index) -> Eve
 /// Either wrong way round: metadata before the inventory, or runs before leases.
 pub(super) fn read(model: &DataPath, world: &mut World) -> Event {
     if let Sweep::Inventoried { disk, held, .. } = world.sweep {
-        let bare = (0..=2)
+        let bare = chunks()
             .filter(|&chunk| !covered(model, world, chunk))
             .fold(0, |bits, chunk| bits | bit(chunk));
         world.sweep = Sweep::Inventoried {
@@ -161,7 +166,7 @@ pub(super) fn read(model: &DataPath, world: &mut World) -> Event {
         return Event::MetadataRead;
     }
     world.sweeps -= 1;
-    let free = (0..=2)
+    let free = chunks()
         .filter(|&chunk| !covered(model, world, chunk) && !awaited(model, world, chunk))
         .fold(0, |bits, chunk| bits | bit(chunk));
     let kept = [0, 1, 2].map(|chunk| {

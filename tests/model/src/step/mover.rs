@@ -1,7 +1,9 @@
 //! The mover brings one slot of a group to another disk.
 //!
-//!     close -> raise the namespace's epoch -> the target joins, the runs are listed -> copy, verify
-//!           -> swap proposed -> swap applied -> the source is told to delete
+//! ```text
+//! close -> raise the namespace's epoch -> the target joins, the runs are listed -> copy, verify
+//!       -> swap proposed -> swap applied -> the source is told to delete
+//! ```
 //!
 //! It may give up at any time before the swap is applied, even with the swap still in the log; the
 //! group then reopens under a new epoch.
@@ -43,7 +45,9 @@ pub(super) fn offer(model: &DataPath, world: &World, next: &mut Vec<Action>) {
         }
         ready = false;
         next.push(Action::Copy { upload });
-        if model.scene.tears && *copied(model, &mut world.clone(), upload, task) == Record::None {
+        let held = world.disks[usize::from(task.target)].records[model.chunk(upload)]
+            [usize::from(task.slot)];
+        if model.scene.tears && held == Record::None {
             next.push(Action::Tear { upload });
         }
     }
