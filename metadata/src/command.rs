@@ -29,7 +29,7 @@ pub struct Proposal {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Command {
-    /// Cluster time moves on, in both halves.
+    /// Cluster time moves on: every half and namespace shard has its own copy, moved by its own log.
     Tick(Tick),
     /// Disks, groups, keys.
     Cluster(ClusterCommand),

@@ -34,3 +34,21 @@ pub trait Log: Send + Sync + 'static {
     /// Whether this server leads as far as it knows. Only the leader ticks.
     fn leads(&self) -> bool;
 }
+
+impl<L: Log> Log for std::sync::Arc<L> {
+    fn propose(&self, proposal: Proposal) -> BoxFuture<'_, Result<Reply, LogError>> {
+        (**self).propose(proposal)
+    }
+
+    fn linearizable<T, R>(&self, read: R) -> BoxFuture<'_, Result<T, LogError>>
+    where
+        T: Send + 'static,
+        R: FnOnce(&Store) -> T + Send + 'static,
+    {
+        (**self).linearizable(read)
+    }
+
+    fn leads(&self) -> bool {
+        (**self).leads()
+    }
+}

@@ -1,0 +1,130 @@
+//! Commands of the cluster half: servers, disks, groups, keys.
+
+use super::{Applied, handed_out, take_ids};
+use crate::command::ClusterCommand;
+use crate::reply::{Refusal, Reply};
+use crate::store::StoreError;
+use crate::tables::{
+    CLUSTER_COUNTERS, ClusterId, DISKS, GROUP_TABLE_VERSION, GROUPS, KEKS, KekRow, NODES, NodeRow,
+};
+use crate::txn::Txn;
+use bytes::Bytes;
+use std::collections::BTreeSet;
+use types::id::{BucketId, DiskId, NodeId};
+use types::placement::{Admission, Disk, Epoch, Group};
+use types::wire::metadata::WallTime;
+
+/// Most groups that one command makes.
+pub(crate) const MAX_GROUPS: usize = 500;
+
+pub(super) fn apply(txn: &mut Txn<'_>, wall: WallTime, command: &ClusterCommand) -> Applied {
+    match command {
+        ClusterCommand::AdmitNode => {
+            let node = NodeId::new(take(txn, ClusterId::Node, 1)?);
+            NODES.put(txn, &node, &NodeRow { admitted: wall });
+            Ok(Reply::Node(node))
+        }
+        ClusterCommand::ReserveDiskId => {
+            Ok(Reply::Disk(DiskId::new(take(txn, ClusterId::Disk, 1)?)))
+        }
+        ClusterCommand::AdmitDisk { disk } => admit_disk(txn, disk),
+        ClusterCommand::ReserveGroupIds { count } => {
+            let first = take(txn, ClusterId::Group, u64::from(*count))?;
+            Ok(Reply::Ids {
+                first,
+                count: *count,
+            })
+        }
+        ClusterCommand::CreateGroups { groups } => create_groups(txn, groups),
+        ClusterCommand::InstallKek {
+            bucket,
+            version,
+            wrapped,
+        } => install_kek(txn, *bucket, *version, wrapped),
+    }
+}
+
+fn admit_disk(txn: &mut Txn<'_>, disk: &Disk) -> Applied {
+    if DISKS.get(txn, &disk.id)?.is_some_and(|row| row == *disk) {
+        return Ok(Reply::Done);
+    }
+    let next = CLUSTER_COUNTERS.get(txn, &ClusterId::Disk)?;
+    if !handed_out(next, disk.id.get()) || DISKS.contains(txn, &disk.id)? {
+        return Err(Refusal::IdNotReserved.into());
+    }
+    if !NODES.contains(txn, &disk.node)? {
+        return Err(Refusal::IdNotReserved.into());
+    }
+    DISKS.put(txn, &disk.id, disk);
+    raise_table_version(txn)?;
+    Ok(Reply::Done)
+}
+
+fn create_groups(txn: &mut Txn<'_>, groups: &[Group]) -> Applied {
+    if groups.len() > MAX_GROUPS {
+        return Err(Refusal::TooLarge.into());
+    }
+    let next = CLUSTER_COUNTERS.get(txn, &ClusterId::Group)?;
+    let mut ids = BTreeSet::new();
+    for group in groups {
+        let fresh = handed_out(next, group.id.get())
+            && !GROUPS.contains(txn, &group.id)?
+            && ids.insert(group.id);
+        if !fresh {
+            return Err(Refusal::IdNotReserved.into());
+        }
+        if !well_formed(txn, group)? {
+            return Err(Refusal::BadGroup.into());
+        }
+    }
+    for group in groups {
+        GROUPS.put(txn, &group.id, group);
+    }
+    raise_table_version(txn)?;
+    Ok(Reply::Done)
+}
+
+/// A new group is open, at epoch 1, and has a slot for each shard on a disk of its own, all admitted
+/// and of the profile's class.
+fn well_formed(txn: &Txn<'_>, group: &Group) -> Result<bool, StoreError> {
+    let first = Epoch(1);
+    let disks: BTreeSet<DiskId> = group.members.iter().map(|member| member.disk).collect();
+    let shape = group.epoch == first
+        && group.admission == Admission::Open
+        && group.members.len() == group.profile.shards()
+        && disks.len() == group.members.len()
+        && group.members.iter().all(|member| member.joined == first);
+    if !shape {
+        return Ok(false);
+    }
+    for disk in disks {
+        let class = DISKS.get(txn, &disk)?.map(|disk| disk.class);
+        if class != Some(group.profile.class()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn install_kek(txn: &mut Txn<'_>, bucket: BucketId, version: u32, wrapped: &Bytes) -> Applied {
+    let key = (bucket, version);
+    if KEKS.contains(txn, &key)? {
+        return Err(Refusal::KekExists.into());
+    }
+    let wrapped = wrapped.clone();
+    KEKS.put(txn, &key, &KekRow { wrapped });
+    Ok(Reply::Done)
+}
+
+fn take(txn: &mut Txn<'_>, kind: ClusterId, count: u64) -> Result<u64, super::Stop> {
+    let next = CLUSTER_COUNTERS.get(txn, &kind)?;
+    let (first, after) = take_ids(next, count)?;
+    CLUSTER_COUNTERS.put(txn, &kind, &after);
+    Ok(first)
+}
+
+fn raise_table_version(txn: &mut Txn<'_>) -> Result<(), StoreError> {
+    let version = GROUP_TABLE_VERSION.get(txn, &())?.unwrap_or(0);
+    GROUP_TABLE_VERSION.put(txn, &(), &(version + 1));
+    Ok(())
+}

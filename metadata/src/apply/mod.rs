@@ -1,0 +1,88 @@
+//! What each command does to the rows.
+//!
+//! Pure: the same rows and the same proposal give the same rows and the same reply on every server.
+//! Nothing here looks at a clock, draws randomness, or reads anything but rows and the proposal; a
+//! test searches these files for it. A command decides first and writes afterwards, so that one that
+//! is refused has changed nothing (but the memory of having been asked, where it is numbered).
+//! An error means that the store is broken, never that a command is.
+
+mod cluster;
+mod namespace;
+mod objects;
+mod sessions;
+
+use crate::command::{Command, Proposal};
+use crate::reply::{Refusal, Reply};
+use crate::store::StoreError;
+use crate::txn::Txn;
+use types::id;
+
+pub use objects::{MAX_COMMIT_ROWS, MAX_RUNS};
+pub use sessions::{LEASE_CHUNKS, LEASE_OPENS_FOR_MS, MAX_TICK_MS, MAX_UNANSWERED, SESSION_TTL_MS};
+
+/// Raised by every restore from a backup; there has been none.
+const INCARNATION: u8 = 0;
+/// There is one namespace shard.
+const NAMESPACE_SHARD: u8 = 0;
+
+/// Applies one proposal.
+///
+/// # Errors
+/// When the store is broken: this server must stop.
+pub fn apply(txn: &mut Txn<'_>, proposal: &Proposal) -> Result<Reply, StoreError> {
+    let result = match &proposal.command {
+        Command::Tick(tick) => sessions::tick(txn, tick),
+        Command::Cluster(command) => cluster::apply(txn, proposal.wall, command),
+        Command::Namespace(command) => namespace::apply(txn, proposal.wall, command),
+    };
+    answered(result)
+}
+
+/// Why a command was not done.
+enum Stop {
+    /// It may not be.
+    Refused(Refusal),
+    /// It cannot be.
+    Broken(StoreError),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Broken(error)
+    }
+}
+
+type Applied = Result<Reply, Stop>;
+
+fn answered(result: Applied) -> Result<Reply, StoreError> {
+    match result {
+        Ok(reply) => Ok(reply),
+        Err(Stop::Refused(refusal)) => Ok(Reply::Refused(refusal)),
+        Err(Stop::Broken(error)) => Err(error),
+    }
+}
+
+/// The id that a counter stands for.
+fn id_of(counter: u64) -> Result<u64, Refusal> {
+    id::compose(INCARNATION, NAMESPACE_SHARD, counter).ok_or(Refusal::IdsExhausted)
+}
+
+/// `count` ids from `next` on; and what comes next. Ids begin at 1.
+fn take_ids(next: Option<u64>, count: u64) -> Result<(u64, u64), Refusal> {
+    let first = next.unwrap_or(1);
+    let after = first.checked_add(count).ok_or(Refusal::IdsExhausted)?;
+    id_of(after)?;
+    Ok((id_of(first)?, after))
+}
+
+/// Whether a counter that comes to `next` next has handed `id` out.
+fn handed_out(next: Option<u64>, id: u64) -> bool {
+    let Some(next) = next else { return false };
+    id_of(1).is_ok_and(|first| first <= id) && id_of(next).is_ok_and(|next| id < next)
+}

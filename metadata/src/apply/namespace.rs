@@ -1,0 +1,142 @@
+//! Commands of the namespace half: which function does which, and buckets and groups.
+//!
+//! Nothing here reads a table of the cluster half: what is needed of it comes in the command.
+
+use super::{Applied, Stop, handed_out, objects, sessions, take_ids};
+use crate::command::{LearntGroup, MakeBucket, NamespaceCommand};
+use crate::reply::{Refusal, Reply};
+use crate::store::StoreError;
+use crate::tables::{
+    BUCKET_NAMES, BUCKETS, BucketRow, GROUP_EPOCHS, GroupEpochRow, HEADS, NAMESPACE_COUNTERS,
+    NamespaceId, REVISION, TableKey,
+};
+use crate::txn::Txn;
+use types::id::{BucketId, GroupId};
+use types::placement::{Epoch, Slot};
+use types::wire::metadata::{Bucket, WallTime};
+
+pub(super) fn apply(txn: &mut Txn<'_>, wall: WallTime, command: &NamespaceCommand) -> Applied {
+    match command {
+        NamespaceCommand::OpenSession { gateway } => sessions::open(txn, *gateway),
+        NamespaceCommand::RenewSession { session } => sessions::renew(txn, *session),
+        NamespaceCommand::OpenLease { session } => sessions::open_lease(txn, *session),
+        NamespaceCommand::CloseLease { session, lease } => {
+            sessions::close_lease(txn, *session, *lease)
+        }
+        NamespaceCommand::ReserveBlobIds { count } => reserve(txn, NamespaceId::Blob, *count),
+        NamespaceCommand::ReserveBucketId => reserve(txn, NamespaceId::Bucket, 1),
+        NamespaceCommand::LearnGroups { groups } => learn_groups(txn, groups),
+        NamespaceCommand::RaiseEpoch {
+            group,
+            epoch,
+            slots,
+        } => raise_epoch(txn, *group, *epoch, slots),
+        NamespaceCommand::MakeBucket(make) => sessions::once(txn, &make.request.request, |txn| {
+            make_bucket(txn, wall, make)
+        }),
+        NamespaceCommand::DeleteBucket(delete) => sessions::once(txn, &delete.request, |txn| {
+            delete_bucket(txn, delete.bucket)
+        }),
+        NamespaceCommand::Commit(commit) => sessions::once(txn, &commit.request, |txn| {
+            objects::commit(txn, wall, commit)
+        }),
+        NamespaceCommand::DeleteObject(delete) => {
+            sessions::once(txn, &delete.request, |txn| objects::delete(txn, delete))
+        }
+    }
+}
+
+fn make_bucket(txn: &mut Txn<'_>, wall: WallTime, make: &MakeBucket) -> Applied {
+    let request = &make.request;
+    let name = (request.name.clone(), request.label.digest());
+    if let Some(taken) = BUCKET_NAMES.get(txn, &name)? {
+        let owner = BUCKETS.get(txn, &taken)?.map(|row| row.bucket.owner);
+        let owner = owner.unwrap_or_default();
+        return Err(Refusal::BucketExists { owner }.into());
+    }
+    let next = NAMESPACE_COUNTERS.get(txn, &NamespaceId::Bucket)?;
+    if !handed_out(next, make.bucket.get()) || BUCKETS.contains(txn, &make.bucket)? {
+        return Err(Refusal::IdNotReserved.into());
+    }
+    let bucket = Bucket {
+        id: make.bucket,
+        tenant: request.tenant,
+        owner: request.owner.clone(),
+        name: request.name.clone(),
+        label: request.label.clone(),
+        profile: request.profile.unwrap_or(make.default_profile),
+        created: wall,
+    };
+    let row = BucketRow {
+        bucket: bucket.clone(),
+        kek_version: make.kek_version,
+        live_keks: vec![make.kek_version],
+        born: next_revision(txn)?,
+    };
+    BUCKETS.put(txn, &make.bucket, &row);
+    BUCKET_NAMES.put(txn, &name, &make.bucket);
+    Ok(Reply::Bucket(bucket))
+}
+
+fn delete_bucket(txn: &mut Txn<'_>, id: BucketId) -> Applied {
+    let row = BUCKETS.get(txn, &id)?.ok_or(Refusal::NoSuchBucket)?;
+    if HEADS.scan(txn, &id.bytes()).next().transpose()?.is_some() {
+        return Err(Refusal::BucketNotEmpty.into());
+    }
+    BUCKETS.delete(txn, &id);
+    BUCKET_NAMES.delete(txn, &(row.bucket.name, row.bucket.label.digest()));
+    next_revision(txn)?;
+    Ok(Reply::Done)
+}
+
+fn learn_groups(txn: &mut Txn<'_>, groups: &[LearntGroup]) -> Applied {
+    if groups.len() > super::cluster::MAX_GROUPS {
+        return Err(Refusal::TooLarge.into());
+    }
+    for learnt in groups {
+        if !GROUP_EPOCHS.contains(txn, &learnt.group)? {
+            let row = GroupEpochRow {
+                epoch: learnt.epoch,
+                profile: learnt.profile,
+                changed: vec![learnt.epoch; learnt.profile.shards()],
+            };
+            GROUP_EPOCHS.put(txn, &learnt.group, &row);
+        }
+    }
+    Ok(Reply::Done)
+}
+
+fn raise_epoch(txn: &mut Txn<'_>, group: GroupId, epoch: Epoch, slots: &[Slot]) -> Applied {
+    let row = GROUP_EPOCHS.get(txn, &group)?;
+    let mut row = row.ok_or(Refusal::UnknownGroup)?;
+    if epoch <= row.epoch {
+        return Err(Refusal::EpochNotRaised { current: row.epoch }.into());
+    }
+    row.epoch = epoch;
+    for slot in slots {
+        let changed = row.changed.get_mut(usize::from(slot.0));
+        *changed.ok_or(Refusal::BadGroup)? = epoch;
+    }
+    GROUP_EPOCHS.put(txn, &group, &row);
+    Ok(Reply::Done)
+}
+
+fn reserve(txn: &mut Txn<'_>, kind: NamespaceId, count: u32) -> Applied {
+    let first = take(txn, kind, u64::from(count))?;
+    Ok(Reply::Ids { first, count })
+}
+
+/// Takes `count` ids; the first.
+pub(super) fn take(txn: &mut Txn<'_>, kind: NamespaceId, count: u64) -> Result<u64, Stop> {
+    let next = NAMESPACE_COUNTERS.get(txn, &kind)?;
+    let (first, after) = take_ids(next, count)?;
+    NAMESPACE_COUNTERS.put(txn, &kind, &after);
+    Ok(first)
+}
+
+/// Raises the namespace's revision; the new one.
+pub(super) fn next_revision(txn: &mut Txn<'_>) -> Result<u64, StoreError> {
+    let revision = REVISION.get(txn, &())?.unwrap_or(0) + 1;
+    REVISION.put(txn, &(), &revision);
+    Ok(revision)
+}

@@ -1,0 +1,197 @@
+//! Sessions, leases, and time, which ends both.
+//!
+//!     open --renew--> open --time--> expired --ticks--> gone, with its leases and stored answers
+//!
+//! A session that has expired is refused from that moment, whether or not its rows are gone yet.
+//! Answers to numbered requests are stored until the session says that it has them: the same number
+//! gets the same answer and changes nothing.
+
+use super::namespace::take;
+use super::{Applied, answered};
+use crate::command::Tick;
+use crate::reply::{Refusal, Reply};
+use crate::store::StoreError;
+use crate::tables::{
+    CLOCK, ClockRow, LEASES, LeaseRow, NamespaceId, REPLIES, SESSION_EXPIRY, SESSIONS, SessionRow,
+    TableKey,
+};
+use crate::txn::{Rows, Txn};
+use types::id::{ChunkId, LeaseId, NodeId, RequestId, SessionId};
+use types::wire::metadata::{Session, WriteLease};
+
+/// A session lives so long without a renewal.
+pub const SESSION_TTL_MS: u64 = 60_000;
+/// New uploads may begin on a lease for so long.
+pub const LEASE_OPENS_FOR_MS: u64 = 600_000;
+/// Chunk ids of one lease: 512 GiB at 8+3.
+pub const LEASE_CHUNKS: u64 = 1 << 16;
+/// No tick moves time further: what was measured over a stall is not believed.
+pub const MAX_TICK_MS: u64 = 10_000;
+/// How far a request's number may be ahead of the oldest unanswered one.
+pub const MAX_UNANSWERED: u64 = 4096;
+
+/// Most rows of expired sessions that one tick removes.
+const EXPIRED_ROWS_PER_TICK: usize = 500;
+/// Most stored answers that one request forgets: more than it adds, so that they do not pile up.
+const FORGOTTEN_PER_REQUEST: usize = 64;
+
+pub(super) fn tick(txn: &mut Txn<'_>, tick: &Tick) -> Applied {
+    let now_ms = now(txn)?;
+    if tick.from_ms != now_ms {
+        return Err(Refusal::TimeMoved { now_ms }.into());
+    }
+    let now_ms = now_ms + tick.elapsed_ms.min(MAX_TICK_MS);
+    CLOCK.put(txn, &(), &ClockRow { now_ms });
+    expire(txn, now_ms)?;
+    Ok(Reply::Time { now_ms })
+}
+
+/// Cluster time.
+pub(super) fn now(rows: &impl Rows) -> Result<u64, StoreError> {
+    Ok(CLOCK.get(rows, &())?.unwrap_or_default().now_ms)
+}
+
+pub(super) fn open(txn: &mut Txn<'_>, gateway: NodeId) -> Applied {
+    let session = SessionId::new(take(txn, NamespaceId::Session, 1)?);
+    let row = SessionRow {
+        gateway,
+        expires_ms: now(txn)? + SESSION_TTL_MS,
+        answered_below: 1,
+    };
+    SESSIONS.put(txn, &session, &row);
+    SESSION_EXPIRY.put(txn, &(row.expires_ms, session), &session);
+    Ok(told(session))
+}
+
+pub(super) fn renew(txn: &mut Txn<'_>, session: SessionId) -> Applied {
+    let mut row = live(txn, session)?;
+    SESSION_EXPIRY.delete(txn, &(row.expires_ms, session));
+    row.expires_ms = now(txn)? + SESSION_TTL_MS;
+    SESSIONS.put(txn, &session, &row);
+    SESSION_EXPIRY.put(txn, &(row.expires_ms, session), &session);
+    Ok(told(session))
+}
+
+fn told(id: SessionId) -> Reply {
+    let ttl_ms = SESSION_TTL_MS;
+    Reply::Session(Session { id, ttl_ms })
+}
+
+pub(super) fn open_lease(txn: &mut Txn<'_>, session: SessionId) -> Applied {
+    live(txn, session)?;
+    let id = LeaseId::new(take(txn, NamespaceId::Lease, 1)?);
+    let row = LeaseRow {
+        first: ChunkId::new(take(txn, NamespaceId::Chunk, LEASE_CHUNKS)?),
+        count: LEASE_CHUNKS,
+        opened_ms: now(txn)?,
+    };
+    LEASES.put(txn, &(session, id), &row);
+    Ok(Reply::Lease(WriteLease {
+        id,
+        first: row.first,
+        count: row.count,
+        opens_for_ms: LEASE_OPENS_FOR_MS,
+        ttl_ms: SESSION_TTL_MS,
+    }))
+}
+
+pub(super) fn close_lease(txn: &mut Txn<'_>, session: SessionId, lease: LeaseId) -> Applied {
+    live(txn, session)?;
+    LEASES.delete(txn, &(session, lease));
+    Ok(Reply::Done)
+}
+
+/// Applies a numbered request, unless it was applied before.
+pub(super) fn once(
+    txn: &mut Txn<'_>,
+    request: &RequestId,
+    body: impl FnOnce(&mut Txn<'_>) -> Applied,
+) -> Applied {
+    let mut session = live(txn, request.session)?;
+    let number = (request.session, request.sequence);
+    if let Some(reply) = REPLIES.get(txn, &number)? {
+        return Ok(reply);
+    }
+    if request.sequence < session.answered_below {
+        return Err(Refusal::AnswerForgotten.into());
+    }
+    // A number above its own request's would forget the answer that is about to be given.
+    let answered_below = request.answered_below.min(request.sequence);
+    let answered_below = answered_below.max(session.answered_below);
+    if request.sequence - answered_below >= MAX_UNANSWERED {
+        return Err(Refusal::TooManyUnanswered.into());
+    }
+    let reply = answered(body(txn))?;
+    if answered_below != session.answered_below {
+        session.answered_below = answered_below;
+        SESSIONS.put(txn, &request.session, &session);
+        forget_answers(txn, request.session, answered_below)?;
+    }
+    REPLIES.put(txn, &number, &reply);
+    Ok(reply)
+}
+
+fn forget_answers(txn: &mut Txn<'_>, session: SessionId, below: u64) -> Result<(), StoreError> {
+    let (from, to) = ((session, 0_u64).bytes(), (session, below).bytes());
+    let forgotten: Vec<_> = REPLIES
+        .range(txn, &from, &to)
+        .take(FORGOTTEN_PER_REQUEST)
+        .collect::<Result<_, _>>()?;
+    for (key, _) in forgotten {
+        REPLIES.delete(txn, &(session, trailing_number(&key)));
+    }
+    Ok(())
+}
+
+/// The session, if it lives.
+fn live(rows: &impl Rows, session: SessionId) -> Result<SessionRow, super::Stop> {
+    let now_ms = now(rows)?;
+    let row = SESSIONS.get(rows, &session)?;
+    let row = row.filter(|row| now_ms < row.expires_ms);
+    Ok(row.ok_or(Refusal::SessionExpired)?)
+}
+
+/// Removes rows of expired sessions, as many as one command may.
+fn expire(txn: &mut Txn<'_>, now_ms: u64) -> Result<(), StoreError> {
+    let expired: Vec<SessionId> = SESSION_EXPIRY
+        .range(txn, &0_u64.bytes(), &now_ms.saturating_add(1).bytes())
+        .take(EXPIRED_ROWS_PER_TICK)
+        .map(|row| row.map(|(_, session)| session))
+        .collect::<Result<_, _>>()?;
+    let mut budget = EXPIRED_ROWS_PER_TICK;
+    for session in expired {
+        let prefix = session.bytes();
+        let answers: Vec<_> = REPLIES
+            .scan(txn, &prefix)
+            .take(budget)
+            .collect::<Result<_, _>>()?;
+        budget -= answers.len();
+        for (key, _) in answers {
+            REPLIES.delete(txn, &(session, trailing_number(&key)));
+        }
+        let leases: Vec<_> = LEASES
+            .scan(txn, &prefix)
+            .take(budget)
+            .collect::<Result<_, _>>()?;
+        budget -= leases.len();
+        for (key, _) in leases {
+            LEASES.delete(txn, &(session, LeaseId::new(trailing_number(&key))));
+        }
+        // The session's own rows go last, once nothing is left that only they lead to.
+        if budget < 2 {
+            return Ok(());
+        }
+        budget -= 2;
+        if let Some(row) = SESSIONS.get(txn, &session)? {
+            SESSION_EXPIRY.delete(txn, &(row.expires_ms, session));
+        }
+        SESSIONS.delete(txn, &session);
+    }
+    Ok(())
+}
+
+/// The last eight bytes of a key.
+fn trailing_number(key: &[u8]) -> u64 {
+    let number = key.last_chunk().expect("the key ends with a number");
+    u64::from_be_bytes(*number)
+}

@@ -1,0 +1,238 @@
+//! The metadata service on top of the replicated log: what a gateway asks, and what bootstrapping does.
+//!
+//! The service seals and unseals; the log and its rows see only what is sealed. A commit arrives with
+//! its data key in the wrap that was issued, and goes into the log wrapped for the version that will
+//! refer to it; a lookup comes out of the rows wrapped and goes to the gateway unwrapped.
+//!
+//! Every answer is linearizable. Nothing here decides what may be done: `apply` does, on every server
+//! alike. What is kept here besides keys (buckets' labels, ids reserved ahead, the group table) can be
+//! lost at any time.
+
+mod bootstrap;
+mod clock;
+mod read;
+mod write;
+
+use crate::command::{Command, Proposal};
+use crate::keys::{BucketKey, KeyError, Keyring};
+use crate::log::{Log, LogError};
+use crate::reply::Reply;
+use crate::store::{Store, StoreError};
+use crate::tables::{BUCKETS, BucketRow, KEKS};
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use types::BucketName;
+use types::id::{BucketId, LeaseId, NodeId, SessionId};
+use types::placement::GroupTable;
+use types::profile::Profile;
+use types::wire::Metadata;
+use types::wire::metadata::{
+    Answer, Bucket, CommitObject, CreateBucket, DeleteBucket, DeleteObject, IssuedBlob, List,
+    ListPage, Located, Lookup, MetadataError, Session, WallTime, WriteLease,
+};
+
+pub use bootstrap::BootstrapError;
+
+/// What a server is started with.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// How the objects of a bucket are coded that does not say.
+    pub default_profile: Profile,
+}
+
+/// The metadata service.
+pub struct Server<L> {
+    inner: Arc<Inner<L>>,
+    stop: watch::Sender<bool>,
+    clock: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Inner<L> {
+    log: L,
+    keys: Keyring,
+    config: ServerConfig,
+    /// Buckets that were looked up. Their label never changes; that they exist is `apply`'s to say.
+    buckets: Mutex<HashMap<BucketId, Arc<BucketRow>>>,
+    /// Blob ids that were reserved and not yet issued.
+    blob_ids: Mutex<Range<u64>>,
+    table: Mutex<Option<Arc<GroupTable>>>,
+}
+
+impl<L: Log> Server<L> {
+    /// Starts the service over a running log. While that leads, cluster time moves on.
+    pub fn start(log: L, keys: Keyring, config: ServerConfig) -> Arc<Self> {
+        let inner = Arc::new(Inner {
+            log,
+            keys,
+            config,
+            buckets: Mutex::default(),
+            blob_ids: Mutex::new(0..0),
+            table: Mutex::default(),
+        });
+        let (stop, stopped) = watch::channel(false);
+        let clock = tokio::spawn(clock::run(inner.clone(), stopped));
+        Arc::new(Self {
+            inner,
+            stop,
+            clock: Mutex::new(Some(clock)),
+        })
+    }
+
+    /// The log below.
+    pub fn log(&self) -> &L {
+        &self.inner.log
+    }
+
+    /// Ends the clock. The log below goes on until its owner ends it.
+    pub async fn shutdown(&self) {
+        self.stop.send_replace(true);
+        let clock = lock(&self.clock).take();
+        if let Some(clock) = clock
+            && let Err(error) = clock.await
+        {
+            tracing::error!(%error, "the metadata server's clock failed");
+        }
+    }
+}
+
+impl<L: Log> Inner<L> {
+    /// Proposes a command; a refusal is an error.
+    async fn propose(&self, command: Command) -> Result<Reply, MetadataError> {
+        let wall = wall_now();
+        match self.log.propose(Proposal { wall, command }).await {
+            Ok(Reply::Refused(refusal)) => Err(refusal.into()),
+            Ok(reply) => Ok(reply),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    /// Reads rows, linearizably.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, MetadataError> {
+        let rows = self.log.linearizable(read).await.map_err(unavailable)?;
+        rows.map_err(|error| {
+            tracing::error!(%error, "a read found the store broken");
+            MetadataError::Unavailable(error.to_string())
+        })
+    }
+
+    /// A bucket as it was when first looked up.
+    async fn bucket_row(&self, id: BucketId) -> Result<Arc<BucketRow>, MetadataError> {
+        if let Some(row) = lock(&self.buckets).get(&id) {
+            return Ok(row.clone());
+        }
+        let row = self.read(move |store| BUCKETS.get(store, &id)).await?;
+        let row = Arc::new(row.ok_or(MetadataError::NoSuchBucket)?);
+        lock(&self.buckets).insert(id, row.clone());
+        Ok(row)
+    }
+
+    /// A bucket's key of one version.
+    async fn bucket_key(
+        &self,
+        bucket: BucketId,
+        version: u32,
+    ) -> Result<Arc<BucketKey>, MetadataError> {
+        if let Some(key) = self.keys.held(bucket, version) {
+            return Ok(key);
+        }
+        let id = (bucket, version);
+        let row = self.read(move |store| KEKS.get(store, &id)).await?;
+        let row = row.ok_or(MetadataError::RowDamaged)?;
+        let key = self.keys.unseal(bucket, version, &row.wrapped);
+        key.map_err(|error| damaged("a bucket's key", bucket, error))
+    }
+}
+
+impl<L: Log> Metadata for Server<L> {
+    fn open_session(&self, gateway: NodeId) -> Answer<'_, Session> {
+        Box::pin(self.inner.open_session(gateway))
+    }
+
+    fn renew_session(&self, session: SessionId) -> Answer<'_, Session> {
+        Box::pin(self.inner.renew_session(session))
+    }
+
+    fn open_lease(&self, session: SessionId) -> Answer<'_, WriteLease> {
+        Box::pin(self.inner.open_lease(session))
+    }
+
+    fn close_lease(&self, session: SessionId, lease: LeaseId) -> Answer<'_, ()> {
+        Box::pin(self.inner.close_lease(session, lease))
+    }
+
+    fn issue_blobs(
+        &self,
+        session: SessionId,
+        bucket: BucketId,
+        count: u32,
+    ) -> Answer<'_, Vec<IssuedBlob>> {
+        Box::pin(self.inner.issue_blobs(session, bucket, count))
+    }
+
+    fn group_table(&self, known: u64) -> Answer<'_, Option<GroupTable>> {
+        Box::pin(self.inner.group_table(known))
+    }
+
+    fn create_bucket(&self, request: CreateBucket) -> Answer<'_, Bucket> {
+        Box::pin(self.inner.create_bucket(request))
+    }
+
+    fn delete_bucket(&self, request: DeleteBucket) -> Answer<'_, ()> {
+        Box::pin(self.inner.delete_bucket(request))
+    }
+
+    fn bucket(&self, name: BucketName) -> Answer<'_, Bucket> {
+        Box::pin(self.inner.bucket(name))
+    }
+
+    fn buckets(&self) -> Answer<'_, Vec<Bucket>> {
+        Box::pin(self.inner.buckets())
+    }
+
+    fn commit_object(&self, request: CommitObject) -> Answer<'_, WallTime> {
+        Box::pin(self.inner.commit_object(request))
+    }
+
+    fn delete_object(&self, request: DeleteObject) -> Answer<'_, ()> {
+        Box::pin(self.inner.delete_object(request))
+    }
+
+    fn lookup(&self, request: Lookup) -> Answer<'_, Located> {
+        Box::pin(self.inner.lookup(request))
+    }
+
+    fn list(&self, request: List) -> Answer<'_, ListPage> {
+        Box::pin(self.inner.list(request))
+    }
+}
+
+fn wall_now() -> WallTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let millis = since.unwrap_or_default().as_millis();
+    WallTime(u64::try_from(millis).unwrap_or(u64::MAX))
+}
+
+fn unavailable(error: LogError) -> MetadataError {
+    MetadataError::Unavailable(error.to_string())
+}
+
+/// The proposal was answered with something that its command never gets: a broken invariant.
+fn unexpected(reply: &Reply) -> MetadataError {
+    unreachable!("no command is answered so: {reply:?}")
+}
+
+fn damaged(what: &str, bucket: BucketId, error: KeyError) -> MetadataError {
+    tracing::error!(%bucket, %error, "{what} does not open");
+    MetadataError::RowDamaged
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

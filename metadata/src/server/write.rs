@@ -1,0 +1,286 @@
+//! What changes something: sessions, leases, issued blobs, buckets, objects.
+
+use super::{Inner, lock, unexpected};
+use crate::command::{
+    ClusterCommand, Command, Commit, CommittedPlace, MakeBucket, NamespaceCommand,
+};
+use crate::log::Log;
+use crate::reply::{Refusal, Reply};
+use crate::store::{Store, StoreError};
+use crate::tables::{BUCKET_NAMES, BUCKETS, CLOCK, REPLIES, SESSIONS};
+use seal::wrap::{self, IssueContext, ReferenceContext};
+use std::ops::Range;
+use types::codec;
+use types::id::{BlobId, BucketId, LeaseId, NodeId, SessionId};
+use types::wire::metadata::{
+    Bucket, CommitObject, CreateBucket, DeleteBucket, DeleteObject, IssuedBlob, MetadataError,
+    Session, WallTime, WriteLease, WrittenPlace,
+};
+
+/// Most blobs that are issued at once.
+const MAX_ISSUED: u32 = 64;
+/// Blob ids are reserved so many at a time.
+const BLOB_IDS_AHEAD: u32 = 4096;
+/// An issued wrap is good for so long: the slowest upload of 5 GiB that is served.
+const WRAP_TTL_MS: u64 = 6 * 3600 * 1000;
+/// Attributes encode to at most this: S3 allows 2 KiB of user metadata and 8 KiB of headers in all.
+const MAX_ATTRIBUTES: usize = 16 << 10;
+
+fn namespace(command: NamespaceCommand) -> Command {
+    Command::Namespace(command)
+}
+
+impl<L: Log> Inner<L> {
+    pub(super) async fn open_session(&self, gateway: NodeId) -> Result<Session, MetadataError> {
+        let command = NamespaceCommand::OpenSession { gateway };
+        match self.propose(namespace(command)).await? {
+            Reply::Session(session) => Ok(session),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) async fn renew_session(&self, session: SessionId) -> Result<Session, MetadataError> {
+        let command = NamespaceCommand::RenewSession { session };
+        match self.propose(namespace(command)).await? {
+            Reply::Session(session) => Ok(session),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) async fn open_lease(&self, session: SessionId) -> Result<WriteLease, MetadataError> {
+        let command = NamespaceCommand::OpenLease { session };
+        match self.propose(namespace(command)).await? {
+            Reply::Lease(lease) => Ok(lease),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) async fn close_lease(
+        &self,
+        session: SessionId,
+        lease: LeaseId,
+    ) -> Result<(), MetadataError> {
+        let command = NamespaceCommand::CloseLease { session, lease };
+        self.propose(namespace(command)).await.map(drop)
+    }
+
+    pub(super) async fn issue_blobs(
+        &self,
+        session: SessionId,
+        bucket: BucketId,
+        count: u32,
+    ) -> Result<Vec<IssuedBlob>, MetadataError> {
+        if !(1..=MAX_ISSUED).contains(&count) {
+            let text = format!("{count} blobs at once; 1 to {MAX_ISSUED} are issued");
+            return Err(MetadataError::Malformed(text));
+        }
+        let (now_ms, version) = self
+            .read(move |store| issuable(store, session, bucket))
+            .await??;
+        let key = self.bucket_key(bucket, version).await?;
+        let ids = self.take_blob_ids(count).await?;
+        let issue = |id| {
+            let context = IssueContext {
+                bucket,
+                blob: BlobId::new(id),
+                session,
+                expires_ms: now_ms + WRAP_TTL_MS,
+            };
+            let (key, wrap) = key.issue(&context);
+            IssuedBlob {
+                blob: context.blob,
+                key,
+                wrap,
+                expires_ms: context.expires_ms,
+            }
+        };
+        Ok(ids.map(issue).collect())
+    }
+
+    /// Ids that were reserved ahead; more are reserved when too few are left.
+    async fn take_blob_ids(&self, count: u32) -> Result<Range<u64>, MetadataError> {
+        if let Some(ids) = take(&mut lock(&self.blob_ids), count) {
+            return Ok(ids);
+        }
+        let command = NamespaceCommand::ReserveBlobIds {
+            count: BLOB_IDS_AHEAD,
+        };
+        match self.propose(namespace(command)).await? {
+            Reply::Ids { first, count: got } => {
+                let mut fresh = first..first + u64::from(got);
+                let ids = take(&mut fresh, count).expect("more are reserved than issued at once");
+                *lock(&self.blob_ids) = fresh;
+                Ok(ids)
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) async fn create_bucket(
+        &self,
+        request: CreateBucket,
+    ) -> Result<Bucket, MetadataError> {
+        // A name that is taken is refused before a key is made for nothing. But who asks again for
+        // what it was granted is answered again.
+        let asked = request.clone();
+        if let Some(reply) = self.read(move |store| known_answer(store, &asked)).await? {
+            return match reply {
+                Reply::Bucket(bucket) => Ok(bucket),
+                Reply::Refused(refusal) => Err(refusal.into()),
+                other => Err(unexpected(&other)),
+            };
+        }
+        let bucket = match self
+            .propose(namespace(NamespaceCommand::ReserveBucketId))
+            .await?
+        {
+            Reply::Ids { first, .. } => BucketId::new(first),
+            other => return Err(unexpected(&other)),
+        };
+        let kek_version = 1;
+        let install = ClusterCommand::InstallKek {
+            bucket,
+            version: kek_version,
+            wrapped: self.keys.fresh_kek(bucket, kek_version),
+        };
+        self.propose(Command::Cluster(install)).await?;
+        let make = MakeBucket {
+            request,
+            bucket,
+            default_profile: self.config.default_profile,
+            kek_version,
+        };
+        match self
+            .propose(namespace(NamespaceCommand::MakeBucket(make)))
+            .await?
+        {
+            Reply::Bucket(bucket) => Ok(bucket),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) async fn delete_bucket(&self, request: DeleteBucket) -> Result<(), MetadataError> {
+        let bucket = request.bucket;
+        let command = NamespaceCommand::DeleteBucket(request);
+        self.propose(namespace(command)).await?;
+        lock(&self.buckets).remove(&bucket);
+        Ok(())
+    }
+
+    pub(super) async fn commit_object(
+        &self,
+        request: CommitObject,
+    ) -> Result<WallTime, MetadataError> {
+        let length = codec::encode(&request.attributes).len();
+        if length > MAX_ATTRIBUTES {
+            let text = format!("attributes of {length} bytes; {MAX_ATTRIBUTES} are allowed");
+            return Err(MetadataError::Malformed(text));
+        }
+        let bucket = request.bucket;
+        let commit = self.seal_commit(request).await?;
+        let command = NamespaceCommand::Commit(commit);
+        match self.propose(namespace(command)).await {
+            Ok(Reply::Committed { modified }) => Ok(modified),
+            Ok(other) => Err(unexpected(&other)),
+            Err(error) => {
+                // What was known of the bucket may be why.
+                lock(&self.buckets).remove(&bucket);
+                Err(error)
+            }
+        }
+    }
+
+    /// What goes into the log: the data key wrapped for the version, its attributes sealed.
+    async fn seal_commit(&self, request: CommitObject) -> Result<Commit, MetadataError> {
+        let row = self.bucket_row(request.bucket).await?;
+        let issued_under = wrap::wrapping_version(&request.wrap);
+        let issued_under = issued_under.map_err(|_| MetadataError::WrapInvalid)?;
+        if !row.live_keks.contains(&issued_under) {
+            return Err(MetadataError::WrapInvalid);
+        }
+        let issuer = self.bucket_key(request.bucket, issued_under).await?;
+        let issued = IssueContext {
+            bucket: request.bucket,
+            blob: request.blob,
+            session: request.request.session,
+            expires_ms: request.wrap_expires_ms,
+        };
+        let data_key = issuer.take_back(&request.wrap, &issued);
+        let data_key = data_key.map_err(|_| MetadataError::WrapInvalid)?;
+        let sealer = self.bucket_key(request.bucket, row.kek_version).await?;
+        let reference = ReferenceContext {
+            blob: request.blob,
+            label_digest: row.bucket.label.digest(),
+            bucket: request.bucket,
+            key: &request.key,
+            version: request.version,
+            part: 0,
+            length: request.length,
+        };
+        let wrap = sealer.refer(&data_key, &reference);
+        let attributes = sealer.seal_attributes(&request.key, request.version, &request.attributes);
+        Ok(Commit {
+            request: request.request,
+            bucket: request.bucket,
+            key: request.key,
+            version: request.version,
+            length: request.length,
+            kek_version: row.kek_version,
+            attributes,
+            blob: request.blob,
+            wrap,
+            wrap_expires_ms: request.wrap_expires_ms,
+            place: match request.place {
+                WrittenPlace::Inline { sealed } => CommittedPlace::Inline { sealed },
+                WrittenPlace::Runs { profile, runs } => CommittedPlace::Runs { profile, runs },
+            },
+        })
+    }
+
+    pub(super) async fn delete_object(&self, request: DeleteObject) -> Result<(), MetadataError> {
+        let command = NamespaceCommand::DeleteObject(request);
+        self.propose(namespace(command)).await.map(drop)
+    }
+}
+
+/// Cluster time and the version of the bucket's key to issue under, if the session lives.
+fn issuable(
+    store: &Store,
+    session: SessionId,
+    bucket: BucketId,
+) -> Result<Result<(u64, u32), MetadataError>, StoreError> {
+    let now_ms = CLOCK.get(store, &())?.unwrap_or_default().now_ms;
+    let live = SESSIONS
+        .get(store, &session)?
+        .is_some_and(|row| now_ms < row.expires_ms);
+    if !live {
+        return Ok(Err(MetadataError::SessionExpired));
+    }
+    let bucket = BUCKETS.get(store, &bucket)?;
+    Ok(bucket
+        .map(|row| (now_ms, row.kek_version))
+        .ok_or(MetadataError::NoSuchBucket))
+}
+
+/// The stored answer to a request, or that its name is taken.
+fn known_answer(store: &Store, request: &CreateBucket) -> Result<Option<Reply>, StoreError> {
+    let number = (request.request.session, request.request.sequence);
+    if let Some(reply) = REPLIES.get(store, &number)? {
+        return Ok(Some(reply));
+    }
+    let name = (request.name.clone(), request.label.digest());
+    let Some(taken) = BUCKET_NAMES.get(store, &name)? else {
+        return Ok(None);
+    };
+    let row = BUCKETS.get(store, &taken)?;
+    let owner = row.map(|row| row.bucket.owner).unwrap_or_default();
+    Ok(Some(Reply::Refused(Refusal::BucketExists { owner })))
+}
+
+/// The first `count` of a range of ids, if it has as many.
+fn take(ids: &mut Range<u64>, count: u32) -> Option<Range<u64>> {
+    let end = ids.start + u64::from(count);
+    let taken = (end <= ids.end).then_some(ids.start..end)?;
+    ids.start = end;
+    Some(taken)
+}
