@@ -82,6 +82,27 @@ impl Profile {
         raw.try_into()
     }
 
+    /// A profile as a record's header holds it.
+    ///
+    /// # Errors
+    /// When k, m or S are out of range.
+    pub fn from_parts(
+        code: Code,
+        data: u8,
+        parity: u8,
+        segments_per_shard: u16,
+        class: DiskClass,
+    ) -> Result<Self, ProfileError> {
+        let raw = RawProfile {
+            code,
+            data,
+            parity,
+            segments_per_shard,
+            class,
+        };
+        raw.try_into()
+    }
+
     /// The code.
     pub fn code(self) -> Code {
         self.code

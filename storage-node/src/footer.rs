@@ -1,0 +1,173 @@
+//! The end of a sealed volume: a list of its records, so that opening a disk need not read them.
+//!
+//!     records … | entries, 48 bytes each | zeros | trailer, the file's last 64 bytes
+//!
+//! A file of records always ends with a zero byte, a trailer with the last letter of its magic: nobody
+//! who can only store shards can make an open volume look sealed and so hide the shards in it.
+
+use crate::checksum::{CHECKSUM, checksum};
+use crate::layout::{Reader, Writer};
+use crate::volume::VolumeId;
+use disk::{BLOCK, Buffer};
+use types::{ByteCount, ByteOffset, ChunkId, DiskId, Epoch, GroupId, ShardKey};
+
+/// The version that this build writes, and the only one so far.
+pub const VERSION: u16 = 1;
+
+const MAGIC: &[u8; 8] = b"STRFOOTR";
+const ENTRY: usize = 48;
+const TRAILER: usize = 64;
+const CHECKED_TRAILER: usize = TRAILER - MAGIC.len() - CHECKSUM;
+
+/// One record of the volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The shard.
+    pub key: ShardKey,
+    /// The epoch that its header names.
+    pub epoch: Epoch,
+    /// Where its record begins.
+    pub at: ByteOffset,
+    /// Length of its blocks with their checksums.
+    pub payload: u32,
+    /// Its sequence number.
+    pub sequence: u64,
+}
+
+/// Where a footer lies, as its trailer says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trailer {
+    /// Where the footer begins: behind the last record.
+    pub start: ByteOffset,
+    /// How many entries it has.
+    pub entries: u64,
+}
+
+/// Why bytes are not a footer.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FooterError {
+    /// The volume was not sealed.
+    #[error("no footer")]
+    None,
+    /// It was sealed, and its footer is damaged or another volume's.
+    #[error("the footer is damaged")]
+    Damaged,
+    /// From a later build: this one must leave the disk alone.
+    #[error("footer version {0} is not known to this build (it knows {VERSION})")]
+    Version(u16),
+}
+
+/// Length of a footer of so many entries.
+pub fn length(entries: usize) -> ByteCount {
+    let bytes = (entries * ENTRY + TRAILER).next_multiple_of(BLOCK);
+    ByteCount::new(bytes as u64)
+}
+
+/// A whole footer, to be written at `start`.
+pub fn encode(disk: DiskId, volume: VolumeId, start: ByteOffset, entries: &[Entry]) -> Buffer {
+    let mut footer = Buffer::zeroed(length(entries.len()).as_usize());
+    let mut writer = Writer::new(&mut footer);
+    for entry in entries {
+        writer
+            .put(&entry.key.to_be_bytes())
+            .reserve(3)
+            .put(&entry.payload.to_be_bytes())
+            .put(&entry.epoch.0.to_be_bytes())
+            .put(&entry.at.get().to_be_bytes())
+            .put(&entry.sequence.to_be_bytes());
+    }
+    let trailer_at = footer.len() - TRAILER;
+    Writer::new(&mut footer[trailer_at..])
+        .put(&VERSION.to_be_bytes())
+        .reserve(6)
+        .put(&disk.to_be_bytes())
+        .put(&u64::from(volume.0).to_be_bytes())
+        .put(&(entries.len() as u64).to_be_bytes())
+        .put(&start.get().to_be_bytes())
+        .reserve(8);
+    let checked = trailer_at + CHECKED_TRAILER;
+    let sum = keyed(disk, volume, &footer[..checked]);
+    Writer::new(&mut footer[checked..]).put(&sum).put(MAGIC);
+    footer
+}
+
+/// Reads the trailer at the end of a file's last block. What it says is proved by [`decode`] only.
+///
+/// # Errors
+/// When there is none, and when it contradicts the file's length.
+pub fn trailer(last_block: &[u8], file: ByteCount) -> Result<Trailer, FooterError> {
+    let trailer = last_block
+        .last_chunk::<TRAILER>()
+        .ok_or(FooterError::None)?;
+    if !trailer.ends_with(MAGIC) {
+        return Err(FooterError::None);
+    }
+    let mut reader = Reader::new(trailer);
+    let entries = reader.skip(2 + 6 + 8 + 8).u64();
+    let start = reader.u64();
+    let footer = usize::try_from(entries)
+        .ok()
+        .filter(|entries| *entries as u64 <= file.get() / ENTRY as u64)
+        .map(length);
+    if footer.and_then(|footer| file.get().checked_sub(footer.get())) != Some(start) {
+        return Err(FooterError::Damaged);
+    }
+    Ok(Trailer {
+        start: ByteOffset::new(start),
+        entries,
+    })
+}
+
+/// Reads a whole footer: from where its trailer says to the end of the file.
+///
+/// # Errors
+/// When any byte of it is not what was written for this volume, and when a later build wrote it.
+pub fn decode(
+    footer: &[u8],
+    trailer: Trailer,
+    disk: DiskId,
+    volume: VolumeId,
+) -> Result<Vec<Entry>, FooterError> {
+    let checked = footer
+        .len()
+        .checked_sub(CHECKSUM + MAGIC.len())
+        .ok_or(FooterError::Damaged)?;
+    if footer[checked..checked + CHECKSUM] != keyed(disk, volume, &footer[..checked]) {
+        return Err(FooterError::Damaged);
+    }
+    // Version, checksum and magic stay where they are in every version, so that a later one can be
+    // told from damage.
+    let version = Reader::new(&footer[footer.len() - TRAILER..]).u16();
+    if version != VERSION {
+        return Err(FooterError::Version(version));
+    }
+    let mut reader = Reader::new(footer);
+    let mut entries = Vec::new();
+    for _ in 0..trailer.entries {
+        let entry = Entry {
+            key: ShardKey {
+                group: GroupId::new(reader.u64()),
+                chunk: ChunkId::new(reader.u64()),
+                index: reader.u8(),
+            },
+            payload: reader.skip(3).u32(),
+            epoch: Epoch(reader.u64()),
+            at: ByteOffset::new(reader.u64()),
+            sequence: reader.u64(),
+        };
+        let aligned = entry.at.get().is_multiple_of(BLOCK as u64);
+        if !aligned || entry.at >= trailer.start {
+            return Err(FooterError::Damaged);
+        }
+        entries.push(entry);
+    }
+    Ok(entries)
+}
+
+fn keyed(disk: DiskId, volume: VolumeId, footer: &[u8]) -> [u8; CHECKSUM] {
+    checksum(&[
+        &disk.to_be_bytes(),
+        &u64::from(volume.0).to_be_bytes(),
+        footer,
+    ])
+}

@@ -1,0 +1,98 @@
+//! Shards, disks and nodes to try things on.
+
+use bytes::Bytes;
+use disk::Disk;
+use disk::sim::SimDisk;
+use std::future::Future;
+use std::sync::Arc;
+use strongroom_storage_node::{DiskDevice, Limits, Node, Stamp, stamp};
+use types::shard::{ChunkDescription, ShardDigest};
+use types::wire::ShardStore;
+use types::wire::storage::{PutShard, ReadShard};
+use types::{
+    BlobId, ByteCount, ChunkId, ClusterId, DiskId, Epoch, GroupId, NodeId, Profile, ShardKey, block,
+};
+
+pub(crate) const CLUSTER: ClusterId = ClusterId::new([0xc1; 16]);
+pub(crate) const NODE: NodeId = NodeId::new(7);
+pub(crate) const DISK: DiskId = DiskId::new(70);
+
+/// Volumes that are full after a few small records.
+pub(crate) const SMALL: Limits = Limits {
+    volume: ByteCount::new(40 << 10),
+    allocate: ByteCount::new(16 << 10),
+    batch: ByteCount::new(32 << 10),
+};
+
+/// Runs a future on a runtime of its own.
+pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(future)
+}
+
+/// The shard of chunk `chunk` whose sealed bytes are `length` long and depend on `content`.
+pub(crate) fn shard(disk: DiskId, chunk: u64, length: usize, content: u64) -> PutShard {
+    let key = ShardKey {
+        group: GroupId::new(5),
+        chunk: ChunkId::new(chunk),
+        index: 0,
+    };
+    let profile: Profile = "4+2".parse().unwrap();
+    let sealed: Vec<u8> = (0..length as u64)
+        .map(|at| (at * 31 + at / 251 + chunk * 7 + content * 101) as u8)
+        .collect();
+    let mut payload = Vec::new();
+    block::frame(key, 0, &sealed, &mut payload);
+    let digest = ShardDigest(*blake3::hash(&sealed).as_bytes());
+    PutShard {
+        disk,
+        key,
+        epoch: Epoch(1),
+        chunk: ChunkDescription {
+            blob: BlobId::new(1000 + content),
+            first_segment: 0,
+            profile,
+            data_lengths: vec![u32::try_from(length).unwrap(), 0, 0, 0],
+            digests: vec![digest; 6],
+        },
+        payload: payload.into(),
+    }
+}
+
+/// A simulated disk with our stamp.
+pub(crate) async fn stamped(seed: u64) -> SimDisk {
+    let disk = SimDisk::new(seed);
+    let stamp = Stamp {
+        cluster: CLUSTER,
+        node: NODE,
+        disk: DISK,
+    };
+    stamp::write_to(&disk, &stamp).await.unwrap();
+    disk
+}
+
+/// A node that serves one simulated disk.
+pub(crate) async fn node(disk: &SimDisk, limits: Limits) -> Node {
+    let device = DiskDevice {
+        disk: Arc::new(disk.clone()) as Arc<dyn Disk>,
+        expected: Some(DISK),
+    };
+    Node::with_devices(CLUSTER, NODE, vec![device], limits).await
+}
+
+/// All blocks of a shard that was stored as `put`.
+pub(crate) async fn read_all(
+    node: &Node,
+    put: &PutShard,
+) -> Result<Bytes, types::wire::storage::ReadError> {
+    let blocks = put.payload.len().div_ceil(block::FRAMED_BLOCK);
+    node.read(ReadShard {
+        disk: put.disk,
+        key: put.key,
+        first_block: 0,
+        blocks: u32::try_from(blocks).unwrap(),
+    })
+    .await
+}
