@@ -1,1 +1,42 @@
-//! 
+//! The gateway: S3 on top of the data path.
+//!
+//! Life of a request:
+//!
+//!     server    a connection, in the clear or over TLS, bounded in number and in time
+//!     service   an id, a span, a body that must keep moving
+//!     s3s       the signature; the operation and its input
+//!     refuse    what we do not implement, before any of the body is asked for
+//!     s3        the operation, over `client`; sums beside the bytes
+//!     service   the answer, with the request's id
+//!
+//! What always holds:
+//! - nothing is done for a request without a valid signature, not even reading its body: hyper answers
+//!   `Expect: 100-continue` at the first read, which is after every check that needs no body;
+//! - what a client asks for is done or refused, never silently left out;
+//! - an object is stored only if every sum and length that the client promised holds;
+//! - no key, secret, header value or byte of an object is logged. s3s logs names and documents:
+//!   silence it with [`LOG_FILTER`].
+
+mod admin;
+mod checksum;
+mod config;
+mod digest;
+mod error;
+mod identity;
+mod ingress;
+mod md5;
+mod refuse;
+mod s3;
+mod server;
+mod service;
+mod stall;
+mod xml;
+
+pub use admin::{Metrics, Report};
+pub use config::{AdminConfig, GatewayConfig, Limits, TlsListen};
+pub use identity::{AccessKey, Identity};
+pub use server::{Addresses, Gateway, StartError};
+
+/// A directive for the log filter of every process that runs a gateway: at any level above it s3s
+/// prints object names, and documents that it cannot parse.
+pub const LOG_FILTER: &str = "s3s=off";

@@ -1,0 +1,67 @@
+//! What a gateway is told at its start. Defaults are right for production.
+
+use crate::admin::Report;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where a gateway listens, and within which bounds it serves.
+pub struct GatewayConfig {
+    /// S3 in the clear; port 0 lets the system choose.
+    pub s3: Option<SocketAddr>,
+    /// S3 over TLS.
+    pub s3_tls: Option<TlsListen>,
+    /// The admin API. Its TLS configuration must ask for client certificates: nothing behind it does.
+    pub admin: Option<AdminConfig>,
+    /// What GetBucketLocation says, and the location that CreateBucket accepts. Signatures may name any.
+    pub region: String,
+    /// With a domain, `bucket.domain` names a bucket, too; path style always works.
+    pub domain: Option<String>,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// An address served over TLS.
+pub struct TlsListen {
+    /// Where.
+    pub address: SocketAddr,
+    /// With which certificate, and which clients.
+    pub tls: Arc<rustls::ServerConfig>,
+}
+
+/// The admin API's listener and what it reports.
+pub struct AdminConfig {
+    /// Where, over mutual TLS.
+    pub listen: TlsListen,
+    /// Readiness, status and metrics of this process.
+    pub report: Arc<dyn Report>,
+}
+
+/// How much and how long. Each is a bound on what one client, or all together, can hold.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Open connections a listener; further ones wait in the kernel's backlog.
+    pub connections: usize,
+    /// A TLS handshake, and a request's head, must be complete within this; an idle kept-alive
+    /// connection is closed after it.
+    pub head: Duration,
+    /// A body, in either direction, must move within this.
+    pub idle: Duration,
+    /// Requests under way at shutdown may finish within this.
+    pub drain: Duration,
+    /// Uploads at once whose every chunk is signed: each holds a chunk of up to 8 MiB until its
+    /// signature is known, outside the client's memory budget. Further ones wait.
+    pub signed_streams: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            head: Duration::from_secs(60),
+            idle: Duration::from_secs(60),
+            drain: Duration::from_secs(30),
+            signed_streams: 32,
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! A body's MD5 and checksum, computed beside the rest.
+//!
+//! MD5 runs at 0.7 to 0.86 GB/s a core, a quarter of what the rest of a PUT takes, and cannot be split.
+//! So each upload has a *lane*: pieces gather to a batch, and one batch at a time is summed on a
+//! blocking thread while the upload goes on. A lane holds a thread only while it sums, never while it
+//! waits for a slow client; at most two batches are in memory; the pieces are shared, not copied.
+
+use bytes::Bytes;
+use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Md5, Sha1, Sha256};
+use tokio::task::JoinHandle;
+use types::attributes::{Checksum, ChecksumAlgorithm};
+use types::size::KIB;
+
+/// What is summed at a time: 0.3 ms of MD5, against some 10 µs for waking a thread.
+const BATCH: usize = 256 * KIB as usize;
+/// What is not worth waking a thread for: 40 µs of MD5.
+const SMALL: usize = 32 * KIB as usize;
+
+/// The two sums of a body.
+pub(crate) struct Digests {
+    md5: Md5,
+    checksum: Summing,
+}
+
+enum Summing {
+    Crc32(Crc32),
+    Crc32c(Crc32c),
+    Crc64Nvme(Crc64Nvme),
+    Sha1(Sha1),
+    Sha256(Sha256),
+}
+
+/// What a body amounts to.
+pub(crate) struct Sums {
+    /// Its MD5.
+    pub(crate) md5: [u8; 16],
+    /// The other one.
+    pub(crate) checksum: Checksum,
+}
+
+/// Sums one body in the background.
+pub(crate) struct Lane {
+    state: State,
+    gathered: Vec<Bytes>,
+    bytes: usize,
+}
+
+enum State {
+    Idle(Box<Digests>),
+    Summing(JoinHandle<Box<Digests>>),
+    /// Only inside a step.
+    Moved,
+}
+
+impl Digests {
+    /// MD5 and `algorithm` of no bytes yet.
+    pub(crate) fn new(algorithm: ChecksumAlgorithm) -> Self {
+        let checksum = match algorithm {
+            ChecksumAlgorithm::Crc32 => Summing::Crc32(Crc32::new()),
+            ChecksumAlgorithm::Crc32c => Summing::Crc32c(Crc32c::new()),
+            ChecksumAlgorithm::Sha1 => Summing::Sha1(Sha1::new()),
+            ChecksumAlgorithm::Sha256 => Summing::Sha256(Sha256::new()),
+            _ => Summing::Crc64Nvme(Crc64Nvme::new()),
+        };
+        Self {
+            md5: Md5::new(),
+            checksum,
+        }
+    }
+
+    /// Takes the next bytes.
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.md5.update(bytes);
+        match &mut self.checksum {
+            Summing::Crc32(sum) => sum.update(bytes),
+            Summing::Crc32c(sum) => sum.update(bytes),
+            Summing::Crc64Nvme(sum) => sum.update(bytes),
+            Summing::Sha1(sum) => sum.update(bytes),
+            Summing::Sha256(sum) => sum.update(bytes),
+        }
+    }
+
+    /// The sums of all bytes taken.
+    pub(crate) fn finish(self) -> Sums {
+        let (algorithm, value) = match self.checksum {
+            Summing::Crc32(sum) => (ChecksumAlgorithm::Crc32, sum.finalize().to_vec()),
+            Summing::Crc32c(sum) => (ChecksumAlgorithm::Crc32c, sum.finalize().to_vec()),
+            Summing::Crc64Nvme(sum) => (ChecksumAlgorithm::Crc64Nvme, sum.finalize().to_vec()),
+            Summing::Sha1(sum) => (ChecksumAlgorithm::Sha1, sum.finalize().to_vec()),
+            Summing::Sha256(sum) => (ChecksumAlgorithm::Sha256, sum.finalize().to_vec()),
+        };
+        Sums {
+            md5: self.md5.finalize(),
+            checksum: Checksum { algorithm, value },
+        }
+    }
+}
+
+impl Lane {
+    /// A lane for one body.
+    pub(crate) fn new(algorithm: ChecksumAlgorithm) -> Self {
+        Self {
+            state: State::Idle(Box::new(Digests::new(algorithm))),
+            gathered: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Takes the next bytes. Waits while the batch before the last is still being summed.
+    pub(crate) async fn update(&mut self, bytes: Bytes) {
+        self.bytes += bytes.len();
+        self.gathered.push(bytes);
+        if self.bytes >= BATCH {
+            self.sum().await;
+        }
+    }
+
+    /// The sums of all bytes taken.
+    pub(crate) async fn finish(mut self) -> Sums {
+        if self.bytes > SMALL {
+            self.sum().await;
+        }
+        let mut digests = self.idle().await;
+        for bytes in &self.gathered {
+            digests.update(bytes);
+        }
+        digests.finish()
+    }
+
+    async fn sum(&mut self) {
+        let mut digests = self.idle().await;
+        let gathered = std::mem::take(&mut self.gathered);
+        self.bytes = 0;
+        self.state = State::Summing(tokio::task::spawn_blocking(move || {
+            for bytes in &gathered {
+                digests.update(bytes);
+            }
+            digests
+        }));
+    }
+
+    async fn idle(&mut self) -> Box<Digests> {
+        match std::mem::replace(&mut self.state, State::Moved) {
+            State::Idle(digests) => digests,
+            State::Summing(task) => task.await.expect("summing does not panic"),
+            State::Moved => unreachable!("a step always ends in another state"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A lane sums to the same as one pass over the whole body, however it is cut.
+    /// Method: bodies around each threshold, in pieces of several sizes, with every algorithm.
+    #[tokio::test]
+    async fn lanes_sum_like_one_pass() {
+        let body: Vec<u8> = (0..3 * BATCH + 7).map(|at| (at % 251) as u8).collect();
+        for algorithm in [
+            ChecksumAlgorithm::Crc32,
+            ChecksumAlgorithm::Crc32c,
+            ChecksumAlgorithm::Crc64Nvme,
+            ChecksumAlgorithm::Sha1,
+            ChecksumAlgorithm::Sha256,
+        ] {
+            for length in [0, 1, SMALL, SMALL + 1, BATCH - 1, BATCH, body.len()] {
+                for piece in [1000, SMALL, BATCH + 1] {
+                    let mut once = Digests::new(algorithm);
+                    once.update(&body[..length]);
+                    let once = once.finish();
+                    let mut lane = Lane::new(algorithm);
+                    for piece in body[..length].chunks(piece) {
+                        lane.update(Bytes::copy_from_slice(piece)).await;
+                    }
+                    let sums = lane.finish().await;
+                    assert_eq!(sums.md5, once.md5, "{algorithm:?} {length} {piece}");
+                    assert!(sums.checksum == once.checksum);
+                }
+            }
+        }
+    }
+
+    /// The sums are the published ones.
+    /// Method: the check value of each algorithm's catalogue entry, over "123456789".
+    #[test]
+    fn sums_match_published_values() {
+        for (algorithm, value) in [
+            (ChecksumAlgorithm::Crc32, "cbf43926"),
+            (ChecksumAlgorithm::Crc32c, "e3069283"),
+            (ChecksumAlgorithm::Crc64Nvme, "ae8b14860a799888"),
+            (
+                ChecksumAlgorithm::Sha1,
+                "f7c3bc1d808e04732adf679965ccc34ca7ae3441",
+            ),
+            (
+                ChecksumAlgorithm::Sha256,
+                "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225",
+            ),
+        ] {
+            let mut digests = Digests::new(algorithm);
+            digests.update(b"123456789");
+            let sums = digests.finish();
+            assert_eq!(hex::encode(&sums.checksum.value), value);
+            assert_eq!(hex::encode(sums.md5), "25f9e794323b453885f5181f1b624d0b");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! A request's body on its way in: it must keep moving, and may be summed as it passes.
+//!
+//! Nothing is read before somebody asks: hyper answers `Expect: 100-continue` at the first poll, so a
+//! request that is refused never has its body sent.
+
+use crate::digest::Digests;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use s3s::StdError;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::Sleep;
+
+/// The sums of a body, shared between the body and whoever checks them once it has been read.
+pub(crate) type Tap = Arc<Mutex<Digests>>;
+
+/// A body stood still for too long.
+#[derive(Debug, thiserror::Error)]
+#[error("the request's body stood still")]
+pub(crate) struct Stalled;
+
+/// A request's body with a bound on how long it may stand still.
+pub(crate) struct Ingress {
+    inner: Incoming,
+    idle: Duration,
+    /// When the wait for the next piece ends; none while there is no wait.
+    deadline: Option<Pin<Box<Sleep>>>,
+    tap: Option<Tap>,
+}
+
+impl Ingress {
+    /// Wraps `inner`; what passes also goes to `tap`.
+    pub(crate) fn new(inner: Incoming, idle: Duration, tap: Option<Tap>) -> Self {
+        Self {
+            inner,
+            idle,
+            deadline: None,
+            tap,
+        }
+    }
+}
+
+impl Body for Ingress {
+    type Data = Bytes;
+    type Error = StdError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
+        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        if polled.is_pending() {
+            let idle = self.idle;
+            let deadline = self
+                .deadline
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+            ready!(deadline.as_mut().poll(cx));
+            return Poll::Ready(Some(Err(Box::new(Stalled))));
+        }
+        self.deadline = None;
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(data) = frame.data_ref()
+        {
+            metrics::counter!("strongroom_gateway_received_bytes_total")
+                .increment(data.len() as u64);
+            if let Some(tap) = &self.tap {
+                tap.lock().expect("nobody panics holding it").update(data);
+            }
+        }
+        polled.map_err(StdError::from)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

@@ -1,0 +1,210 @@
+//! What is not implemented is refused, never ignored.
+//!
+//! A header or parameter that S3 gives a meaning to, and we do not, would otherwise be dropped in
+//! silence: an object believed locked, tagged or sealed under the client's own key. So of `x-amz-*`
+//! only the names listed here pass. This runs after the signature has been checked and before any of
+//! the body is read.
+
+use crate::service::Operation;
+use http::HeaderMap;
+use s3s::access::{S3Access, S3AccessContext};
+use s3s::{S3ErrorCode, S3Result, s3_error};
+
+/// Headers that pass whatever their value: each is honoured by s3s or by the operation, or is about
+/// the request alone.
+const PASS: [&str; 13] = [
+    "x-amz-checksum-algorithm",
+    "x-amz-checksum-mode",
+    "x-amz-content-sha256",
+    "x-amz-date",
+    "x-amz-decoded-content-length",
+    "x-amz-expected-bucket-owner",
+    "x-amz-optional-object-attributes",
+    "x-amz-request-payer",
+    "x-amz-sdk-checksum-algorithm",
+    "x-amz-trailer",
+    "x-amz-user-agent",
+    "x-amz-website-redirect-location",
+    "x-amz-bucket-region",
+];
+
+/// Headers that pass with the one value that asks for what we do anyway.
+const PASS_AS: [(&str, &str); 5] = [
+    ("x-amz-acl", "private"),
+    ("x-amz-storage-class", "STANDARD"),
+    ("x-amz-checksum-type", "FULL_OBJECT"),
+    ("x-amz-bucket-object-lock-enabled", "false"),
+    ("x-amz-object-ownership", "BucketOwnerEnforced"),
+];
+
+/// Beginnings of headers that pass: the operation reads them and refuses what it does not know.
+const PASS_BEGINNINGS: [&str; 2] = ["x-amz-meta-", "x-amz-checksum-"];
+
+/// Query parameters of a presigned URL that are part of its signature.
+const SIGNATURE: [&str; 7] = [
+    "x-amz-algorithm",
+    "x-amz-content-sha256",
+    "x-amz-credential",
+    "x-amz-date",
+    "x-amz-expires",
+    "x-amz-signature",
+    "x-amz-signedheaders",
+];
+
+/// Query parameters that change nothing: a mode that only adds response headers.
+const HARMLESS: [&str; 2] = ["x-amz-checksum-mode", "x-amz-user-agent"];
+
+/// The gate that every signed request passes.
+pub(crate) struct Gate;
+
+#[async_trait::async_trait]
+impl S3Access for Gate {
+    async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
+        let name = cx.s3_op().name().to_owned();
+        if let Some(operation) = cx.extensions_mut().get::<Operation>() {
+            operation.set(name);
+        }
+        if cx.credentials().is_none() {
+            return Err(S3ErrorCode::AccessDenied.into());
+        }
+        headers(cx.headers())?;
+        query(cx.uri().query().unwrap_or_default())
+    }
+}
+
+fn headers(headers: &HeaderMap) -> S3Result<()> {
+    if headers.contains_key("x-amz-security-token") {
+        return Err(s3_error!(
+            InvalidToken,
+            "No temporary credentials were issued here."
+        ));
+    }
+    if headers.contains_key(http::header::IF_RANGE) {
+        return Err(s3_error!(NotImplemented, "If-Range is not implemented."));
+    }
+    for (name, value) in headers {
+        let name = name.as_str();
+        let passes = !name.starts_with("x-amz-")
+            || PASS.contains(&name)
+            || PASS_BEGINNINGS.iter().any(|begin| name.starts_with(begin))
+                && name != "x-amz-checksum-type"
+            || PASS_AS
+                .iter()
+                .any(|(known, only)| *known == name && value == only);
+        if !passes {
+            return Err(s3_error!(
+                NotImplemented,
+                "The header {name} asks for something that is not implemented."
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Signers may move headers into the query of a presigned URL, where s3s does not look for them.
+fn query(query: &str) -> S3Result<()> {
+    for pair in query.split('&') {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let name = decode(name).to_ascii_lowercase();
+        let passes = !name.starts_with("x-amz-")
+            || SIGNATURE.contains(&name.as_str())
+            || HARMLESS.contains(&name.as_str())
+            || PASS_AS
+                .iter()
+                .any(|(known, only)| *known == name && value == *only);
+        if !passes {
+            return Err(s3_error!(
+                NotImplemented,
+                "The query parameter {name} asks for something that is not implemented: send it as a signed header."
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Undoes percent-encoding; what is malformed stays as it is.
+fn decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, behind)) = rest.split_first() {
+        let digits = (first == b'%').then(|| behind.get(..2)).flatten();
+        match digits.and_then(|digits| hex::decode(digits).ok()) {
+            Some(byte) => {
+                bytes.extend(byte);
+                rest = &behind[2..];
+            }
+            None => {
+                bytes.push(first);
+                rest = behind;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn answer(result: S3Result<()>) -> String {
+        match result {
+            Ok(()) => String::new(),
+            Err(error) => error.code().as_str().to_owned(),
+        }
+    }
+
+    /// What we do not do is refused by name; what clients send beside it passes.
+    /// Method: a table of headers.
+    #[test]
+    fn headers_that_mean_something_are_refused() {
+        for (name, value, expected) in [
+            ("content-type", "text/plain", ""),
+            ("x-amz-meta-anything", "x", ""),
+            ("x-amz-acl", "private", ""),
+            ("x-amz-acl", "public-read", "NotImplemented"),
+            ("x-amz-storage-class", "STANDARD", ""),
+            ("x-amz-storage-class", "GLACIER", "NotImplemented"),
+            ("x-amz-checksum-sha256", "x", ""),
+            ("x-amz-checksum-type", "FULL_OBJECT", ""),
+            ("x-amz-checksum-type", "COMPOSITE", "NotImplemented"),
+            ("x-amz-copy-source", "/b/k", "NotImplemented"),
+            ("x-amz-tagging", "a=b", "NotImplemented"),
+            ("x-amz-grant-read", "id=x", "NotImplemented"),
+            ("x-amz-object-lock-mode", "GOVERNANCE", "NotImplemented"),
+            ("x-amz-server-side-encryption", "aws:kms", "NotImplemented"),
+            (
+                "x-amz-server-side-encryption-customer-key",
+                "x",
+                "NotImplemented",
+            ),
+            ("x-amz-something-new", "x", "NotImplemented"),
+            ("x-amz-security-token", "x", "InvalidToken"),
+            ("if-range", "\"x\"", "NotImplemented"),
+        ] {
+            let mut map = HeaderMap::new();
+            map.insert(name, HeaderValue::from_static(value));
+            assert_eq!(answer(headers(&map)), expected, "{name}: {value}");
+        }
+    }
+
+    /// A header that was moved into a presigned URL is not lost in silence.
+    /// Method: a table of queries, names encoded and in any case.
+    #[test]
+    fn hoisted_headers_are_refused() {
+        for (text, expected) in [
+            ("", ""),
+            ("list-type=2&prefix=x-amz-acl", ""),
+            ("X-Amz-Signature=1&X-Amz-Expires=5&x-id=GetObject", ""),
+            ("x-amz-checksum-mode=ENABLED", ""),
+            ("x-amz-acl=private", ""),
+            ("x-amz-acl=public-read", "NotImplemented"),
+            ("X-Amz-Tagging=a", "NotImplemented"),
+            ("x%2Damz%2dtagging=a", "NotImplemented"),
+            ("x-amz-checksum-crc32=AAAAAA%3D%3D", "NotImplemented"),
+            ("X-Amz-Security-Token=x", "NotImplemented"),
+        ] {
+            assert_eq!(answer(query(text)), expected, "{text}");
+        }
+    }
+}

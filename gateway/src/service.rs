@@ -1,0 +1,154 @@
+//! What happens to every S3 request before and after s3s: it gets an id, a span, a bounded body and
+//! metrics; its answer names the id, in a header and in error documents.
+
+use crate::checksum::Promise;
+use crate::digest::Digests;
+use crate::ingress::{Ingress, Tap};
+use crate::xml;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use s3s::service::S3Service;
+use s3s::{Body, HttpResponse, s3_error};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+use tracing::Instrument;
+use types::attributes::ChecksumAlgorithm;
+
+/// Which operation a request turned out to be, for whoever counts it.
+#[derive(Clone, Default)]
+pub(crate) struct Operation(Arc<OnceLock<String>>);
+
+impl Operation {
+    /// Says it, once.
+    pub(crate) fn set(&self, name: String) {
+        let _ = self.0.set(name);
+    }
+
+    fn name(&self) -> String {
+        self.0.get().cloned().unwrap_or_else(|| "none".into())
+    }
+}
+
+/// The S3 service with what surrounds it.
+pub(crate) struct Front {
+    s3: S3Service,
+    idle: Duration,
+}
+
+impl Front {
+    /// Serves `s3`; a body may stand still for `idle`.
+    pub(crate) fn new(s3: S3Service, idle: Duration) -> Self {
+        Self { s3, idle }
+    }
+
+    /// Answers one request.
+    pub(crate) async fn handle(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<HttpResponse, Infallible> {
+        let id = request_id();
+        let operation = Operation::default();
+        let method = request.method().clone();
+        let begun = Instant::now();
+        let mut response = self
+            .answer(request, operation.clone())
+            .instrument(tracing::info_span!("s3", request = %id))
+            .await;
+        finish(&mut response, &method, &id);
+        let status = response.status().as_u16();
+        let name = operation.name();
+        metrics::counter!("strongroom_gateway_requests_total", "operation" => name.clone(), "status" => status.to_string())
+            .increment(1);
+        metrics::histogram!("strongroom_gateway_first_byte_seconds", "operation" => name.clone())
+            .record(begun.elapsed());
+        tracing::debug!(request = %id, operation = name, status, "answered");
+        Ok(response)
+    }
+
+    async fn answer(&self, request: Request<Incoming>, operation: Operation) -> HttpResponse {
+        if is_form(request.headers()) {
+            return refusal();
+        }
+        let (mut parts, incoming) = request.into_parts();
+        parts.extensions.insert(operation);
+        let tap = tap(&parts);
+        parts.extensions.insert(tap.clone());
+        let body = Body::http_body(Ingress::new(incoming, self.idle, tap));
+        match self.s3.call(Request::from_parts(parts, body)).await {
+            Ok(response) => response,
+            Err(error) => {
+                tracing::error!(%error, "s3s could not answer");
+                plain(StatusCode::INTERNAL_SERVER_ERROR)
+            }
+        }
+    }
+}
+
+/// A form's fields would be read before its signature: nobody's body is read before that.
+fn is_form(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| {
+        let kind = kind.as_bytes();
+        let form = b"multipart/form-data";
+        kind.len() >= form.len() && kind[..form.len()].eq_ignore_ascii_case(form)
+    })
+}
+
+fn refusal() -> HttpResponse {
+    let error = s3_error!(NotImplemented, "Uploads by form are not implemented.");
+    error
+        .to_http_response()
+        .unwrap_or_else(|_| plain(StatusCode::NOT_IMPLEMENTED))
+}
+
+fn plain(status: StatusCode) -> HttpResponse {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// DeleteObjects sees its document parsed, but must check what the client said of the bytes.
+fn tap(parts: &http::request::Parts) -> Option<Tap> {
+    let query = parts.uri.query().unwrap_or_default();
+    let deletes = parts.method == Method::POST
+        && query
+            .split('&')
+            .any(|pair| pair == "delete" || pair.starts_with("delete="));
+    deletes.then(|| {
+        let promise = Promise::of(&parts.headers);
+        let algorithm = promise.map_or(ChecksumAlgorithm::Crc64Nvme, |p| p.algorithm());
+        Arc::new(Mutex::new(Digests::new(algorithm)))
+    })
+}
+
+fn request_id() -> String {
+    let mut id = [0; 8];
+    getrandom::fill(&mut id).expect("the system has randomness");
+    hex::encode_upper(id)
+}
+
+fn finish(response: &mut HttpResponse, method: &Method, id: &str) {
+    let name = HeaderValue::try_from(id).expect("hex is a header value");
+    response.headers_mut().insert("x-amz-request-id", name);
+    if method == Method::HEAD {
+        // s3s answers HEAD with 200 even for a range.
+        if response.status() == StatusCode::OK
+            && response.headers().contains_key(header::CONTENT_RANGE)
+        {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        }
+        return;
+    }
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    if kind.is_none_or(|kind| kind != "application/xml") {
+        return;
+    }
+    // Documents are in memory; an object's bytes, whatever their type, are a stream and stay one.
+    // (`take_bytes` would drop the stream.)
+    if let Some(document) = response.body().bytes() {
+        let document = xml::name_request(xml::restore(document), id);
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        *response.body_mut() = Body::from(document);
+    }
+}

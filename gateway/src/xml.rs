@@ -1,0 +1,100 @@
+//! Repairs on the XML that s3s writes.
+//!
+//! XML cannot carry most control characters, and a parser reads a carriage return as a line feed:
+//! another key. S3 sends them as character references, `&#13;`. s3s can write neither: it refuses a
+//! document with a control character, and escapes the ampersand of a reference. So they are *hidden*
+//! from it behind a token that nobody can guess, and *restored* in the finished document. Nor does
+//! s3s know a request's id.
+
+use bytes::Bytes;
+use std::sync::LazyLock;
+
+/// What stands for a control character while s3s writes: this, two hexadecimal digits.
+static TOKEN: LazyLock<String> = LazyLock::new(|| {
+    let mut token = [0; 16];
+    getrandom::fill(&mut token).expect("the system has randomness");
+    hex::encode(token)
+});
+
+/// `text` for a document that [`restore`] will see.
+pub(crate) fn hide(text: String) -> String {
+    let hidden = |c: char| c < ' ' && c != '\t' && c != '\n';
+    if !text.contains(hidden) {
+        return text;
+    }
+    let mut shown = String::with_capacity(text.len() + 64);
+    for c in text.chars() {
+        if hidden(c) {
+            shown.push_str(&TOKEN);
+            shown.push_str(&format!("{:02x}", u32::from(c)));
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// A finished document with what was hidden as character references.
+pub(crate) fn restore(document: Bytes) -> Bytes {
+    let Ok(text) = std::str::from_utf8(&document) else {
+        return document;
+    };
+    let mut pieces = text.split(TOKEN.as_str());
+    let first = pieces.next().unwrap_or_default();
+    if first.len() == text.len() {
+        return document;
+    }
+    let mut restored = String::from(first);
+    for piece in pieces {
+        let (code, rest) = piece.split_at(2);
+        restored.push_str("&#x");
+        restored.push_str(code);
+        restored.push(';');
+        restored.push_str(rest);
+    }
+    restored.into()
+}
+
+/// An `<Error>` document with the request's id as its last element. Other documents stay as they are.
+pub(crate) fn name_request(document: Bytes, request: &str) -> Bytes {
+    const END: &[u8] = b"</Error>";
+    let Some(head) = document.strip_suffix(END) else {
+        return document;
+    };
+    let id = request.as_bytes();
+    let named = [head, b"<RequestId>", id, b"</RequestId>", END];
+    named.concat().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Control characters of a key reach the client as themselves.
+    /// Method: hide each text, look that s3s would accept it, restore.
+    #[test]
+    fn controls_become_references() {
+        for (raw, escaped) in [
+            ("", ""),
+            ("a b\n\tä", "a b\n\tä"),
+            ("\r", "&#x0d;"),
+            ("a\r\nb", "a&#x0d;\nb"),
+            ("\u{1}ä\u{1f}\u{0}", "&#x01;ä&#x1f;&#x00;"),
+        ] {
+            let hidden = hide(raw.to_owned());
+            assert!(!hidden.contains(|c: char| c < ' ' && c != '\t' && c != '\n'));
+            assert_eq!(restore(hidden.into()), Bytes::from(escaped));
+        }
+    }
+
+    /// An error names its request; nothing else is touched.
+    /// Method: one of each.
+    #[test]
+    fn errors_name_their_request() {
+        let error = Bytes::from("<Error><Code>X</Code></Error>");
+        let named = "<Error><Code>X</Code><RequestId>17</RequestId></Error>";
+        assert_eq!(name_request(error, "17"), Bytes::from(named));
+        let other = Bytes::from("<ListBucketResult></ListBucketResult>");
+        assert_eq!(name_request(other.clone(), "17"), other);
+    }
+}
