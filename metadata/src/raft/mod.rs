@@ -1,0 +1,38 @@
+//! Raft: one order of proposals on every metadata server.
+//!
+//!     node.rs            the face: propose, read, status, shutdown
+//!     log/               write-ahead log of votes and entries                   \  the truth
+//!     snapshot.rs        snapshot files                                         /
+//!     frames.rs          sealed, checksummed frames, of which both are made
+//!     state_machine.rs   batches of entries into transactions of the store         a cache
+//!     rebuild.rs         at start: may the store be used, or is it made anew
+//!     reads.rs           one round to a quorum, shared by the reads that wait for it
+//!     network.rs         calls between servers of one process
+//!     types.rs           openraft's parameters, and how its values are stored
+//!
+//! All of openraft stays in this folder.
+
+mod frames;
+mod log;
+mod network;
+mod node;
+mod reads;
+mod rebuild;
+mod snapshot;
+mod state_machine;
+mod types;
+
+pub use log::LogOpenError;
+pub use network::Network;
+pub use node::{InitializeError, Node, NodeConfig, StartError, Status};
+pub use rebuild::RebuildError;
+pub use snapshot::SnapshotError;
+pub use types::Position;
+
+/// Whether a disk holds a log: then this server ran before, and its slot must be there.
+///
+/// # Errors
+/// When the disk cannot be listed.
+pub async fn log_exists(disk: &dyn disk::Disk) -> std::io::Result<bool> {
+    log::exists(disk).await
+}

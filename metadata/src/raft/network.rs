@@ -1,0 +1,210 @@
+//! Raft between servers of one process: calls routed by server id.
+//!
+//! It serves a cluster that runs in one process, and a single server, which needs no peer. A server
+//! that has left, or never joined, is unreachable. Snapshots are copied frame by frame: opened under
+//! the sender's storage key, sealed again under the receiver's, and verified from the receiver's disk
+//! before its Raft sees them, since an error while installing would stop it for good.
+
+use crate::raft::snapshot::Snapshots;
+use crate::raft::state_machine::{Snapshot, StateMachine};
+use crate::raft::types::{TypeConfig, Vote};
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use openraft::{OptionalSend, Raft};
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+pub(crate) type Server = Raft<TypeConfig, StateMachine>;
+
+/// Connects the metadata servers of one process.
+#[derive(Clone, Default)]
+pub struct Network {
+    peers: Arc<Mutex<Peers>>,
+}
+
+#[derive(Default)]
+struct Peers {
+    servers: BTreeMap<u64, Peer>,
+    /// Servers whose calls reach nobody, and whom no call reaches.
+    isolated: BTreeSet<u64>,
+}
+
+#[derive(Clone)]
+struct Peer {
+    raft: Server,
+    snapshots: Arc<Snapshots>,
+}
+
+impl Network {
+    /// A network without servers.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Cuts a server off from its peers, in both directions, or connects it again.
+    pub fn isolate(&self, server: types::NodeId, isolated: bool) {
+        let mut peers = self.peers();
+        if isolated {
+            peers.isolated.insert(server.get());
+        } else {
+            peers.isolated.remove(&server.get());
+        }
+    }
+
+    pub(crate) fn join(&self, server: u64, raft: Server, snapshots: Arc<Snapshots>) {
+        let peer = Peer { raft, snapshots };
+        self.peers().servers.insert(server, peer);
+    }
+
+    pub(crate) fn leave(&self, server: u64) {
+        self.peers().servers.remove(&server);
+    }
+
+    /// The network as one server sees it.
+    pub(crate) fn seen_by(&self, server: u64) -> Links {
+        Links {
+            network: self.clone(),
+            from: server,
+        }
+    }
+
+    fn peers(&self) -> MutexGuard<'_, Peers> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, from: u64, to: u64) -> Result<Peer, Unreachable<TypeConfig>> {
+        let peers = self.peers();
+        if peers.isolated.contains(&from) || peers.isolated.contains(&to) {
+            return Err(Unreachable::from_string("the server is cut off"));
+        }
+        let peer = peers.servers.get(&to).cloned();
+        peer.ok_or_else(|| Unreachable::from_string("the server is not running"))
+    }
+}
+
+/// Makes links to peers.
+pub(crate) struct Links {
+    network: Network,
+    from: u64,
+}
+
+impl RaftNetworkFactory<TypeConfig> for Links {
+    type Network = Link;
+
+    async fn new_client(&mut self, target: u64, _node: &openraft::BasicNode) -> Link {
+        Link {
+            network: self.network.clone(),
+            from: self.from,
+            to: target,
+        }
+    }
+}
+
+/// A link to one peer.
+pub(crate) struct Link {
+    network: Network,
+    from: u64,
+    to: u64,
+}
+
+impl Link {
+    /// Calls the peer, and drops the answer if either end was cut off meanwhile.
+    async fn call<T, E, F>(
+        &self,
+        limit: Duration,
+        call: impl FnOnce(Peer) -> F,
+    ) -> Result<T, RPCError<TypeConfig>>
+    where
+        E: std::error::Error + 'static,
+        F: Future<Output = Result<T, E>>,
+    {
+        let peer = self.network.find(self.from, self.to)?;
+        let answer = tokio::time::timeout(limit, call(peer)).await;
+        self.network.find(self.from, self.to)?;
+        match answer {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(Unreachable::new(&error).into()),
+            Err(_) => Err(NetworkError::from_string("the peer is too slow").into()),
+        }
+    }
+}
+
+impl RaftNetworkV2<TypeConfig> for Link {
+    type SnapshotData = Arc<crate::raft::snapshot::SnapshotFile>;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
+        self.call(option.soft_ttl(), |peer| async move {
+            peer.raft.append_entries(rpc).await
+        })
+        .await
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        self.call(option.soft_ttl(), |peer| async move {
+            peer.raft.vote(rpc).await
+        })
+        .await
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        self.call(option.soft_ttl(), |peer| async move {
+            peer.raft.pre_vote(rpc).await
+        })
+        .await
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
+        self.call(option.soft_ttl(), |peer| async move {
+            peer.raft.handle_transfer_leader(request).await
+        })
+        .await
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let peer = self.network.find(self.from, self.to)?;
+        let received = tokio::select! {
+            received = peer.snapshots.receive(&snapshot.snapshot) => received,
+            closed = cancel => return Err(closed.into()),
+        };
+        let file = received.map_err(|error| NetworkError::new(&error))?;
+        self.call(option.soft_ttl(), |peer| async move {
+            let snapshot = Snapshot {
+                meta: snapshot.meta,
+                snapshot: Arc::clone(&file),
+            };
+            let answer = peer.raft.install_full_snapshot(vote, snapshot).await;
+            peer.snapshots.discard_unless_published(&file).await;
+            answer
+        })
+        .await
+        .map_err(StreamingError::from)
+    }
+}

@@ -1,0 +1,436 @@
+//! One metadata server's part in Raft: what the rest of the crate sees of all this.
+
+use crate::command::Proposal;
+use crate::log::{Log, LogError};
+use crate::raft::frames::Sealing;
+use crate::raft::log::{self, LogConfig, LogOpenError, LogTask, LogView, Verified};
+use crate::raft::network::{Network, Server};
+use crate::raft::reads::Rounds;
+use crate::raft::rebuild::{self, RebuildError};
+use crate::raft::snapshot::{SnapshotError, Snapshots};
+use crate::raft::state_machine::{Gate, StateMachine};
+use crate::raft::types::{Encoded, TypeConfig};
+use crate::reply::Reply;
+use crate::store::Store;
+use disk::Disk;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::{ClientWriteError, RaftError};
+use openraft::{BasicNode, SnapshotPolicy};
+use seal::{Provider, StorageKey};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use types::size::MIB;
+use types::{ByteCount, NodeId};
+
+/// A command is far below this; what is above is not proposed.
+const MAX_PROPOSAL: usize = 1 << 20;
+
+/// How a server takes part.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// Its id, never used by another server before or after.
+    pub node: NodeId,
+    /// How often a leader shows that it is there.
+    pub heartbeat: Duration,
+    /// After between one and two times as long without a leader, another is elected.
+    pub election: Duration,
+    /// How long a proposal or a read waits for its quorum.
+    pub patience: Duration,
+    /// Size of one log file.
+    pub log_file: ByteCount,
+    /// Payloads of entries kept in memory.
+    pub log_cache: ByteCount,
+    /// Entries kept behind a snapshot, so that peers that lag need no snapshot.
+    pub keep_entries: u64,
+    /// A snapshot is due when the log since the last exceeds this and the snapshot's size.
+    pub snapshot_after: ByteCount,
+}
+
+impl NodeConfig {
+    /// What suits production.
+    pub fn new(node: NodeId) -> Self {
+        Self {
+            node,
+            heartbeat: Duration::from_millis(200),
+            election: Duration::from_millis(1000),
+            patience: Duration::from_secs(10),
+            log_file: ByteCount::new(64 * MIB),
+            log_cache: ByteCount::new(64 * MIB),
+            keep_entries: 100_000,
+            snapshot_after: ByteCount::new(64 * MIB),
+        }
+    }
+
+    fn raft(&self) -> Result<openraft::Config, openraft::ConfigError> {
+        let config = openraft::Config {
+            cluster_name: "strongroom".into(),
+            heartbeat_interval: milliseconds(self.heartbeat),
+            election_timeout_min: milliseconds(self.election),
+            election_timeout_max: 2 * milliseconds(self.election),
+            // Bounds the installing of a snapshot, which is as long as the state is large.
+            install_snapshot_timeout: 600_000,
+            snapshot_policy: SnapshotPolicy::Never,
+            max_in_snapshot_log_to_keep: self.keep_entries,
+            enable_pre_vote: Some(true),
+            ..openraft::Config::default()
+        };
+        config.validate()
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The timings contradict each other.
+    #[error("the configuration of Raft is not valid: {0}")]
+    Config(String),
+    /// The log cannot be opened.
+    #[error("opening the metadata log")]
+    Log(#[from] LogOpenError),
+    /// The snapshot file cannot be opened.
+    #[error("opening the metadata snapshot")]
+    Snapshot(#[from] SnapshotError),
+    /// The state cannot be brought back.
+    #[error("bringing the metadata store up to date")]
+    Rebuild(#[from] RebuildError),
+    /// The store cannot be used.
+    #[error("reading the metadata store")]
+    Store(#[source] io::Error),
+    /// Raft refused what it found.
+    #[error("Raft did not start: {0}")]
+    Raft(String),
+}
+
+/// Why a cluster is not begun.
+#[derive(Debug, thiserror::Error)]
+#[error("the cluster's first membership was not accepted: {0}")]
+pub struct InitializeError(String);
+
+/// What a server says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Its id.
+    pub node: NodeId,
+    /// Who leads, as far as it knows.
+    pub leader: Option<NodeId>,
+    /// The term.
+    pub term: u64,
+    /// The last entry in its log.
+    pub last: Option<u64>,
+    /// The last entry applied to its store.
+    pub applied: Option<u64>,
+    /// The last entry in its snapshot file.
+    pub snapshot: Option<u64>,
+    /// The last entry purged from its log.
+    pub purged: Option<u64>,
+    /// Why it has stopped for good.
+    pub stopped: Option<String>,
+}
+
+/// A running server.
+pub struct Node {
+    id: u64,
+    raft: Server,
+    network: Network,
+    store: Arc<Store>,
+    gate: Arc<Gate>,
+    rounds: Rounds,
+    patience: Duration,
+    tasks: Mutex<Option<Tasks>>,
+}
+
+struct Tasks {
+    log: LogTask,
+    rounds: JoinHandle<()>,
+    due: JoinHandle<()>,
+}
+
+impl Node {
+    /// Brings log, snapshot and store together and joins the network. Until `initialize` was called
+    /// on one server, once in the life of the cluster, nobody leads.
+    ///
+    /// # Errors
+    /// When anything is damaged that this server cannot repair by itself.
+    pub async fn start(
+        config: NodeConfig,
+        store: Arc<Store>,
+        disk: Arc<dyn Disk>,
+        provider: Arc<dyn Provider>,
+        storage: StorageKey,
+        network: &Network,
+    ) -> Result<Self, StartError> {
+        let settings = config.raft();
+        let settings = settings.map_err(|error| StartError::Config(error.to_string()))?;
+        let id = config.node.get();
+        let sealing = Sealing::new(provider, storage);
+        let verified = Arc::new(Verified::default());
+        let sizes = LogConfig {
+            segment: config.log_file,
+            cache: config.log_cache,
+        };
+        let opened = log::open(
+            Arc::clone(&disk),
+            sizes,
+            sealing.clone(),
+            Arc::clone(&verified),
+        );
+        let (log_store, view, log) = opened.await?;
+        let snapshots = Arc::new(Snapshots::open(disk, sealing, verified).await?);
+        let gate = Arc::new(Gate::default());
+        rebuild::prepare(&store, &gate, &snapshots, &view).await?;
+        let machine = StateMachine::new(
+            Arc::clone(&store),
+            Arc::clone(&gate),
+            Arc::clone(&snapshots),
+            view.progress(),
+        );
+        let machine = machine.map_err(StartError::Store)?;
+        let links = network.seen_by(id);
+        let raft = Server::build(id, Arc::new(settings), links, log_store, machine).await;
+        let raft = raft.map_err(|error| StartError::Raft(error.to_string()))?;
+        network.join(id, raft.clone(), Arc::clone(&snapshots));
+        raft.run();
+        let (rounds, rounds_task) = Rounds::start(raft.clone(), config.patience);
+        let due = Due {
+            raft: raft.clone(),
+            log: view,
+            snapshots,
+            after: config.snapshot_after,
+        };
+        let node = Self {
+            id,
+            raft,
+            network: network.clone(),
+            store,
+            gate,
+            rounds,
+            patience: config.patience,
+            tasks: Mutex::new(Some(Tasks {
+                log,
+                rounds: rounds_task,
+                due: tokio::spawn(due.run()),
+            })),
+        };
+        node.lead_if_alone().await;
+        Ok(node)
+    }
+
+    /// The only voter need not wait to see whether another leads.
+    async fn lead_if_alone(&self) {
+        if self.raft.voter_ids().eq([self.id]) {
+            // Without it the election timer does the same a little later.
+            drop(self.raft.trigger().elect(false).await);
+        }
+    }
+
+    /// Begins a cluster with these voters and their addresses; a server that was in one before is
+    /// left as it is.
+    ///
+    /// # Errors
+    /// When this server is not among them, or has stopped.
+    pub async fn initialize(
+        &self,
+        voters: impl IntoIterator<Item = (NodeId, String)>,
+    ) -> Result<(), InitializeError> {
+        let voters: BTreeMap<u64, BasicNode> = voters
+            .into_iter()
+            .map(|(id, address)| (id.get(), BasicNode::new(address)))
+            .collect();
+        let initialized = self.raft.is_initialized().await;
+        if initialized.map_err(|error| InitializeError(error.to_string()))? {
+            return Ok(());
+        }
+        let result = self.raft.initialize(voters).await;
+        result.map_err(|error| InitializeError(error.to_string()))
+    }
+
+    /// Proposes; answers once a quorum has the proposal and this server has applied it.
+    ///
+    /// # Errors
+    /// When there is no quorum, another server leads, or this one has stopped. The proposal may have
+    /// taken effect all the same.
+    pub async fn propose(&self, proposal: Proposal) -> Result<Reply, LogError> {
+        let encoded = types::codec::encode(&proposal);
+        if encoded.len() > MAX_PROPOSAL {
+            return Ok(Reply::Refused(crate::reply::Refusal::TooLarge));
+        }
+        let written = self.raft.client_write(Encoded(encoded.into()));
+        match tokio::time::timeout(self.patience, written).await {
+            Ok(Ok(response)) => response.data.0.ok_or(LogError::Stopped),
+            Ok(Err(RaftError::Fatal(_))) => Err(LogError::Stopped),
+            Ok(Err(RaftError::APIError(error))) => Err(refused(&error)),
+            Err(_) => Err(LogError::Unavailable("no quorum answered in time".into())),
+        }
+    }
+
+    /// Runs `read` on rows that hold everything acknowledged before the call, while no batch is being
+    /// applied.
+    ///
+    /// # Errors
+    /// When there is no quorum, another server leads, or this one has stopped.
+    pub async fn linearizable<T>(
+        &self,
+        read: impl FnOnce(&Store) -> T + Send,
+    ) -> Result<T, LogError> {
+        self.rounds.join().await?;
+        let _open = self.gate.read();
+        Ok(read(&self.store))
+    }
+
+    /// What this server knows of itself and its peers.
+    pub fn status(&self) -> Status {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        Status {
+            node: NodeId::new(self.id),
+            leader: metrics.current_leader.map(NodeId::new),
+            term: metrics.current_term,
+            last: metrics.last_log_index,
+            applied: metrics.last_applied.map(|id| id.index),
+            snapshot: metrics.snapshot.map(|id| id.index),
+            purged: metrics.purged.map(|id| id.index),
+            stopped: metrics
+                .running_state
+                .as_ref()
+                .err()
+                .map(ToString::to_string),
+        }
+    }
+
+    /// Returns when Raft has stopped on this server, with why. A process exits then.
+    pub async fn stopped(&self) -> String {
+        let mut metrics = self.raft.metrics();
+        loop {
+            if let Err(why) = &metrics.borrow_watched().running_state {
+                return why.to_string();
+            }
+            if metrics.changed().await.is_err() {
+                return "Raft has ended".into();
+            }
+        }
+    }
+
+    /// Waits for a leader that this server knows of.
+    ///
+    /// # Errors
+    /// When none is known before its patience ends.
+    pub async fn leader(&self) -> Result<NodeId, LogError> {
+        let known = self
+            .raft
+            .wait(Some(self.patience))
+            .metrics(|metrics| metrics.current_leader.is_some(), "a leader")
+            .await;
+        let known = known.map_err(|error| LogError::Unavailable(error.to_string()))?;
+        known
+            .current_leader
+            .map(NodeId::new)
+            .ok_or_else(|| LogError::Unavailable("no leader".into()))
+    }
+
+    /// Writes a snapshot of all that is applied now; the log behind it is purged but for its tail.
+    ///
+    /// # Errors
+    /// When this server has stopped, or does not come to it in time.
+    pub async fn snapshot_now(&self) -> Result<(), LogError> {
+        snapshot(&self.raft, self.patience).await
+    }
+
+    /// Stops taking part; what was queued for the log is durable afterwards, and the store is closed.
+    pub async fn shutdown(&self) {
+        self.network.leave(self.id);
+        let tasks = self
+            .tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some(tasks) = tasks else { return };
+        tasks.due.abort();
+        drop(tasks.due.await);
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::error!(%error, "Raft did not end well");
+        }
+        tasks.rounds.abort();
+        drop(tasks.rounds.await);
+        tasks.log.ended().await;
+        if let Err(error) = self.store.close_clean() {
+            tracing::warn!(%error, "the metadata store did not close; it is examined at the next start");
+        }
+    }
+}
+
+fn refused(error: &ClientWriteError<TypeConfig>) -> LogError {
+    LogError::Unavailable(error.to_string())
+}
+
+async fn snapshot(raft: &Server, patience: Duration) -> Result<(), LogError> {
+    let applied = raft.metrics().borrow_watched().last_applied;
+    let Some(applied) = applied else {
+        return Ok(());
+    };
+    let triggered = raft.trigger().snapshot().await;
+    triggered.map_err(|_| LogError::Stopped)?;
+    let waiting = raft.wait(Some(patience));
+    let written = |metrics: &openraft::RaftMetrics<TypeConfig>| {
+        metrics.snapshot.is_some_and(|at| at.index >= applied.index)
+    };
+    match waiting.metrics(written, "a snapshot").await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(LogError::Unavailable(error.to_string())),
+    }
+}
+
+/// Triggers a snapshot when one is due.
+struct Due {
+    raft: Server,
+    log: LogView,
+    snapshots: Arc<Snapshots>,
+    after: ByteCount,
+}
+
+impl Due {
+    /// How long one snapshot may take before the next is asked for.
+    const PATIENCE: Duration = Duration::from_secs(600);
+
+    async fn run(self) {
+        let mut progress = self.log.progress();
+        while progress.changed().await.is_ok() {
+            let current = self.snapshots.current().await;
+            let label = current.as_ref().and_then(|file| file.label.applied);
+            let size = current.as_ref().map_or(ByteCount::ZERO, |file| file.bytes);
+            let behind = self.log.bytes_behind(label.map(|at| at.index));
+            if behind > size.max(self.after)
+                && let Err(error) = snapshot(&self.raft, Self::PATIENCE).await
+            {
+                tracing::warn!(%error, "a snapshot was due and was not written");
+            }
+        }
+    }
+}
+
+impl Log for Node {
+    fn propose(&self, proposal: Proposal) -> BoxFuture<'_, Result<Reply, LogError>> {
+        Node::propose(self, proposal).boxed()
+    }
+
+    fn linearizable<T, R>(&self, read: R) -> BoxFuture<'_, Result<T, LogError>>
+    where
+        T: Send + 'static,
+        R: FnOnce(&Store) -> T + Send + 'static,
+    {
+        Node::linearizable(self, read).boxed()
+    }
+
+    fn leads(&self) -> bool {
+        self.raft.is_leader()
+    }
+}

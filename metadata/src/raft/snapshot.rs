@@ -1,0 +1,473 @@
+//! Snapshot files: this server's state as of one log entry, and with the log the only truth.
+//!
+//!     header block | label | rows … | mutations … | trailer
+//!
+//! Every part behind the header is one sealed frame (`frames.rs`) whose first byte says what it holds:
+//!
+//!     L   `types::codec` of the label: last entry in the state, and the membership
+//!     R   rows in order of key:      (u32 length ‖ key ‖ u32 length ‖ value)*
+//!     M   changes made while the rows were scanned, in order:
+//!                                    (u32 length ‖ key ‖ 0 | 1 ‖ u32 length ‖ value)*
+//!     T   `types::codec` of the trailer: how many, and SHA-256 over (u32 length ‖ frame)* before it
+//!
+//! Rows, then mutations, are the state at the label. Building stops applying for now, so there are no
+//! mutations yet; they are read where there are any.
+//!
+//! What always holds: the one name `snapshot` is a whole, verified file at any time, since a file is
+//! written under another name, synced, read back and only then renamed; an older snapshot never
+//! replaces a newer one; `Verified` is raised, and so the log may be purged, only after all that.
+
+use crate::raft::frames::{FrameError, FrameFile, Frames, Kind, Sealing};
+use crate::raft::log::Verified;
+use crate::raft::types::Mark;
+use crate::txn::Row;
+use disk::{BLOCK, Disk};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::Mutex;
+use types::{ByteCount, ByteOffset};
+
+const CURRENT: &str = "snapshot";
+const UNFINISHED: &str = "snapshot-new-";
+
+const LABEL: u8 = b'L';
+const ROWS: u8 = b'R';
+const MUTATIONS: u8 = b'M';
+const TRAILER: u8 = b'T';
+
+/// Why a snapshot cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// The disk failed.
+    #[error("the snapshot's disk failed")]
+    Disk(#[from] io::Error),
+    /// Written by a build that is too new.
+    #[error("the snapshot has format version {0}, which this build does not know")]
+    Version(u32),
+    /// Bytes are not as they were written, or are not a snapshot of this server.
+    #[error("the snapshot file is damaged: {0}")]
+    Damaged(&'static str),
+}
+
+impl From<FrameError> for SnapshotError {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::Io(source) => Self::Disk(source),
+            FrameError::Version(version) => Self::Version(version),
+            FrameError::Header => Self::Damaged("its header"),
+            FrameError::Damaged { .. } => Self::Damaged("a frame"),
+            FrameError::DoesNotOpen { .. } => {
+                Self::Damaged("a frame does not open under this server's storage key")
+            }
+        }
+    }
+}
+
+/// The last frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Trailer {
+    rows: u64,
+    mutations: u64,
+    #[serde(with = "serde_bytes")]
+    digest: [u8; 32],
+}
+
+/// What changed after a key was scanned: its value, or that it is gone.
+pub(crate) type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// A snapshot file on this server's disk.
+pub(crate) struct SnapshotFile {
+    frames: FrameFile,
+    name: String,
+    pub(crate) label: Mark,
+    pub(crate) bytes: ByteCount,
+}
+
+impl std::fmt::Debug for SnapshotFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "snapshot at {:?}", self.label.applied)
+    }
+}
+
+impl SnapshotFile {
+    async fn open(disk: &dyn Disk, name: &str, sealing: &Sealing) -> Result<Self, SnapshotError> {
+        let frames = FrameFile::open(disk, name, Kind::Snapshot, sealing).await?;
+        let bytes = frames.file.length().await?;
+        let first = frames.frames().await?.next().await?;
+        let label = first
+            .as_ref()
+            .and_then(|frame| frame.plain.strip_prefix(&[LABEL]))
+            .and_then(|body| types::codec::decode(body).ok())
+            .ok_or(SnapshotError::Damaged("its label"))?;
+        Ok(Self {
+            frames,
+            name: name.to_owned(),
+            label,
+            bytes,
+        })
+    }
+
+    /// Reads the whole file and checks it against its trailer. Returns the mutations, which go over
+    /// the rows.
+    pub(crate) async fn verify(&self) -> Result<Changes, SnapshotError> {
+        let mut changes = Changes::new();
+        let mut pieces = self.pieces().await?;
+        while let Some(piece) = pieces.next().await? {
+            if let (MUTATIONS, body) = split(&piece)? {
+                changes.extend(decode_mutations(body)?);
+            }
+        }
+        Ok(changes)
+    }
+
+    /// The label, rows and mutations as they are in the frames, in order. The end is reached only when
+    /// everything before it adds up to the trailer.
+    pub(crate) async fn pieces(&self) -> Result<Pieces<'_>, SnapshotError> {
+        Ok(Pieces {
+            frames: self.frames.frames().await?,
+            sum: Sum::default(),
+        })
+    }
+}
+
+/// A snapshot's parts, in order.
+pub(crate) struct Pieces<'a> {
+    frames: Frames<'a>,
+    sum: Sum,
+}
+
+impl Pieces<'_> {
+    /// The next part, first byte and all; nothing behind the last of a whole snapshot.
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<u8>>, SnapshotError> {
+        let frame = self.frames.next().await?;
+        let plain = frame
+            .ok_or(SnapshotError::Damaged("its trailer is missing"))?
+            .plain;
+        match split(&plain)? {
+            (TRAILER, body) => {
+                let trailer: Trailer = types::codec::decode(body)
+                    .map_err(|_| SnapshotError::Damaged("its trailer"))?;
+                if trailer == self.sum.trailer() {
+                    Ok(None)
+                } else {
+                    Err(SnapshotError::Damaged("it does not add up to its trailer"))
+                }
+            }
+            _ => {
+                self.sum.add(&plain)?;
+                Ok(Some(plain))
+            }
+        }
+    }
+}
+
+/// The rows of a part, or none if it holds something else.
+pub(crate) fn rows_of(piece: &[u8]) -> Result<Vec<Row>, SnapshotError> {
+    match split(piece)? {
+        (ROWS, body) => decode_rows(body),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Encodes rows as one part.
+pub(crate) fn encode_rows(rows: &[Row]) -> Vec<u8> {
+    let mut piece = vec![ROWS];
+    for (key, value) in rows {
+        put_field(&mut piece, key);
+        put_field(&mut piece, value);
+    }
+    piece
+}
+
+/// Counts and digest of the parts so far.
+#[derive(Default)]
+struct Sum {
+    rows: u64,
+    mutations: u64,
+    digest: Sha256,
+}
+
+impl Sum {
+    fn add(&mut self, piece: &[u8]) -> Result<(), SnapshotError> {
+        match split(piece)? {
+            (LABEL, _) => {}
+            (ROWS, body) => self.rows += decode_rows(body)?.len() as u64,
+            (MUTATIONS, body) => self.mutations += decode_mutations(body)?.len() as u64,
+            _ => {
+                return Err(SnapshotError::Damaged(
+                    "a frame of a kind that is not known",
+                ));
+            }
+        }
+        let length = u32::try_from(piece.len()).expect("frames are far below 4 GiB");
+        self.digest.update(length.to_be_bytes());
+        self.digest.update(piece);
+        Ok(())
+    }
+
+    fn trailer(&self) -> Trailer {
+        Trailer {
+            rows: self.rows,
+            mutations: self.mutations,
+            digest: self.digest.clone().finalize().into(),
+        }
+    }
+}
+
+/// A snapshot being written under a name of its own.
+pub(crate) struct SnapshotWriter {
+    frames: FrameFile,
+    name: String,
+    at: u64,
+    next: u64,
+    sum: Sum,
+}
+
+impl SnapshotWriter {
+    /// Adds a part as [`Pieces`] gives them; the label was written already.
+    pub(crate) async fn add(&mut self, piece: &[u8]) -> Result<(), SnapshotError> {
+        self.sum.add(piece)?;
+        self.write(piece).await
+    }
+
+    async fn write(&mut self, plain: &[u8]) -> Result<(), SnapshotError> {
+        let buffer = self.frames.encode(self.next, plain);
+        let length = buffer.len() as u64;
+        let at = ByteOffset::new(self.at);
+        self.frames.file.write(at, buffer).await?;
+        self.at += length;
+        self.next += 1;
+        Ok(())
+    }
+}
+
+/// This server's snapshot files: the current one, and those that are being written.
+pub(crate) struct Snapshots {
+    disk: Arc<dyn Disk>,
+    sealing: Sealing,
+    verified: Arc<Verified>,
+    current: Mutex<Option<Arc<SnapshotFile>>>,
+    written: AtomicU64,
+}
+
+impl Snapshots {
+    /// Finds the current snapshot and removes what was never finished. A current one whose head is
+    /// damaged is said to be so, and treated as none.
+    ///
+    /// # Errors
+    /// When the disk fails, or the file is of a build that is too new.
+    pub(crate) async fn open(
+        disk: Arc<dyn Disk>,
+        sealing: Sealing,
+        verified: Arc<Verified>,
+    ) -> Result<Self, SnapshotError> {
+        let mut current = None;
+        for entry in disk.list().await? {
+            if entry.name.starts_with(UNFINISHED) {
+                disk.remove(&entry.name).await?;
+            } else if entry.name == CURRENT {
+                match SnapshotFile::open(disk.as_ref(), CURRENT, &sealing).await {
+                    Ok(file) => current = Some(Arc::new(file)),
+                    Err(SnapshotError::Damaged(what)) => {
+                        tracing::error!(what, "the snapshot file is damaged and not used");
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(Self {
+            disk,
+            sealing,
+            verified,
+            current: Mutex::new(current),
+            written: AtomicU64::new(0),
+        })
+    }
+
+    /// The current snapshot.
+    pub(crate) async fn current(&self) -> Option<Arc<SnapshotFile>> {
+        self.current.lock().await.clone()
+    }
+
+    /// Reads the current snapshot to its end; from then on the log may be purged behind it.
+    pub(crate) async fn verify_current(&self) -> Result<Option<Changes>, SnapshotError> {
+        let Some(file) = self.current().await else {
+            return Ok(None);
+        };
+        let changes = file.verify().await?;
+        if let Some(at) = file.label.applied {
+            self.verified.raise(at.index);
+        }
+        Ok(Some(changes))
+    }
+
+    /// Stops using a current snapshot that was found damaged: there is none then.
+    pub(crate) async fn forget_current(&self) {
+        *self.current.lock().await = None;
+    }
+
+    /// Begins a file for a state with this label.
+    pub(crate) async fn begin(&self, label: &Mark) -> Result<SnapshotWriter, SnapshotError> {
+        let number = self.written.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{UNFINISHED}{number}");
+        let disk = self.disk.as_ref();
+        let frames = FrameFile::create(
+            disk,
+            &name,
+            Kind::Snapshot,
+            0,
+            ByteCount::ZERO,
+            &self.sealing,
+        )
+        .await?;
+        let mut writer = SnapshotWriter {
+            frames,
+            name,
+            at: BLOCK as u64,
+            next: 0,
+            sum: Sum::default(),
+        };
+        let mut piece = vec![LABEL];
+        piece.extend_from_slice(&types::codec::encode(label));
+        writer.add(&piece).await?;
+        Ok(writer)
+    }
+
+    /// Ends a file: synced, and read back from the disk. It is not the current snapshot yet.
+    pub(crate) async fn finish(
+        &self,
+        mut writer: SnapshotWriter,
+    ) -> Result<Arc<SnapshotFile>, SnapshotError> {
+        let mut piece = vec![TRAILER];
+        piece.extend_from_slice(&types::codec::encode(&writer.sum.trailer()));
+        writer.write(&piece).await?;
+        writer.frames.file.sync().await?;
+        let file = SnapshotFile::open(self.disk.as_ref(), &writer.name, &self.sealing).await?;
+        file.verify().await?;
+        Ok(Arc::new(file))
+    }
+
+    /// Removes a file that was not finished or is not wanted.
+    pub(crate) async fn discard(&self, name: &str) {
+        if let Err(error) = self.disk.remove(name).await {
+            // It is removed at the next start.
+            tracing::debug!(%error, name, "an unfinished snapshot stays for now");
+        }
+    }
+
+    /// Makes a finished file the current snapshot, unless the current one is as new.
+    pub(crate) async fn publish(
+        &self,
+        file: &Arc<SnapshotFile>,
+    ) -> Result<Arc<SnapshotFile>, SnapshotError> {
+        let mut current = self.current.lock().await;
+        if let Some(newer) = current.as_ref()
+            && newer.label.applied >= file.label.applied
+        {
+            if newer.name != file.name {
+                self.discard(&file.name).await;
+            }
+            return Ok(Arc::clone(newer));
+        }
+        self.disk.rename(&file.name, CURRENT).await?;
+        self.disk.sync_folder().await?;
+        let published = SnapshotFile::open(self.disk.as_ref(), CURRENT, &self.sealing).await?;
+        let published = Arc::new(published);
+        if let Some(at) = published.label.applied {
+            self.verified.raise(at.index);
+        }
+        *current = Some(Arc::clone(&published));
+        Ok(published)
+    }
+
+    /// Removes a finished file that did not become the current one.
+    pub(crate) async fn discard_unless_published(&self, file: &SnapshotFile) {
+        let names = self.disk.list().await;
+        let left = names.is_ok_and(|names| names.iter().any(|entry| entry.name == file.name));
+        if left && file.name != CURRENT {
+            self.discard(&file.name).await;
+        }
+    }
+
+    /// Copies another server's snapshot, sealed under its key, into a finished file of this server.
+    pub(crate) async fn receive(
+        &self,
+        from: &SnapshotFile,
+    ) -> Result<Arc<SnapshotFile>, SnapshotError> {
+        let mut writer = self.begin(&from.label).await?;
+        let name = writer.name.clone();
+        let copied = async {
+            let mut pieces = from.pieces().await?;
+            while let Some(piece) = pieces.next().await? {
+                if piece.first() != Some(&LABEL) {
+                    writer.add(&piece).await?;
+                }
+            }
+            self.finish(writer).await
+        };
+        let copied = copied.await;
+        if copied.is_err() {
+            self.discard(&name).await;
+        }
+        copied
+    }
+}
+
+fn split(piece: &[u8]) -> Result<(u8, &[u8]), SnapshotError> {
+    piece
+        .split_first()
+        .map(|(kind, body)| (*kind, body))
+        .ok_or(SnapshotError::Damaged("an empty frame"))
+}
+
+fn put_field(piece: &mut Vec<u8>, field: &[u8]) {
+    let length = u32::try_from(field.len()).expect("keys and values are far below 4 GiB");
+    piece.extend_from_slice(&length.to_be_bytes());
+    piece.extend_from_slice(field);
+}
+
+fn take_field<'a>(body: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, rest) = body.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    let (field, rest) = rest.split_at_checked(length)?;
+    *body = rest;
+    Some(field)
+}
+
+fn decode_rows(mut body: &[u8]) -> Result<Vec<Row>, SnapshotError> {
+    let mut rows = Vec::new();
+    while !body.is_empty() {
+        let row = take_field(&mut body)
+            .zip(take_field(&mut body))
+            .ok_or(SnapshotError::Damaged("its rows"))?;
+        rows.push((row.0.to_vec(), row.1.to_vec()));
+    }
+    Ok(rows)
+}
+
+type Mutation = (Vec<u8>, Option<Vec<u8>>);
+
+fn decode_mutations(mut body: &[u8]) -> Result<Vec<Mutation>, SnapshotError> {
+    let mut mutations = Vec::new();
+    while !body.is_empty() {
+        let mutation = take_mutation(&mut body).ok_or(SnapshotError::Damaged("its mutations"))?;
+        mutations.push(mutation);
+    }
+    Ok(mutations)
+}
+
+fn take_mutation(body: &mut &[u8]) -> Option<Mutation> {
+    let key = take_field(body)?.to_vec();
+    let (kind, rest) = body.split_first()?;
+    *body = rest;
+    match kind {
+        0 => Some((key, None)),
+        1 => Some((key, Some(take_field(body)?.to_vec()))),
+        _ => None,
+    }
+}

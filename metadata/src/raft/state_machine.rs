@@ -1,0 +1,269 @@
+//! The state machine as openraft drives it: batches of entries, each one transaction of the store.
+//!
+//! What always holds:
+//! - an entry is applied only once it is durable in this server's own log (openraft applies what is
+//!   committed elsewhere, and a store ahead of its log could not be rebuilt from it);
+//! - a batch's rows and the mark of its last entry are committed together, and replies go out after;
+//! - who reads rows holds [`Gate`] open, which a batch closes while it is committed.
+//!
+//! An error from here stops Raft on this server for good: the store is broken, and the next start
+//! rebuilds it.
+
+use crate::apply::apply;
+use crate::command::Proposal;
+use crate::raft::log::Progress;
+use crate::raft::rebuild;
+use crate::raft::snapshot::{self, SnapshotError, SnapshotFile, Snapshots};
+use crate::raft::types::{
+    Answer, Entry, LogId, Mark, Payload, SnapshotMeta, StoredMembership, TypeConfig,
+};
+use crate::store::{Store, StoreError};
+use crate::txn::{Row, Txn};
+use futures::{Stream, StreamExt};
+use openraft::OptionalSend;
+use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+use std::io;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::{Mutex, watch};
+
+/// Entries that are applied in one transaction.
+const BATCH: usize = 256;
+/// Rows of one frame of a snapshot, in bytes.
+const PIECE: usize = 512 << 10;
+
+pub(crate) type Snapshot =
+    openraft::Snapshot<crate::raft::types::LeaderId, u64, openraft::BasicNode, Arc<SnapshotFile>>;
+
+/// Keeps readers and an applying batch apart.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    rows: RwLock<()>,
+    /// Held while a batch is applied, and while a snapshot is scanned: scans do not stop readers.
+    changing: Mutex<()>,
+}
+
+impl Gate {
+    /// While this is held no batch changes the rows.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, ()> {
+        self.rows.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// While this is held nobody reads rows.
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, ()> {
+        self.rows.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What openraft applies entries to.
+pub(crate) struct StateMachine {
+    store: Arc<Store>,
+    gate: Arc<Gate>,
+    snapshots: Arc<Snapshots>,
+    durable: watch::Receiver<Progress>,
+    mark: Mark,
+}
+
+impl StateMachine {
+    /// Goes on from the store's mark.
+    pub(crate) fn new(
+        store: Arc<Store>,
+        gate: Arc<Gate>,
+        snapshots: Arc<Snapshots>,
+        durable: watch::Receiver<Progress>,
+    ) -> io::Result<Self> {
+        let mark = rebuild::mark_of(&store)?;
+        Ok(Self {
+            store,
+            gate,
+            snapshots,
+            durable,
+            mark,
+        })
+    }
+
+    /// Waits until this server's log is durable up to `index`.
+    async fn durable_here(&mut self, index: u64) -> io::Result<()> {
+        let reached = self
+            .durable
+            .wait_for(|log| log.failed.is_some() || log.durable >= Some(index))
+            .await;
+        match reached.map_err(io::Error::other)?.failed.as_deref() {
+            None => Ok(()),
+            Some(why) => Err(io::Error::other(format!("the log failed: {why}"))),
+        }
+    }
+
+    async fn apply_batch(&mut self, batch: Vec<EntryResponder<TypeConfig>>) -> io::Result<()> {
+        let Some((last, _)) = batch.last() else {
+            return Ok(());
+        };
+        self.durable_here(last.log_id.index).await?;
+        let mut waiting: Vec<(Option<ApplyResponder<TypeConfig>>, Answer)> =
+            Vec::with_capacity(batch.len());
+        let gate = Arc::clone(&self.gate);
+        let _changing = gate.changing.lock().await;
+        {
+            let mut mark = self.mark.clone();
+            let mut txn = self.store.begin();
+            for (entry, responder) in batch {
+                let answer = apply_entry(&mut txn, &mut mark, entry)?;
+                waiting.push((responder, answer));
+            }
+            let changes = txn.into_changes();
+            let _closed = gate.write();
+            self.store
+                .commit(changes, &types::codec::encode(&mark))
+                .map_err(io::Error::other)?;
+            self.mark = mark;
+        }
+        for (responder, answer) in waiting {
+            if let Some(responder) = responder {
+                responder.send(answer);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Applies one entry to a transaction, and moves the mark.
+fn apply_entry(txn: &mut Txn<'_>, mark: &mut Mark, entry: Entry) -> io::Result<Answer> {
+    let membership = match &entry.payload {
+        Payload::Membership(membership) => {
+            StoredMembership::new(Some(entry.log_id), membership.clone())
+        }
+        Payload::Blank | Payload::Normal(_) => mark.membership(),
+    };
+    *mark = Mark::new(Some(entry.log_id), &membership);
+    match entry.payload {
+        Payload::Blank | Payload::Membership(_) => Ok(Answer(None)),
+        Payload::Normal(proposal) => {
+            let proposal: Proposal = types::codec::decode(&proposal.0).map_err(io::Error::other)?;
+            let reply = apply(txn, &proposal).map_err(io::Error::other)?;
+            Ok(Answer(Some(reply)))
+        }
+    }
+}
+
+impl RaftStateMachine<TypeConfig> for StateMachine {
+    type SnapshotData = Arc<SnapshotFile>;
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
+        Ok((self.mark.applied_id(), self.mark.membership()))
+    }
+
+    async fn apply<Strm>(&mut self, mut entries: Strm) -> io::Result<()>
+    where
+        Strm: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + OptionalSend,
+    {
+        let mut batch = Vec::new();
+        while let Some(entry) = entries.next().await {
+            batch.push(entry?);
+            if batch.len() == BATCH {
+                self.apply_batch(std::mem::take(&mut batch)).await?;
+            }
+        }
+        self.apply_batch(batch).await
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        Builder {
+            store: Arc::clone(&self.store),
+            gate: Arc::clone(&self.gate),
+            snapshots: Arc::clone(&self.snapshots),
+        }
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        _meta: &SnapshotMeta,
+        file: Arc<SnapshotFile>,
+    ) -> io::Result<()> {
+        let published = self.snapshots.publish(&file).await;
+        let file = published.map_err(io::Error::other)?;
+        if file.label.applied <= self.mark.applied {
+            return Ok(());
+        }
+        let gate = Arc::clone(&self.gate);
+        let _changing = gate.changing.lock().await;
+        let changes = file.verify().await.map_err(io::Error::other)?;
+        rebuild::load(&self.store, &gate, &file, changes)
+            .await
+            .map_err(io::Error::other)?;
+        self.mark = file.label.clone();
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
+        Ok(self.snapshots.current().await.map(offered))
+    }
+}
+
+fn offered(file: Arc<SnapshotFile>) -> Snapshot {
+    Snapshot {
+        meta: file.label.meta(),
+        snapshot: file,
+    }
+}
+
+/// Builds a snapshot file of the store's rows. Nothing is applied meanwhile; readers read on.
+pub(crate) struct Builder {
+    store: Arc<Store>,
+    gate: Arc<Gate>,
+    snapshots: Arc<Snapshots>,
+}
+
+impl Builder {
+    async fn build(&self) -> Result<Arc<SnapshotFile>, SnapshotError> {
+        let _changing = self.gate.changing.lock().await;
+        let label = rebuild::mark_of(&self.store)?;
+        if let Some(current) = self.snapshots.current().await
+            && current.label == label
+        {
+            return Ok(current);
+        }
+        let mut writer = self.snapshots.begin(&label).await?;
+        let (pieces, mut scanned) = tokio::sync::mpsc::channel(2);
+        let store = Arc::clone(&self.store);
+        let scan = tokio::task::spawn_blocking(move || {
+            scan(&store, |piece| pieces.blocking_send(piece).is_ok())
+        });
+        while let Some(piece) = scanned.recv().await {
+            writer.add(&piece).await?;
+        }
+        scan.await
+            .map_err(io::Error::other)?
+            .map_err(io::Error::other)?;
+        let file = self.snapshots.finish(writer).await?;
+        self.snapshots.publish(&file).await
+    }
+}
+
+/// Reads all rows and hands them on in parts, as long as they are wanted.
+fn scan(store: &Store, mut wanted: impl FnMut(Vec<u8>) -> bool) -> Result<(), StoreError> {
+    let mut rows: Vec<Row> = Vec::new();
+    let mut bytes = 0;
+    for row in store.rows() {
+        let row = row?;
+        bytes += row.0.len() + row.1.len();
+        rows.push(row);
+        if bytes >= PIECE {
+            bytes = 0;
+            if !wanted(snapshot::encode_rows(&std::mem::take(&mut rows))) {
+                return Ok(());
+            }
+        }
+    }
+    if !rows.is_empty() {
+        wanted(snapshot::encode_rows(&rows));
+    }
+    Ok(())
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for Builder {
+    type SnapshotData = Arc<SnapshotFile>;
+
+    async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
+        self.build().await.map(offered).map_err(io::Error::other)
+    }
+}
