@@ -16,7 +16,7 @@ use types::profile::{Code, MAX_SHARDS};
 
 /// A row is coded in strips of this many bytes, so that outputs stay in the first-level cache while
 /// one input after the other is added to them.
-const STRIP: usize = 8 << 10;
+const STRIP: usize = 4 << 10;
 
 /// Coefficients kept for this many different losses; a few hundred cover every pair lost at 10+4.
 const KEPT_LOSSES: usize = 1024;

@@ -11,8 +11,11 @@ use crate::SUITE;
 use crate::provider::{OpenError, Opener, Provider, Sealer};
 use bytes::Bytes;
 use types::BlobId;
-use types::block::SEGMENT;
+use types::block::{SEAL_OVERHEAD, SEGMENT};
 use types::secret::DataKey;
+
+/// Bytes of associated data.
+const ASSOCIATED: usize = 1 + 8 + 8 + 1;
 
 /// Whether a segment is the last of its blob. Only the last may be short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,8 +44,8 @@ pub struct SegmentId {
 }
 
 impl SegmentId {
-    fn associated(self) -> [u8; 18] {
-        let mut bytes = [0; 18];
+    fn associated(self) -> [u8; ASSOCIATED] {
+        let mut bytes = [0; ASSOCIATED];
         bytes[0] = SUITE;
         bytes[1..9].copy_from_slice(&self.blob.to_be_bytes());
         bytes[9..17].copy_from_slice(&self.index.to_be_bytes());
@@ -71,17 +74,29 @@ impl SegmentSealer {
     /// # Panics
     /// When `plain` is longer than a segment, or shorter and not the last.
     pub fn seal(&self, index: u64, last: Last, plain: &[u8], out: &mut Vec<u8>) {
+        let associated = self.associated(index, last, plain.len());
+        self.sealer.seal_into(&associated, plain, out);
+    }
+
+    /// Turns `room (12) ‖ plaintext ‖ room (16)` into the sealed segment, without a copy.
+    ///
+    /// # Panics
+    /// When there is no such room, or the plaintext is longer than a segment, or shorter and not the
+    /// last.
+    pub fn seal_in_place(&self, index: u64, last: Last, room: &mut [u8]) {
+        let plain = room.len().checked_sub(SEAL_OVERHEAD);
+        let plain = plain.expect("room for nonce and tag");
+        let associated = self.associated(index, last, plain);
+        self.sealer.seal_in_place(&associated, room);
+    }
+
+    fn associated(&self, index: u64, last: Last, plain: usize) -> [u8; ASSOCIATED] {
         assert!(
-            plain.len() == SEGMENT || (last == Last::Yes && plain.len() < SEGMENT),
-            "{} bytes are no segment",
-            plain.len()
+            plain == SEGMENT || (last == Last::Yes && plain < SEGMENT),
+            "{plain} bytes are no segment"
         );
-        let id = SegmentId {
-            blob: self.blob,
-            index,
-            last,
-        };
-        self.sealer.seal_into(&id.associated(), plain, out);
+        let blob = self.blob;
+        SegmentId { blob, index, last }.associated()
     }
 }
 
@@ -105,11 +120,8 @@ impl SegmentOpener {
     /// # Errors
     /// When it is not that segment of that blob as it was sealed.
     pub fn open(&self, index: u64, last: Last, sealed: &[u8]) -> Result<Bytes, OpenError> {
-        let id = SegmentId {
-            blob: self.blob,
-            index,
-            last,
-        };
+        let blob = self.blob;
+        let id = SegmentId { blob, index, last };
         self.opener.open(&id.associated(), sealed).map(Bytes::from)
     }
 
@@ -127,11 +139,8 @@ impl SegmentOpener {
         sealed: &[u8],
         plain: &mut [u8],
     ) -> Result<(), OpenError> {
-        let id = SegmentId {
-            blob: self.blob,
-            index,
-            last,
-        };
+        let blob = self.blob;
+        let id = SegmentId { blob, index, last };
         self.opener.open_into(&id.associated(), sealed, plain)
     }
 }

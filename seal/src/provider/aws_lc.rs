@@ -3,9 +3,8 @@
 //! It seals with a `RandomizedNonceKey`, whose nonce is drawn inside the module: the one way of sealing
 //! that a FIPS build reports as approved. It opens from shared bytes, without copying them first.
 
-use super::{NONCE, OpenError, Opener, Provider, RawKey, Sealer, split};
+use super::{OpenError, Opener, Provider, RawKey, Room, Sealer, split};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, RandomizedNonceKey, UnboundKey};
-use types::block::SEAL_OVERHEAD;
 
 #[derive(Debug)]
 pub(super) struct AwsLc;
@@ -29,17 +28,14 @@ impl Provider for AwsLc {
 struct AwsLcSealer(RandomizedNonceKey);
 
 impl Sealer for AwsLcSealer {
-    fn seal_into(&self, associated: &[u8], plain: &[u8], out: &mut Vec<u8>) {
-        let start = out.len();
-        out.reserve(plain.len() + SEAL_OVERHEAD);
-        out.extend_from_slice(&[0; NONCE]);
-        out.extend_from_slice(plain);
+    fn seal_in_place(&self, associated: &[u8], room: &mut [u8]) {
+        let room = Room::of(room);
         let (nonce, tag) = self
             .0
-            .seal_in_place_separate_tag(Aad::from(associated), &mut out[start + NONCE..])
+            .seal_in_place_separate_tag(Aad::from(associated), room.text)
             .expect("the module has randomness and the plaintext is short enough");
-        out[start..start + NONCE].copy_from_slice(nonce.as_ref());
-        out.extend_from_slice(tag.as_ref());
+        room.nonce.copy_from_slice(nonce.as_ref());
+        room.tag.copy_from_slice(tag.as_ref());
     }
 }
 

@@ -38,11 +38,26 @@ pub enum OpenError {
 
 /// Seals under one key.
 pub trait Sealer: Send + Sync {
+    /// Turns `room (12) ‖ plaintext ‖ room (16)` into `nonce ‖ ciphertext ‖ tag`. Who gathers plaintext
+    /// where it is to be sealed saves a copy, which costs about half of what sealing does.
+    ///
+    /// # Panics
+    /// When there is no room for nonce and tag, when the system has no randomness to give, or when the
+    /// plaintext is longer than the 64 GiB of the mode.
+    fn seal_in_place(&self, associated: &[u8], room: &mut [u8]);
+
     /// Appends `nonce ‖ ciphertext ‖ tag` of `plain` to `out`: `plain.len() + SEAL_OVERHEAD` bytes.
     ///
     /// # Panics
-    /// When the system has no randomness to give, or `plain` is longer than the 64 GiB of the mode.
-    fn seal_into(&self, associated: &[u8], plain: &[u8], out: &mut Vec<u8>);
+    /// As [`Sealer::seal_in_place`].
+    fn seal_into(&self, associated: &[u8], plain: &[u8], out: &mut Vec<u8>) {
+        let start = out.len();
+        out.reserve(plain.len() + SEAL_OVERHEAD);
+        out.extend_from_slice(&[0; NONCE]);
+        out.extend_from_slice(plain);
+        out.extend_from_slice(&[0; TAG]);
+        self.seal_in_place(associated, &mut out[start..]);
+    }
 }
 
 /// Opens under one key.
@@ -122,6 +137,21 @@ pub fn plain_length(sealed: &[u8]) -> Result<usize, OpenError> {
         .ok_or(OpenError::Short {
             length: sealed.len(),
         })
+}
+
+/// What will be `nonce ‖ ciphertext ‖ tag`.
+struct Room<'a> {
+    nonce: &'a mut [u8; NONCE],
+    text: &'a mut [u8],
+    tag: &'a mut [u8; TAG],
+}
+
+impl<'a> Room<'a> {
+    fn of(room: &'a mut [u8]) -> Self {
+        let (nonce, rest) = room.split_first_chunk_mut().expect("room for a nonce");
+        let (text, tag) = rest.split_last_chunk_mut().expect("room for a tag");
+        Self { nonce, text, tag }
+    }
 }
 
 /// What `nonce ‖ ciphertext ‖ tag` is made of.

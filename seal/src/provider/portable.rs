@@ -1,10 +1,9 @@
 //! The `aes-gcm` crate: pure Rust, three to five GB/s a core where AES instructions are.
 
-use super::{NONCE, OpenError, Opener, Provider, RawKey, Sealer, split};
+use super::{OpenError, Opener, Provider, RawKey, Room, Sealer, split};
 use aes_gcm::aead::AeadInOut;
 use aes_gcm::aead::inout::InOutBuf;
 use aes_gcm::{Aes256Gcm, KeyInit};
-use types::block::SEAL_OVERHEAD;
 
 #[derive(Debug)]
 pub(super) struct Portable;
@@ -26,22 +25,14 @@ impl Provider for Portable {
 struct PortableKey(Aes256Gcm);
 
 impl Sealer for PortableKey {
-    fn seal_into(&self, associated: &[u8], plain: &[u8], out: &mut Vec<u8>) {
-        let mut nonce = [0; NONCE];
-        getrandom::fill(&mut nonce).expect("the system has randomness");
-        let start = out.len();
-        out.reserve(plain.len() + SEAL_OVERHEAD);
-        out.extend_from_slice(&nonce);
-        out.extend_from_slice(plain);
+    fn seal_in_place(&self, associated: &[u8], room: &mut [u8]) {
+        let room = Room::of(room);
+        getrandom::fill(room.nonce).expect("the system has randomness");
         let tag = self
             .0
-            .encrypt_inout_detached(
-                (&nonce).into(),
-                associated,
-                InOutBuf::from(&mut out[start + NONCE..]),
-            )
+            .encrypt_inout_detached((&*room.nonce).into(), associated, InOutBuf::from(room.text))
             .expect("the plaintext is short enough");
-        out.extend_from_slice(&tag);
+        room.tag.copy_from_slice(&tag);
     }
 }
 

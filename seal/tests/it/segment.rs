@@ -162,6 +162,24 @@ fn a_segment_opens_only_as_itself() {
     }
 }
 
+/// Sealing in place and sealing into a buffer make the same thing, and touch nothing beside it.
+#[test]
+fn sealing_in_place_is_sealing() {
+    for provider in providers() {
+        let provider = &*provider;
+        let mut buffer = [0xee; 8 + 12 + 5 + 16 + 8];
+        buffer[20..25].copy_from_slice(b"plain");
+        let sealer = SegmentSealer::new(provider, BLOB, &key());
+        sealer.seal_in_place(3, Last::Yes, &mut buffer[8..41]);
+        let opener = SegmentOpener::new(provider, BLOB, &key());
+        assert_eq!(opener.open(3, Last::Yes, &buffer[8..41]).unwrap(), "plain");
+        assert_eq!(
+            (&buffer[..8], &buffer[41..]),
+            (&[0xee; 8][..], &[0xee; 8][..])
+        );
+    }
+}
+
 /// Only the last segment may be short: a short one elsewhere would shift all that follow.
 #[test]
 #[should_panic(expected = "100 bytes are no segment")]
