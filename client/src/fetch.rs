@@ -1,0 +1,217 @@
+//! Sealed blocks from disks: directly from the shard that has them, or rebuilt from k others.
+//!
+//! A range that cannot be had from its own disk is rebuilt from the *same block rows* of any k other
+//! shards, and from nothing more. What always holds: every block that is returned matched its checksum,
+//! or was computed from blocks that did; and has the length that the layout gives it.
+
+use crate::chunk::shard_key;
+use crate::error::GetError;
+use crate::extent::{Chunk, Extent};
+use crate::inner::Inner;
+use crate::plan::ShardRead;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use std::collections::VecDeque;
+use std::ops::Range;
+use tokio::time::timeout;
+use types::block::{self, FRAMED_BLOCK};
+use types::placement::{Group, Slot};
+use types::wire::storage::{ReadError, ReadShard};
+
+/// Too few shards can be read.
+struct TooFew {
+    available: usize,
+}
+
+/// Where a read's blocks may come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// From the shard that has them, and from others if that fails.
+    Any,
+    /// From others only: what that shard gave matched its checksums and did not open.
+    Around,
+}
+
+/// Fetches the blocks of a read, sealed, in order. What fails is tried once more with a newer group
+/// table, if there is one.
+pub(crate) async fn fetch(
+    inner: &Inner,
+    extent: &Extent,
+    read: &ShardRead,
+    way: Way,
+) -> Result<VecDeque<Bytes>, GetError> {
+    let chunk = extent.chunk(read.chunk)?;
+    let needed = chunk.layout.profile().data();
+    let mut table = inner.groups.table();
+    let mut available = 0;
+    loop {
+        let seen = table.version;
+        if let Some(group) = table.group(chunk.run.group) {
+            let source = Source {
+                inner,
+                chunk: &chunk,
+                group,
+            };
+            let fetched = match way {
+                Way::Any => source.any(read).await?,
+                Way::Around => source.rebuild(read).await?,
+            };
+            match fetched {
+                Ok(blocks) => return Ok(blocks),
+                Err(too_few) => available = too_few.available,
+            }
+        }
+        table = inner.groups.refresh(seen).await?;
+        if table.version == seen {
+            return Err(GetError::Unavailable { available, needed });
+        }
+    }
+}
+
+/// The disks of a chunk.
+struct Source<'a> {
+    inner: &'a Inner,
+    chunk: &'a Chunk<'a>,
+    group: &'a Group,
+}
+
+impl Source<'_> {
+    /// From the shard itself if it can be, from others if not.
+    async fn any(&self, read: &ShardRead) -> Result<Result<VecDeque<Bytes>, TooFew>, GetError> {
+        let rows = read.first_block..read.first_block + read.blocks;
+        // A disk that was away a moment ago comes last, but it comes.
+        let away = self.away(read.shard);
+        if !away && let Some(blocks) = self.direct(read.shard, rows.clone()).await {
+            return Ok(Ok(blocks.into()));
+        }
+        let rebuilt = self.rebuild(read).await?;
+        if away
+            && rebuilt.is_err()
+            && let Some(blocks) = self.direct(read.shard, rows).await
+        {
+            return Ok(Ok(blocks.into()));
+        }
+        Ok(rebuilt)
+    }
+
+    /// From k other shards, as many rows at a time as there is memory set aside for.
+    async fn rebuild(&self, read: &ShardRead) -> Result<Result<VecDeque<Bytes>, TooFew>, GetError> {
+        let row = self.chunk.layout.profile().data() * FRAMED_BLOCK;
+        let at_once = (self.inner.budget.rescue_total() / row).max(1);
+        let end = read.first_block + read.blocks;
+        let mut blocks = VecDeque::with_capacity(read.blocks);
+        for start in (read.first_block..end).step_by(at_once) {
+            let rows = start..end.min(start + at_once);
+            let _memory = self.inner.budget.rescue(row * rows.len()).await?;
+            match self.rebuild_rows(read.shard, rows).await {
+                Ok(rebuilt) => blocks.extend(rebuilt),
+                Err(too_few) => return Ok(Err(too_few)),
+            }
+        }
+        tracing::debug!(shard = %shard_key(self.group.id, self.chunk.id, read.shard), "rebuilt a range");
+        Ok(Ok(blocks))
+    }
+
+    async fn rebuild_rows(&self, wanted: usize, rows: Range<usize>) -> Result<Vec<Bytes>, TooFew> {
+        let layout = &self.chunk.layout;
+        let needed = layout.profile().data();
+        let mut shards: Vec<Option<Vec<Bytes>>> = vec![None; layout.profile().shards()];
+        let mut candidates = Vec::new();
+        for shard in (0..shards.len()).filter(|shard| *shard != wanted) {
+            if layout.blocks(shard) <= rows.start {
+                // It has nothing in these rows: zeros, which cost nothing.
+                shards[shard] = Some(Vec::new());
+            } else {
+                candidates.push(shard);
+            }
+        }
+        candidates.sort_by_key(|shard| (self.away(*shard), self.recorded_missing(*shard)));
+
+        let mut available = shards.iter().flatten().count();
+        let mut candidates = candidates.into_iter();
+        let ask = |shard: usize| {
+            let end = rows.end.min(layout.blocks(shard));
+            let reading = self.direct(shard, rows.start..end);
+            async move { (shard, reading.await) }
+        };
+        let first = needed.saturating_sub(available);
+        let mut answers: FuturesUnordered<_> = candidates.by_ref().take(first).map(ask).collect();
+        while let Some((shard, blocks)) = answers.next().await {
+            match blocks {
+                Some(blocks) => {
+                    shards[shard] = Some(blocks);
+                    available += 1;
+                }
+                None => answers.extend(candidates.next().map(ask)),
+            }
+        }
+
+        let rebuild = |row: usize| {
+            let at = row - rows.start;
+            let in_row = |blocks: &Vec<Bytes>| blocks.get(at).cloned().unwrap_or_default();
+            let blocks: Vec<Option<Bytes>> =
+                shards.iter().map(|s| s.as_ref().map(in_row)).collect();
+            let blocks: Vec<Option<&[u8]>> = blocks.iter().map(Option::as_deref).collect();
+            let mut out = vec![0; layout.block_length(wanted, row)];
+            let rebuilt = self.chunk.coder.rebuild_row(&blocks, wanted, &mut out);
+            rebuilt.map(|()| Bytes::from(out))
+        };
+        rows.clone()
+            .map(rebuild)
+            .collect::<Result<_, _>>()
+            .map_err(|_| TooFew { available })
+    }
+
+    /// Rows of one shard from its disk. `None` when they cannot be had from there, whatever the cause.
+    async fn direct(&self, shard: usize, rows: Range<usize>) -> Option<Vec<Bytes>> {
+        let number = |value: usize| u32::try_from(value).expect("a shard has few blocks");
+        let disk = self.group.members.get(shard)?.disk;
+        let key = shard_key(self.group.id, self.chunk.id, shard);
+        let request = ReadShard {
+            disk,
+            key,
+            first_block: number(rows.start),
+            blocks: number(rows.len()),
+        };
+        let reading = self.inner.shards.read(request);
+        let framed = match timeout(self.inner.config.shard_patience, reading).await {
+            Ok(Ok(framed)) => framed,
+            Ok(Err(error)) => {
+                tracing::debug!(%key, %disk, %error, "a range is rebuilt");
+                self.note(shard, &error);
+                return None;
+            }
+            Err(_) => {
+                tracing::debug!(%key, %disk, "no answer in time: the range is rebuilt");
+                self.inner.groups.note_unwell(disk);
+                return None;
+            }
+        };
+        let blocks = block::verify(key, request.first_block, &framed)
+            .inspect_err(|error| tracing::warn!(%disk, %error, "damaged on its way from the disk"))
+            .ok()?;
+        let expected = rows.map(|row| self.chunk.layout.block_length(shard, row));
+        blocks.iter().map(Bytes::len).eq(expected).then_some(blocks)
+    }
+
+    fn note(&self, shard: usize, error: &ReadError) {
+        if matches!(
+            error,
+            ReadError::DiskUnavailable { .. } | ReadError::Io { .. } | ReadError::Busy { .. }
+        ) {
+            let disk = self.group.members[shard].disk;
+            self.inner.groups.note_unwell(disk);
+        }
+    }
+
+    fn away(&self, shard: usize) -> bool {
+        let member = self.group.members.get(shard);
+        member.is_none_or(|member| self.inner.groups.unwell(member.disk))
+    }
+
+    fn recorded_missing(&self, shard: usize) -> bool {
+        let missing = &self.chunk.run.missing;
+        missing.iter().any(|Slot(slot)| usize::from(*slot) == shard)
+    }
+}

@@ -1,0 +1,129 @@
+//! What every upload and download of a client shares.
+
+use crate::ClientConfig;
+use crate::budget::Budget;
+use crate::groups::Groups;
+use crate::lease::Ids;
+use crate::session::{Session, Sessions, lock, patiently};
+use erasure::Coder;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use types::id::{BucketId, RequestId};
+use types::profile::Profile;
+use types::wire::metadata::{Answer, IssuedBlob, MetadataError};
+use types::wire::{Metadata, ShardStore};
+
+pub(crate) struct Inner {
+    pub(crate) config: ClientConfig,
+    pub(crate) metadata: Arc<dyn Metadata>,
+    pub(crate) shards: Arc<dyn ShardStore>,
+    pub(crate) sessions: Sessions,
+    pub(crate) groups: Groups,
+    pub(crate) budget: Budget,
+    coders: Mutex<HashMap<Profile, Arc<Coder>>>,
+}
+
+impl Inner {
+    pub(crate) fn new(
+        config: ClientConfig,
+        metadata: Arc<dyn Metadata>,
+        shards: Arc<dyn ShardStore>,
+    ) -> Self {
+        let patience = config.metadata_patience;
+        Self {
+            sessions: Sessions::new(Arc::clone(&metadata), config.node, patience),
+            groups: Groups::new(Arc::clone(&metadata), patience),
+            budget: Budget::new(config.memory, config.memory_patience),
+            coders: Mutex::default(),
+            config,
+            metadata,
+            shards,
+        }
+    }
+
+    /// The coder of a profile, made once.
+    pub(crate) fn coder(&self, profile: Profile) -> Arc<Coder> {
+        let mut coders = lock(&self.coders);
+        let coder = coders
+            .entry(profile)
+            .or_insert_with(|| Arc::new(Coder::new(profile)));
+        Arc::clone(coder)
+    }
+
+    /// 1 to `most` consecutive chunk ids.
+    pub(crate) async fn chunk_ids(
+        &self,
+        session: &Session,
+        most: u32,
+    ) -> Result<Ids, MetadataError> {
+        let patience = self.config.metadata_patience;
+        session
+            .leases
+            .take(&self.sessions, &*self.metadata, session, most, patience)
+            .await
+    }
+
+    /// A blob id with its key, for one upload into `bucket`, and the session that it belongs to.
+    pub(crate) async fn issue(
+        &self,
+        bucket: BucketId,
+    ) -> Result<(Arc<Session>, IssuedBlob), MetadataError> {
+        let patience = self.config.metadata_patience;
+        let mut session = self.sessions.current().await?;
+        loop {
+            let taken = session
+                .issued
+                .take(&self.sessions, &*self.metadata, &session, bucket, patience)
+                .await;
+            match taken {
+                // It ended while nothing was at stake: another one is as good.
+                Err(MetadataError::SessionExpired) => {
+                    let fresh = self.sessions.current().await?;
+                    if fresh.id == session.id {
+                        return Err(MetadataError::SessionExpired);
+                    }
+                    session = fresh;
+                }
+                other => return other.map(|blob| (session, blob)),
+            }
+        }
+    }
+
+    /// Asks what changes nothing, patiently.
+    pub(crate) async fn ask<'a, T>(
+        &self,
+        ask: impl FnMut() -> Answer<'a, T>,
+    ) -> Result<T, MetadataError> {
+        patiently(self.config.metadata_patience, ask).await
+    }
+
+    /// Sends a numbered request, again under the same number while the service is unavailable. When the
+    /// session turns out to have ended before the request had any chance, it is sent under another.
+    pub(crate) async fn change<'a, T>(
+        &self,
+        send: impl Fn(RequestId) -> Answer<'a, T>,
+    ) -> Result<T, MetadataError> {
+        let mut fresh = false;
+        loop {
+            let session = self.sessions.current().await?;
+            let numbered = session.number();
+            let mut sent = 0;
+            let answer = self
+                .ask(|| {
+                    sent += 1;
+                    send(numbered.request)
+                })
+                .await;
+            self.sessions.note(&session, &answer);
+            if sent > 1 || fresh || !matches!(answer, Err(MetadataError::SessionExpired)) {
+                return answer;
+            }
+            fresh = true;
+        }
+    }
+}
+
+/// 64 bits of the system's randomness.
+pub(crate) fn random() -> u64 {
+    getrandom::u64().expect("the system has randomness")
+}

@@ -1,0 +1,284 @@
+//! Downloads.
+//!
+//!     lookup --> extents --> plan --> reads, several in flight --> blocks --> open --> trimmed bytes
+//!                                     (a window of bytes)
+//!
+//! Reads run ahead of what is handed out, in order. The first is small, so that the first byte comes
+//! soon; reads and window then double while the reader keeps up and the budget has memory to spare.
+//! What always holds:
+//!
+//! - a byte is handed out only after the tag of its segment was checked, and in its place;
+//! - what is in flight is paid for; a stream that waits for memory holds none but what it has to hand
+//!   out, and never more than one read is waited for;
+//! - dropped, it stops everything that it began: nothing runs unless it is polled.
+
+use crate::budget::Reservation;
+use crate::error::GetError;
+use crate::extent::{Extent, Source, check_cover};
+use crate::fetch::{Way, fetch};
+use crate::inner::Inner;
+use crate::plan::{Plan, ShardRead, served};
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::{BoxStream, FuturesOrdered};
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+use types::block::FRAMED_BLOCK;
+use types::size::ByteCount;
+use types::wire::metadata::{Bucket, Located, Lookup, WallTime, Wanted};
+use types::{Attributes, ObjectKey, VersionId};
+
+/// Blocks of the first read, and of the longest.
+const FIRST_READ: usize = 4;
+const LONGEST_READ: usize = 16;
+/// Bytes in flight at first.
+const FIRST_WINDOW: usize = 2 * LONGEST_READ * FRAMED_BLOCK;
+
+/// What HEAD says of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The version.
+    pub version: VersionId,
+    /// Length of the object.
+    pub length: ByteCount,
+    /// When it was committed.
+    pub modified: WallTime,
+    /// What it was stored with.
+    pub attributes: Attributes,
+}
+
+/// An object's bytes, in order, in pieces of at most 64 KiB. After an error it ends.
+pub type Body = BoxStream<'static, Result<Bytes, GetError>>;
+
+/// An object on its way out. Dropping it stops it.
+pub struct Download {
+    /// What HEAD says of it.
+    pub located: Head,
+    /// The bytes of the object that `body` gives.
+    pub range: Range<u64>,
+    /// The bytes.
+    pub body: Body,
+}
+
+impl Head {
+    pub(crate) fn of(located: &Located) -> Self {
+        Self {
+            version: located.version,
+            length: located.length,
+            modified: located.modified,
+            attributes: located.attributes.clone(),
+        }
+    }
+}
+
+pub(crate) async fn download(
+    inner: Arc<Inner>,
+    bucket: &Bucket,
+    key: &ObjectKey,
+    wanted: Wanted,
+) -> Result<Download, GetError> {
+    let lookup = || Lookup {
+        bucket: bucket.id,
+        key: key.clone(),
+        wanted,
+    };
+    let found = inner.ask(|| inner.metadata.lookup(lookup())).await?;
+    let length = found.length;
+    let range = served(wanted, length).ok_or(GetError::RangeNotSatisfiable { length })?;
+    let located = Head::of(&found);
+    let mut extents = VecDeque::new();
+    if !range.is_empty() {
+        check_cover(&found.extents, &range)?;
+        for extent in found.extents {
+            extents.push_back(Arc::new(Extent::new(&inner, extent, &range)?));
+        }
+    }
+    Ok(Download {
+        located,
+        range,
+        body: Reader::new(inner, extents).stream(),
+    })
+}
+
+/// A read that is done: its blocks, still sealed, and the memory that they take.
+struct Fetched {
+    extent: Arc<Extent>,
+    read: ShardRead,
+    blocks: VecDeque<Bytes>,
+    memory: Reservation,
+}
+
+struct Reader {
+    inner: Arc<Inner>,
+    /// Extents that no plan was made for yet.
+    extents: VecDeque<Arc<Extent>>,
+    plan: Option<(Arc<Extent>, Plan)>,
+    reads: FuturesOrdered<BoxFuture<'static, Result<Fetched, GetError>>>,
+    /// The read that is being handed out.
+    opening: Option<Fetched>,
+    /// A read that is planned and has no memory yet.
+    next: Option<(Arc<Extent>, Wish)>,
+    /// Bytes that may be in flight, and that are.
+    window: usize,
+    in_flight: usize,
+    longest: usize,
+}
+
+/// What is read next.
+enum Wish {
+    Inline(Bytes),
+    Disk(ShardRead),
+}
+
+impl Wish {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Inline(sealed) => sealed.len(),
+            Self::Disk(read) => read.blocks * FRAMED_BLOCK,
+        }
+    }
+}
+
+impl Reader {
+    fn new(inner: Arc<Inner>, extents: VecDeque<Arc<Extent>>) -> Self {
+        Self {
+            window: FIRST_WINDOW.min(inner.config.window.as_usize()),
+            inner,
+            extents,
+            plan: None,
+            reads: FuturesOrdered::new(),
+            opening: None,
+            next: None,
+            in_flight: 0,
+            longest: FIRST_READ,
+        }
+    }
+
+    fn stream(self) -> Body {
+        futures::stream::unfold(Some(self), |state| async move {
+            let mut reader = state?;
+            match reader.next_piece().await {
+                Ok(Some(piece)) => Some((Ok(piece), Some(reader))),
+                Ok(None) => None,
+                Err(error) => Some((Err(error), None)),
+            }
+        })
+        .boxed()
+    }
+
+    async fn next_piece(&mut self) -> Result<Option<Bytes>, GetError> {
+        loop {
+            self.read_ahead().await?;
+            if let Some(fetched) = &mut self.opening {
+                if let Some(sealed) = fetched.blocks.pop_front() {
+                    let piece = open(&self.inner, fetched, &sealed).await?;
+                    fetched.read.first_segment += 1;
+                    fetched.read.first_block += 1;
+                    return Ok(Some(piece));
+                }
+                self.in_flight -= fetched.memory.bytes();
+                self.opening = None;
+                let most = self.inner.config.window.as_usize();
+                self.window = most.min(self.window * 2);
+            }
+            match self.reads.next().await {
+                Some(fetched) => self.opening = Some(fetched?),
+                None if self.next_wish().is_none() => return Ok(None),
+                None => {}
+            }
+        }
+    }
+
+    /// Starts reads while the window has room and there is memory to spare; waits for memory only when
+    /// there is nothing else to wait for.
+    async fn read_ahead(&mut self) -> Result<(), GetError> {
+        loop {
+            let idle = self.reads.is_empty() && self.opening.is_none();
+            let room = self.window.saturating_sub(self.in_flight);
+            let Some(bytes) = self.next_wish().map(Wish::bytes) else {
+                return Ok(());
+            };
+            let memory = if idle {
+                self.inner.budget.reserve(bytes).await?
+            } else if bytes <= room
+                && let Some(memory) = self.inner.budget.spare(bytes)
+            {
+                memory
+            } else {
+                return Ok(());
+            };
+            let (extent, wish) = self.next.take().expect("it was just looked at");
+            self.in_flight += bytes;
+            self.reads.push_back(Box::pin(carry_out(
+                Arc::clone(&self.inner),
+                extent,
+                wish,
+                memory,
+            )));
+        }
+    }
+
+    /// The read to be made next.
+    fn next_wish(&mut self) -> Option<&Wish> {
+        while self.next.is_none() {
+            if let Some((extent, plan)) = &mut self.plan {
+                if let Some(read) = plan.next(self.longest) {
+                    self.longest = LONGEST_READ.min(self.longest * 2);
+                    self.next = Some((Arc::clone(extent), Wish::Disk(read)));
+                    break;
+                }
+                self.plan = None;
+            }
+            let extent = self.extents.pop_front()?;
+            match extent.source() {
+                Source::Inline(sealed) => self.next = Some((extent, Wish::Inline(sealed))),
+                Source::Disks(plan) => self.plan = Some((extent, plan)),
+            }
+        }
+        self.next.as_ref().map(|(_, wish)| wish)
+    }
+}
+
+async fn carry_out(
+    inner: Arc<Inner>,
+    extent: Arc<Extent>,
+    wish: Wish,
+    memory: Reservation,
+) -> Result<Fetched, GetError> {
+    let (read, blocks) = match wish {
+        Wish::Inline(sealed) => (ShardRead::WHOLE, VecDeque::from([sealed])),
+        Wish::Disk(read) => {
+            let blocks = fetch(&inner, &extent, &read, Way::Any).await?;
+            (read, blocks)
+        }
+    };
+    Ok(Fetched {
+        extent,
+        read,
+        blocks,
+        memory,
+    })
+}
+
+/// Opens the segment in the first block of `fetched.read`. One that does not open although its block's
+/// checksum matched is rebuilt from other shards, once.
+async fn open(inner: &Inner, fetched: &Fetched, sealed: &[u8]) -> Result<Bytes, GetError> {
+    let segment = fetched.read.first_segment;
+    if let Ok(piece) = fetched.extent.open(segment, sealed) {
+        return Ok(piece);
+    }
+    tracing::warn!(segment, "a segment does not open: damage, or an attack");
+    let damaged = GetError::Damaged { segment };
+    if let Source::Inline(_) = fetched.extent.source() {
+        return Err(damaged);
+    }
+    let read = ShardRead {
+        blocks: 1,
+        ..fetched.read
+    };
+    let rebuilt = fetch(inner, &fetched.extent, &read, Way::Around).await?;
+    let sealed = rebuilt.front().ok_or(damaged.clone())?;
+    fetched.extent.open(segment, sealed).map_err(|_| damaged)
+}

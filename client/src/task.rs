@@ -1,0 +1,28 @@
+//! A task with an owner: it ends with the value that started it.
+
+use std::future::Future;
+use tokio::task::JoinHandle;
+
+/// Dropped, it stops the task.
+pub(crate) struct Task<T>(JoinHandle<T>);
+
+impl<T: Send + 'static> Task<T> {
+    pub(crate) fn spawn(work: impl Future<Output = T> + Send + 'static) -> Self {
+        Self(tokio::spawn(work))
+    }
+
+    /// Waits for its result. `None` when the runtime stopped it. A panic goes on here.
+    pub(crate) async fn join(mut self) -> Option<T> {
+        match (&mut self.0).await {
+            Ok(result) => Some(result),
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => None,
+        }
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

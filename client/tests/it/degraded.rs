@@ -1,0 +1,163 @@
+//! Reading with disks lost, lying or silent.
+
+use crate::fake::{Fault, World, collect, config, key, noise, range};
+use client::{ClientConfig, GetError};
+use futures::TryStreamExt;
+use std::time::Duration;
+use types::size::{ByteCount, MIB};
+use types::wire::metadata::Wanted;
+
+/// Sizes whose last chunk is one segment, short of shards, ragged, and full.
+const SIZES: [usize; 5] = [4097, 70_000, 700_001, 4 << 20, (4 << 20) + 1_000_000];
+
+async fn filled(profile: &str, config: ClientConfig) -> (World, Vec<(String, Vec<u8>)>) {
+    let world = World::with(profile, 1, config);
+    let mut objects = Vec::new();
+    for size in SIZES {
+        let bytes = noise(size, size as u64);
+        let name = size.to_string();
+        world.put(&name, &bytes, 1 << 20).await.unwrap();
+        objects.push((name, bytes));
+    }
+    (world, objects)
+}
+
+async fn reads_back(world: &World, objects: &[(String, Vec<u8>)], why: &str) {
+    for (name, bytes) in objects {
+        let whole = world.get(name, Wanted::All).await;
+        assert!(
+            whole.as_ref() == Ok(bytes),
+            "{why}: {name}: {:?}",
+            whole.err()
+        );
+        let (start, length) = (bytes.len() / 2, bytes.len() / 3);
+        let part = world.get(name, range(start as u64, length as u64)).await;
+        let expected = &bytes[start..start + length];
+        assert!(part.as_deref() == Ok(expected), "{why}: part of {name}");
+    }
+}
+
+fn pairs(disks: u64) -> Vec<Vec<u64>> {
+    let ones = (1..=disks).map(|one| vec![one]);
+    let twos = (1..=disks).flat_map(|one| (one + 1..=disks).map(move |other| vec![one, other]));
+    ones.chain(twos).collect()
+}
+
+/// With any one or two of six disks lost, whatever the way in which they are lost, every object and
+/// range is byte-exact.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_two_disks_may_be_lost() {
+    let faults = [
+        Fault::Absent,
+        Fault::Corrupt,
+        Fault::Flips,
+        Fault::Failing,
+        Fault::Busy,
+    ];
+    let (world, objects) = filled("4+2", config()).await;
+    for (nth, lost) in pairs(6).into_iter().enumerate() {
+        let fault = faults[nth % faults.len()];
+        for disk in &lost {
+            world.disks.fault(*disk, fault);
+        }
+        reads_back(&world, &objects, &format!("{lost:?} {fault:?}")).await;
+        world.disks.heal();
+    }
+    world.memory_comes_back().await;
+}
+
+/// A disk whose blocks match their checksums and do not open is read around.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lying_disk_is_read_around() {
+    let (world, objects) = filled("4+2", config()).await;
+    for disk in 1..=6 {
+        world.disks.fault(disk, Fault::Lies);
+        reads_back(&world, &objects, &format!("{disk} lies")).await;
+        world.disks.heal();
+    }
+}
+
+/// With three disks lost that a range needs, a GET says so, and no byte that it gave was wrong.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_lost_disks_are_a_clear_error() {
+    let world = World::new("4+2");
+    let bytes = noise((8 << 20) + 1, 1);
+    world.put("object", &bytes, 1 << 20).await.unwrap();
+    for lost in pairs(6).into_iter().filter(|lost| lost.len() == 2) {
+        for third in lost[1] + 1..=6 {
+            for disk in lost.iter().chain([&third]) {
+                world.disks.fault(*disk, Fault::Absent);
+            }
+            let download = world.download("object", Wanted::All);
+            let mut body = download.await.unwrap().body;
+            let mut given = Vec::new();
+            let end = loop {
+                match body.try_next().await {
+                    Ok(Some(piece)) => given.extend_from_slice(&piece),
+                    end => break end,
+                }
+            };
+            let error = GetError::Unavailable {
+                available: 3,
+                needed: 4,
+            };
+            assert_eq!(end, Err(error), "{lost:?} and {third}");
+            assert!(bytes.starts_with(&given));
+            world.disks.heal();
+        }
+    }
+    assert!(
+        world.get("object", Wanted::All).await.unwrap() == bytes,
+        "it returns with the disks"
+    );
+}
+
+/// A silent disk delays a GET by no more than a shard's patience, and only once.
+#[tokio::test(start_paused = true)]
+async fn silence_is_answered_by_rebuilding() {
+    let (world, objects) = filled("4+2", config()).await;
+    world.disks.fault(1, Fault::Silent);
+    let before = tokio::time::Instant::now();
+    reads_back(&world, &objects[..2], "silent").await;
+    assert!(before.elapsed() <= Duration::from_secs(11));
+}
+
+/// A budget of hardly more than a chunk is enough to rebuild, if slowly.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn little_memory_is_enough_to_rebuild() {
+    let config = ClientConfig {
+        memory: ByteCount::new(9 * MIB),
+        ..config()
+    };
+    let (world, objects) = filled("4+2", config).await;
+    world.disks.fault(1, Fault::Absent);
+    world.disks.fault(2, Fault::Flips);
+    reads_back(&world, &objects, "little memory").await;
+    world.memory_comes_back().await;
+}
+
+/// A GET whose group table has grown old fetches the new one and succeeds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_moved_slot_is_found() {
+    let (world, objects) = filled("4+2", config()).await;
+    for slot in 0..4 {
+        let (from, to) = (slot + 1, slot + 101);
+        world.disks.move_disk(from, to);
+        world.service.change_table(|table| {
+            let slot = usize::try_from(slot).unwrap();
+            table.groups[0].members[slot].disk = types::DiskId::new(to);
+            table.groups[0].epoch.0 += 1;
+        });
+    }
+    reads_back(&world, &objects, "moved").await;
+}
+
+/// A lookup whose runs do not cover the range is refused rather than served short.
+#[tokio::test]
+async fn a_contradiction_is_no_short_answer() {
+    let (world, _) = filled("4+2", config()).await;
+    world.service.forget_first_chunk("70000");
+    let download = world.download("70000", Wanted::All);
+    let served = collect(download.await.unwrap()).await;
+    assert!(matches!(served, Err(GetError::Refused(_))), "{served:?}");
+}
