@@ -205,8 +205,10 @@ impl Drive {
         let Ok(header) = Header::decode(&bytes, self.id, volume) else {
             return false;
         };
-        let payload = bytes.slice(record::HEADER..).slice(..put.payload.len());
-        header.key == put.key && header.chunk == put.chunk && payload == put.payload
+        // Equal descriptions have shards of equal lengths, so the range is inside the record.
+        header.key == put.key
+            && header.chunk == put.chunk
+            && bytes[record::HEADER..].starts_with(&put.payload)
     }
 }
 

@@ -1,1 +1,184 @@
+//! Golden files: what was written is readable for ever, and nothing else is read as it.
 //!
+//! A golden file that is missing is written, and the test fails: look at it, commit it, run again.
+
+use crate::world::{CLUSTER, DISK, NODE, shard};
+use std::path::Path;
+use strongroom_storage_node::footer::{self, Entry, FooterError};
+use strongroom_storage_node::record::{self, Header, HeaderError};
+use strongroom_storage_node::stamp::{Stamp, StampError};
+use strongroom_storage_node::volume::VolumeId;
+use types::{ByteCount, ByteOffset, DiskId, Epoch};
+
+const VOLUME: VolumeId = VolumeId(9);
+
+fn golden(name: &str, bytes: &[u8]) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name);
+    if !path.exists() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        panic!("{} was missing and has been written", path.display());
+    }
+    std::fs::read(path).unwrap()
+}
+
+fn header() -> Header {
+    let put = shard(DISK, 3, 66_000, 0);
+    Header {
+        key: put.key,
+        epoch: Epoch(11),
+        chunk: put.chunk,
+        volume: VOLUME,
+        sequence: 12,
+        durable: ByteOffset::new(8192),
+    }
+}
+
+fn entries() -> Vec<Entry> {
+    let entry = |n: u64| Entry {
+        key: shard(DISK, n, 1, 0).key,
+        epoch: Epoch(n + 1),
+        at: ByteOffset::new(n * 8192),
+        payload: 3008,
+        sequence: 2 * n + 1,
+    };
+    (0..100).map(entry).collect()
+}
+
+fn stamp() -> Stamp {
+    Stamp {
+        cluster: CLUSTER,
+        node: NODE,
+        disk: DISK,
+    }
+}
+
+fn decode_footer(bytes: &[u8], disk: DiskId, volume: VolumeId) -> Result<Vec<Entry>, FooterError> {
+    let start = 1_000 * 4096;
+    let file = ByteCount::new(start + bytes.len() as u64);
+    let trailer = footer::trailer(bytes, file)?;
+    footer::decode(bytes, trailer, disk, volume)
+}
+
+/// The record of a known shard, byte for byte.
+#[test]
+fn record_is_golden() {
+    let payload = shard(DISK, 3, 66_000, 0).payload;
+    let record = record::encode(DISK, &header(), &payload);
+    assert_eq!(record.len(), 17 * 4096);
+    let stored = golden("record.bin", &record);
+    assert!(stored == record[..]);
+    assert_eq!(Header::decode(&stored, DISK, VOLUME), Ok(header()));
+    assert_eq!(stored[1024..1024 + payload.len()], payload);
+    assert!(stored[1024 + payload.len()..].iter().all(|byte| *byte == 0));
+}
+
+/// The footer of a known volume, byte for byte.
+#[test]
+fn footer_is_golden() {
+    let start = ByteOffset::new(1_000 * 4096);
+    let footer = footer::encode(DISK, VOLUME, start, &entries());
+    assert_eq!(ByteCount::of(&footer), footer::length(100));
+    let stored = golden("footer.bin", &footer);
+    assert!(stored == footer[..]);
+    assert_eq!(decode_footer(&stored, DISK, VOLUME), Ok(entries()));
+}
+
+/// The stamp of a known disk, byte for byte.
+#[test]
+fn stamp_is_golden() {
+    let stored = golden("stamp.bin", &stamp().encode());
+    assert!(stored == stamp().encode()[..]);
+    assert_eq!(Stamp::decode(&stored), Ok(stamp()));
+}
+
+/// No bit of a header, a footer or a stamp can flip unnoticed.
+#[test]
+fn every_flipped_bit_is_noticed() {
+    let header = header().encode(DISK);
+    let footer = footer::encode(DISK, VOLUME, ByteOffset::new(1_000 * 4096), &entries());
+    let stamp = stamp().encode();
+    let each_flip = |bytes: &[u8], accepts: &dyn Fn(&[u8]) -> bool| {
+        let mut bytes = bytes.to_vec();
+        assert!(accepts(&bytes));
+        for bit in 0..8 * bytes.len() {
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(!accepts(&bytes), "bit {bit}");
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+    };
+    each_flip(&header, &|bytes| {
+        Header::decode(bytes, DISK, VOLUME).is_ok()
+    });
+    each_flip(&footer, &|bytes| decode_footer(bytes, DISK, VOLUME).is_ok());
+    each_flip(&stamp, &|bytes| Stamp::decode(bytes).is_ok());
+}
+
+/// What lies in the wrong volume or on the wrong disk does not verify.
+#[test]
+fn misplaced_headers_and_footers_are_refused() {
+    let header = header().encode(DISK);
+    let footer = footer::encode(DISK, VOLUME, ByteOffset::new(1_000 * 4096), &entries());
+    for (disk, volume) in [(DiskId::new(71), VOLUME), (DISK, VolumeId(10))] {
+        let refused = Header::decode(&header, disk, volume);
+        assert_eq!(refused, Err(HeaderError::Invalid));
+        let refused = decode_footer(&footer, disk, volume);
+        assert_eq!(refused, Err(FooterError::Damaged));
+    }
+    let short = Header::decode(&header[..1023], DISK, VOLUME);
+    assert_eq!(short, Err(HeaderError::Invalid));
+}
+
+/// A record's last byte is zero and a footer's is not, so no payload makes an open volume look sealed;
+/// and a trailer that claims more than the file holds is no trailer.
+#[test]
+fn no_record_ends_like_a_footer() {
+    for payload in (1..3 * 4096).map(ByteCount::new) {
+        let length = record::length(payload).get();
+        assert!(length.is_multiple_of(4096) && length > 1024 + payload.get());
+    }
+    let footer = footer::encode(DISK, VOLUME, ByteOffset::new(4096), &entries());
+    assert_eq!(footer.last(), Some(&b'R'));
+    for file in [0, 4096, footer.len() as u64, 1 << 40] {
+        let trailer = footer::trailer(&footer, ByteCount::new(file));
+        assert_eq!(trailer, Err(FooterError::Damaged), "{file}");
+    }
+}
+
+/// What a later build wrote intact is told from damage: this build leaves such a disk alone.
+#[test]
+fn later_versions_are_not_damage() {
+    // Rewrites the version and whatever checksum makes it intact again.
+    let crc = |pieces: &[&[u8]]| {
+        let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme);
+        pieces.iter().for_each(|piece| digest.update(piece));
+        digest.finalize().to_be_bytes()
+    };
+    let disk = DISK.to_be_bytes();
+    let volume = u64::from(VOLUME.0).to_be_bytes();
+
+    let mut bytes = header().encode(DISK);
+    bytes[9] = 2;
+    let sequence = 12u64.to_be_bytes();
+    let sum = crc(&[&disk, &volume, &sequence, &bytes[..1016]]);
+    bytes[1016..].copy_from_slice(&sum);
+    let later = Header::decode(&bytes, DISK, VOLUME);
+    assert_eq!(later, Err(HeaderError::Version(2)));
+
+    let start = ByteOffset::new(1_000 * 4096);
+    let mut bytes = footer::encode(DISK, VOLUME, start, &entries()).to_vec();
+    let end = bytes.len();
+    bytes[end - 63] = 2;
+    let sum = crc(&[&disk, &volume, &bytes[..end - 16]]);
+    bytes[end - 16..end - 8].copy_from_slice(&sum);
+    let later = decode_footer(&bytes, DISK, VOLUME);
+    assert_eq!(later, Err(FooterError::Version(2)));
+
+    let mut bytes = stamp().encode().to_vec();
+    bytes[9] = 2;
+    let sum = crc(&[&bytes[..4088]]);
+    bytes[4088..].copy_from_slice(&sum);
+    assert_eq!(Stamp::decode(&bytes), Err(StampError::Version(2)));
+}

@@ -1,1 +1,183 @@
-//!
+//! A node and its decisions against plain maps.
+
+use crate::world::{DISK, SMALL, node, read_all, run, shard, stamped};
+use futures::future::join_all;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use std::collections::HashMap;
+use strongroom_storage_node::store::{Action, Limits, Store, Verdict};
+use strongroom_storage_node::volume::VolumeId;
+use types::wire::ShardStore;
+use types::wire::storage::{PutError, PutShard, ReadError};
+use types::{ByteCount, ByteOffset, ShardKey};
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Sent together: (chunk, content, length).
+    Put(Vec<(u64, u64, usize)>),
+    /// The process is killed and started again.
+    Kill,
+    /// The power goes.
+    Cut(u64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let one = (0..12u64, 0..2u64, 1..9000usize);
+    let step = prop_oneof![
+        6 => vec(one, 1..6).prop_map(Step::Put),
+        1 => Just(Step::Kill),
+        1 => any::<u64>().prop_map(Step::Cut),
+    ];
+    vec(step, 1..14)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    /// A node answers as a map would that takes each key once, through kills and power cuts.
+    #[test]
+    fn a_node_is_a_map_that_takes_each_key_once(steps in steps()) {
+        run(async {
+            let mut disk = stamped(1).await;
+            let mut serving = node(&disk, SMALL).await;
+            let mut model: HashMap<ShardKey, PutShard> = HashMap::new();
+            for step in steps {
+                match step {
+                    Step::Put(shards) => {
+                        let puts: Vec<_> = shards
+                            .iter()
+                            .map(|(chunk, content, length)| shard(DISK, *chunk, *length, *content))
+                            .collect();
+                        let answers = join_all(puts.iter().map(|put| serving.put(put.clone()))).await;
+                        for (put, answer) in puts.into_iter().zip(answers) {
+                            let key = put.key;
+                            let stands = model.entry(key).or_insert_with(|| put.clone());
+                            let same = stands.chunk == put.chunk && stands.payload == put.payload;
+                            let expected = if same { Ok(()) } else { Err(PutError::Conflict { key }) };
+                            prop_assert_eq!(answer, expected);
+                        }
+                    }
+                    Step::Kill => {
+                        drop(serving);
+                        disk = disk.restart();
+                        serving = node(&disk, SMALL).await;
+                    }
+                    Step::Cut(seed) => {
+                        drop(serving);
+                        disk = disk.crash(seed);
+                        serving = node(&disk, SMALL).await;
+                    }
+                }
+                for chunk in 0..12 {
+                    let probe = shard(DISK, chunk, 1, 0);
+                    let read = read_all(&serving, model.get(&probe.key).unwrap_or(&probe)).await;
+                    let expected = model
+                        .get(&probe.key)
+                        .map(|put| put.payload.clone())
+                        .ok_or(ReadError::Missing { key: probe.key });
+                    prop_assert_eq!(read, expected);
+                }
+                prop_assert_eq!(serving.report().await[0].shards, model.len() as u64);
+                prop_assert_eq!(serving.damage().count(), 0);
+            }
+            serving.shutdown().await;
+            Ok(())
+        })?;
+    }
+
+    /// Whatever waits, and whatever is refused on the way: records lie one behind the other inside
+    /// their volume, no acknowledged position or sequence number is given out again, volumes keep their
+    /// length unless one record alone exceeds it, and the reserve is never given out.
+    #[test]
+    fn decisions_keep_the_invariants(
+        rounds in vec((vec((0..40u64, 1..30_000usize), 1..20), 0..4u8), 1..12),
+        disk_size in 100_000..3_000_000u64,
+    ) {
+        let limits = Limits { batch: ByteCount::new(40 << 10), ..SMALL };
+        let mut store = Store::new(DISK, limits);
+        let mut taken = 0;
+        let mut open: Option<(VolumeId, ByteOffset, u64, u64)> = None;
+        let mut live: HashMap<ShardKey, usize> = HashMap::new();
+        for (shards, luck) in rounds {
+            let puts: Vec<_> = shards
+                .iter()
+                .map(|(chunk, length)| shard(DISK, *chunk, *length, 0))
+                .collect();
+            let mut waiting: Vec<&PutShard> = puts.iter().collect();
+            while !waiting.is_empty() {
+                store.measured(ByteCount::new(disk_size - taken));
+                match store.next(&waiting) {
+                    Action::Create(volume) => {
+                        prop_assert!(open.is_none());
+                        open = Some((volume, ByteOffset::ZERO, 0, 0));
+                        store.created(volume);
+                    }
+                    Action::Allocate(volume, length) => {
+                        let (id, _, allocated, _) = open.as_mut().expect("an open volume");
+                        prop_assert_eq!(*id, volume);
+                        prop_assert!(length.get() > *allocated);
+                        taken += length.get() - *allocated;
+                        *allocated = length.get();
+                        prop_assert!(disk_size - taken >= disk_size / 20);
+                        store.allocated(length);
+                    }
+                    Action::Seal { volume, at, footer } => {
+                        let (id, end, allocated, _) = open.take().expect("an open volume");
+                        prop_assert_eq!((id, end), (volume, at));
+                        let length = at.get() + footer.len() as u64;
+                        prop_assert!(length <= limits.volume.get() || store.shards() > 0);
+                        taken = taken + length - allocated;
+                        store.sealed();
+                    }
+                    Action::Append(batch) => {
+                        prop_assert!(!batch.verdicts.is_empty());
+                        let fails = luck == 0 && !batch.writes.is_empty();
+                        for write in &batch.writes {
+                            let (id, end, allocated, sequence) = open.as_mut().expect("an open volume");
+                            prop_assert_eq!(write.header.volume, *id);
+                            prop_assert_eq!(Some(*id), batch.volume);
+                            prop_assert!(write.header.sequence > *sequence);
+                            *sequence = write.header.sequence;
+                            prop_assert!(write.at >= *end);
+                            let behind = write.at + write.header.length();
+                            prop_assert!(behind.get() <= *allocated);
+                            if !fails {
+                                prop_assert_eq!(write.at, *end);
+                                *end = behind;
+                            }
+                        }
+                        for (put, verdict) in waiting.iter().zip(&batch.verdicts) {
+                            match verdict {
+                                Verdict::Append(write) => {
+                                    prop_assert_eq!(waiting[batch.writes[*write].request].key, put.key);
+                                    if !fails {
+                                        prop_assert_eq!(live.insert(put.key, put.payload.len()), None);
+                                    }
+                                }
+                                Verdict::Joined(_) => {}
+                                Verdict::Compare(location) => {
+                                    prop_assert!(live.contains_key(&put.key));
+                                    prop_assert_eq!(Some(*location), store.get(put.key));
+                                }
+                                Verdict::Refuse(error) => {
+                                    let full = *error == PutError::Full { disk: DISK };
+                                    let conflict = *error == PutError::Conflict { key: put.key };
+                                    prop_assert!(full || conflict);
+                                }
+                            }
+                        }
+                        waiting.drain(..batch.verdicts.len());
+                        if fails {
+                            store.abandoned(&batch);
+                            waiting.clear();
+                        } else {
+                            store.appended(&batch);
+                        }
+                    }
+                }
+                prop_assert_eq!(store.used().get(), taken);
+                prop_assert_eq!(store.shards(), live.len() as u64);
+            }
+        }
+    }
+}
