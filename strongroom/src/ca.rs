@@ -39,7 +39,11 @@ impl Authority {
         // The certificate is written last: without it, the key was never used.
         if !certificate_path.exists() {
             let made = make_authority()?;
-            files::write(&key_path, made.key().serialize_pem().as_bytes(), Access::Private)?;
+            files::write(
+                &key_path,
+                made.key().serialize_pem().as_bytes(),
+                Access::Private,
+            )?;
             files::write(&certificate_path, made.pem().as_bytes(), Access::Public)?;
         }
         let text = |path: &Path| {
@@ -70,7 +74,9 @@ impl Authority {
     /// addresses and host names that the certificate is valid for.
     pub(crate) fn server(&self, names: &[String]) -> Result<rustls::ServerConfig> {
         let (chain, key) = self.server_identity(names)?;
-        Ok(rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?)
+        Ok(rustls::ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)?)
     }
 
     /// TLS that admits only holders of a certificate of this authority.
@@ -90,7 +96,10 @@ impl Authority {
         let (certificate, key) =
             self.issue("gateway", names, ExtendedKeyUsagePurpose::ServerAuth)?;
         let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?;
-        Ok((vec![certificate.der().clone(), self.certificate.clone()], key))
+        Ok((
+            vec![certificate.der().clone(), self.certificate.clone()],
+            key,
+        ))
     }
 
     fn issue(
@@ -100,8 +109,12 @@ impl Authority {
         usage: ExtendedKeyUsagePurpose,
     ) -> Result<(rcgen::Certificate, KeyPair)> {
         let mut params = CertificateParams::new(names)?;
-        params.distinguished_name.push(DnType::CommonName, format!("Strongroom {role}"));
-        params.distinguished_name.push(DnType::OrganizationalUnitName, role);
+        params
+            .distinguished_name
+            .push(DnType::CommonName, format!("Strongroom {role}"));
+        params
+            .distinguished_name
+            .push(DnType::OrganizationalUnitName, role);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![usage];
         params.use_authority_key_identifier_extension = true;
@@ -113,7 +126,9 @@ impl Authority {
 
 fn make_authority() -> Result<CertifiedIssuer<'static, KeyPair>> {
     let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, "Strongroom cluster authority");
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "Strongroom cluster authority");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     (params.not_before, params.not_after) = valid_for(AUTHORITY_DAYS);
@@ -157,7 +172,9 @@ mod tests {
 
     fn client(data: &Path, as_operator: bool) -> rustls::ClientConfig {
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(data.join("ca.pem")).unwrap()).unwrap();
+        roots
+            .add(CertificateDer::from_pem_file(data.join("ca.pem")).unwrap())
+            .unwrap();
         let builder = rustls::ClientConfig::builder().with_root_certificates(roots);
         if !as_operator {
             return builder.with_no_client_auth();
@@ -165,7 +182,9 @@ mod tests {
         let pem = data.join("tls/operator.pem");
         let certificate = CertificateDer::from_pem_file(&pem).unwrap();
         let key = PrivateKeyDer::from_pem_file(&pem).unwrap();
-        builder.with_client_auth_cert(vec![certificate], key).unwrap()
+        builder
+            .with_client_auth_cert(vec![certificate], key)
+            .unwrap()
     }
 
     /// Whether one byte of application data makes it to the server and back.

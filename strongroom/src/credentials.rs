@@ -17,11 +17,15 @@ pub(crate) struct Credentials {
 /// Reads `path`, or makes it with random credentials, readable by its owner alone.
 pub(crate) fn load_or_make(path: &Path) -> Result<Credentials> {
     if path.exists() {
-        let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        let text =
+            fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
         return parse(&text).with_context(|| format!("in {}", path.display()));
     }
     let credentials = Credentials {
-        access_key: format!("SR{}", random_text::<18>(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")?),
+        access_key: format!(
+            "SR{}",
+            random_text::<18>(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")?
+        ),
         secret_key: random_text::<40>(
             b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-",
         )?,
@@ -42,8 +46,13 @@ fn parse(text: &str) -> Result<Credentials> {
         })
     };
     match (value("aws_access_key_id"), value("aws_secret_access_key")) {
-        (Some(access_key), Some(secret_key)) if !access_key.is_empty() && !secret_key.is_empty() => {
-            Ok(Credentials { access_key, secret_key })
+        (Some(access_key), Some(secret_key))
+            if !access_key.is_empty() && !secret_key.is_empty() =>
+        {
+            Ok(Credentials {
+                access_key,
+                secret_key,
+            })
         }
         _ => bail!("expected aws_access_key_id and aws_secret_access_key"),
     }
@@ -51,10 +60,18 @@ fn parse(text: &str) -> Result<Credentials> {
 
 /// `N` characters drawn evenly from an alphabet whose size divides 256.
 fn random_text<const N: usize>(alphabet: &[u8]) -> Result<String> {
-    assert!(256 % alphabet.len() == 0, "each character is equally likely");
+    assert!(
+        256 % alphabet.len() == 0,
+        "each character is equally likely"
+    );
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(std::io::Error::other).context("drawing random bytes")?;
-    Ok(bytes.iter().map(|byte| char::from(alphabet[usize::from(*byte) % alphabet.len()])).collect())
+    getrandom::fill(&mut bytes)
+        .map_err(std::io::Error::other)
+        .context("drawing random bytes")?;
+    Ok(bytes
+        .iter()
+        .map(|byte| char::from(alphabet[usize::from(*byte) % alphabet.len()]))
+        .collect())
 }
 
 #[cfg(test)]
@@ -69,14 +86,21 @@ mod tests {
         let made = load_or_make(&path).unwrap();
         let read = load_or_make(&path).unwrap();
         assert_eq!((made.access_key.len(), made.secret_key.len()), (20, 40));
-        assert_eq!((&made.access_key, &made.secret_key), (&read.access_key, &read.secret_key));
+        assert_eq!(
+            (&made.access_key, &made.secret_key),
+            (&read.access_key, &read.secret_key)
+        );
         let other = load_or_make(&folder.path().join("other")).unwrap();
         assert_ne!(made.secret_key, other.secret_key);
     }
 
     #[test]
     fn half_a_file_is_refused() {
-        for text in ["", "[default]\naws_access_key_id = A\n", "aws_secret_access_key =\naws_access_key_id = A"] {
+        for text in [
+            "",
+            "[default]\naws_access_key_id = A\n",
+            "aws_secret_access_key =\naws_access_key_id = A",
+        ] {
             assert!(parse(text).is_err(), "{text:?}");
         }
     }

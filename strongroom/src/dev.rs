@@ -1,6 +1,7 @@
 //! `strongroom dev`: a whole cluster in one process, kept in one folder.
 //!
 //!     DIR/lock            held while it runs
+//!     DIR/cluster.toml    what the first start fixed
 //!     DIR/root.key        the root of every key
 //!     DIR/credentials     the first access key
 //!     DIR/ca.pem, tls/    the cluster's authority
@@ -12,7 +13,7 @@
 //! A second signal stops it at once, which loses nothing that was acknowledged.
 
 use crate::cluster::{Cluster, Config};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::builder::RangedU64ValueParser;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -23,16 +24,36 @@ use types::Profile;
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Where everything is kept
-    #[arg(long, value_name = "DIR", env = "STRONGROOM_DATA", default_value = "strongroom-data")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "STRONGROOM_DATA",
+        default_value = "strongroom-data"
+    )]
     data: PathBuf,
     /// Address of S3 over http; port 0 picks a free one
-    #[arg(long, value_name = "ADDRESS", env = "STRONGROOM_S3", default_value = "127.0.0.1:9000")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "STRONGROOM_S3",
+        default_value = "127.0.0.1:9000"
+    )]
     s3: SocketAddr,
     /// Address of S3 over https
-    #[arg(long, value_name = "ADDRESS", env = "STRONGROOM_S3_TLS", default_value = "127.0.0.1:9443")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "STRONGROOM_S3_TLS",
+        default_value = "127.0.0.1:9443"
+    )]
     s3_tls: SocketAddr,
     /// Address of the operator's API, over mutual TLS
-    #[arg(long, value_name = "ADDRESS", env = "STRONGROOM_ADMIN", default_value = "127.0.0.1:9001")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "STRONGROOM_ADMIN",
+        default_value = "127.0.0.1:9001"
+    )]
     admin: SocketAddr,
     /// How many disks, as folders; fixed at first start [default: 6]
     #[arg(long, value_name = "N", env = "STRONGROOM_DISKS", value_parser = RangedU64ValueParser::<u16>::new().range(2..=1000))]
@@ -48,7 +69,9 @@ pub(crate) struct Options {
 /// Runs it to the end.
 pub(crate) fn run(options: Options) -> Result<()> {
     crate::log::start();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(serve(options))
 }
 
@@ -69,15 +92,16 @@ async fn serve(options: Options) -> Result<()> {
     };
     announce(&cluster)?;
 
-    stop.asked().await;
+    tokio::select! {
+        () = stop.asked() => {}
+        why = cluster.failed() => bail!("the metadata server has stopped: {why}"),
+    }
     tracing::info!("draining");
     tokio::select! {
-        stopped = cluster.stop() => stopped.context("stopping the cluster"),
-        () = stop.asked() => {
-            tracing::warn!("stopped at once; what was acknowledged is safe");
-            Ok(())
-        }
+        () = cluster.stop() => {}
+        () = stop.asked() => tracing::warn!("stopped at once; what was acknowledged is safe"),
     }
+    Ok(())
 }
 
 /// The endpoints, and `ready` as the last start-up line.

@@ -24,7 +24,12 @@ pub(crate) fn write(path: &Path, contents: &[u8], access: Access) -> Result<()> 
     let temporary = path.with_extension("new");
     let attempt = || -> std::io::Result<()> {
         let mut options = OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
+        let mut file = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(mode)
+            .open(&temporary)?;
         file.write_all(contents)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
@@ -36,8 +41,13 @@ pub(crate) fn write(path: &Path, contents: &[u8], access: Access) -> Result<()> 
 /// Makes a folder that only its owner may enter, and makes its name durable.
 pub(crate) fn make_folder(path: &Path) -> Result<()> {
     let attempt = || -> std::io::Result<()> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)?;
+        let parent = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
         File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
     };
     attempt().with_context(|| format!("making folder {}", path.display()))
@@ -49,10 +59,18 @@ pub(crate) struct FolderLock(#[expect(dead_code, reason = "held for its lock")] 
 /// Takes a folder for this process.
 pub(crate) fn lock(folder: &Path) -> Result<FolderLock> {
     let path = folder.join("lock");
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path);
     let file = file.with_context(|| format!("opening {}", path.display()))?;
     file.try_lock().with_context(|| {
-        format!("{} is in use by another strongroom; stop that one, or give another --data", folder.display())
+        format!(
+            "{} is in use by another strongroom; stop that one, or give another --data",
+            folder.display()
+        )
     })?;
     Ok(FolderLock(file))
 }

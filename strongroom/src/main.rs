@@ -4,19 +4,27 @@
 //! Exit codes: 0 done, 1 failed, 2 used wrongly.
 
 mod ca;
+mod cluster;
 mod command;
 mod credentials;
 mod dev;
+mod disks;
 mod files;
 mod log;
 mod profile;
+mod settings;
+mod status;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 #[derive(Parser)]
-#[command(name = "strongroom", version, about = "A sovereign, S3-compatible object store for training data")]
+#[command(
+    name = "strongroom",
+    version,
+    about = "A sovereign, S3-compatible object store for training data"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

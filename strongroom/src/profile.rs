@@ -28,7 +28,10 @@ impl ClusterProfile {
     /// Reads one.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path).with_context(|| {
-            format!("reading {}; name a cluster's profile with --cluster FILE", path.display())
+            format!(
+                "reading {}; name a cluster's profile with --cluster FILE",
+                path.display()
+            )
         })?;
         toml::from_str(&text).with_context(|| format!("in {}", path.display()))
     }

@@ -33,17 +33,30 @@ pub(crate) struct MetadataStatus {
 
 impl Status {
     fn serving(&self) -> usize {
-        self.disks.iter().filter(|disk| disk.state == DiskState::Serving).count()
+        self.disks
+            .iter()
+            .filter(|disk| disk.state == DiskState::Serving)
+            .count()
     }
 }
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "cluster  {}  profile {}", self.cluster, self.profile)?;
-        writeln!(f, "disks    {} of {} serving", self.serving(), self.disks.len())?;
+        writeln!(
+            f,
+            "disks    {} of {} serving",
+            self.serving(),
+            self.disks.len()
+        )?;
         for server in &self.metadata {
             let role = if server.leader { "leader" } else { "follower" };
-            let MetadataStatus { node, term, applied, .. } = server;
+            let MetadataStatus {
+                node,
+                term,
+                applied,
+                ..
+            } = server;
             writeln!(f, "metadata {node}  {role}, term {term}, applied {applied}")?;
         }
         for disk in &self.disks {
@@ -54,7 +67,11 @@ impl fmt::Display for Status {
                 other => format!("{other:?}"),
             };
             let (shards, used, free) = (disk.shards, mebibytes(disk.used), mebibytes(disk.free));
-            writeln!(f, "{}  {shards:>8} shards  {used:>8} MiB used  {free:>8} MiB free  {state}", disk.disk)?;
+            writeln!(
+                f,
+                "{}  {shards:>8} shards  {used:>8} MiB used  {free:>8} MiB free  {state}",
+                disk.disk
+            )?;
         }
         Ok(())
     }

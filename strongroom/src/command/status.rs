@@ -21,7 +21,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// The cluster's profile.toml, as `strongroom dev` writes it into its data folder
-    #[arg(long, value_name = "FILE", env = "STRONGROOM_CLUSTER", default_value = "strongroom-data/profile.toml")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "STRONGROOM_CLUSTER",
+        default_value = "strongroom-data/profile.toml"
+    )]
     cluster: PathBuf,
     /// Print the answer as JSON
     #[arg(long)]
@@ -31,7 +36,9 @@ pub(crate) struct Options {
 /// Asks for the status and prints it.
 pub(crate) fn run(options: Options) -> Result<()> {
     let profile = ClusterProfile::read(&options.cluster)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let answer = runtime.block_on(async {
         let asked = tokio::time::timeout(PATIENCE, get(&profile, "/status")).await;
         asked.unwrap_or_else(|_| bail!("no answer within {PATIENCE:?}"))
@@ -40,7 +47,7 @@ pub(crate) fn run(options: Options) -> Result<()> {
     if options.json {
         write_line(&answer)
     } else {
-        let status: crate::dev::Status = serde_json::from_str(&answer)?;
+        let status: crate::status::Status = serde_json::from_str(&answer)?;
         write_line(status.to_string().trim_end())
     }
 }
@@ -66,8 +73,11 @@ async fn get(profile: &ClusterProfile, path: &str) -> Result<String> {
 
     let socket = TcpStream::connect(profile.admin).await?;
     let name = ServerName::from(profile.admin.ip());
-    let stream = TlsConnector::from(Arc::new(tls)).connect(name, socket).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let stream = TlsConnector::from(Arc::new(tls))
+        .connect(name, socket)
+        .await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::get(path)
         .header("host", profile.admin.to_string())
         .body(Empty::<Bytes>::new())?;

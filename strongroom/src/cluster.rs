@@ -1,0 +1,344 @@
+//! Every role in one process: metadata server, storage node, gateway, wired by function calls.
+//!
+//! Start-up goes from the bottom up: the metadata server first, since it knows which disks there should
+//! be; then the disks; then the data path; the sockets last, so that nobody is served by half a cluster.
+//! Shutdown goes the other way.
+//!
+//! On the very first start the disks are stamped and admitted and the groups laid out. Every step may be
+//! cut short and is done again by the next start; once there are groups, no disk is ever stamped here.
+
+use crate::ca::Authority;
+use crate::disks;
+use crate::files;
+use crate::profile::ClusterProfile;
+use crate::settings::Settings;
+use crate::status::{MetadataStatus, Status};
+use anyhow::{Context, Result, bail};
+use client::{Client, ClientConfig};
+use disk::Choice;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use gateway::{
+    AccessKey, AdminConfig, Gateway, GatewayConfig, Identity, Limits, Metrics, TlsListen,
+};
+use metadata::raft;
+use metadata::slot::{Before, KeyFiles, Slot};
+use metadata::{Keyring, Opened, Server, ServerConfig, Store};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use storage_node::{Limits as DiskLimits, Node, NodeConfig};
+use types::placement::GroupTable;
+use types::wire::storage::DiskState;
+use types::wire::{Metadata, ShardStore};
+use types::{Label, NodeId, Profile, TenantId};
+
+/// The one process is the one server of every role.
+pub(crate) const NODE: NodeId = NodeId::new(1);
+/// Until there are tenants, everything belongs to this one.
+const TENANT: TenantId = TenantId::new(0);
+
+type MetadataServer = Server<Arc<raft::Node>>;
+
+/// What `strongroom dev` was asked for.
+pub(crate) struct Config {
+    pub(crate) data: PathBuf,
+    pub(crate) s3: SocketAddr,
+    pub(crate) s3_tls: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) disks: Option<u16>,
+    pub(crate) profile: Option<Profile>,
+}
+
+/// Where the cluster listens, ports chosen.
+pub(crate) struct Addresses {
+    pub(crate) s3: SocketAddr,
+    pub(crate) s3_tls: SocketAddr,
+    pub(crate) admin: SocketAddr,
+}
+
+/// A running cluster.
+pub(crate) struct Cluster {
+    data: PathBuf,
+    addresses: Addresses,
+    gateway: Gateway,
+    client: Arc<Client>,
+    storage: Arc<Node>,
+    metadata: Arc<MetadataServer>,
+    /// Let go of last: another process may have the folder then.
+    _lock: files::FolderLock,
+}
+
+impl Cluster {
+    /// Starts everything that is kept in `config.data`, or makes it there.
+    pub(crate) async fn start(config: Config) -> Result<Self> {
+        files::make_folder(&config.data)?;
+        let data = config
+            .data
+            .canonicalize()
+            .context("finding the data folder")?;
+        let lock = files::lock(&data)?;
+        let settings = Settings::load_or_make(&data, config.disks, config.profile)?;
+        let authority = Authority::load_or_make(&data)?;
+        let credentials = crate::credentials::load_or_make(&data.join("credentials"))?;
+
+        let metadata = start_metadata(&data, &settings)
+            .await
+            .context("starting metadata-0")?;
+        let storage = start_storage(&data, &settings, &metadata).await?;
+        let client = Client::start(
+            ClientConfig::new(NODE),
+            Arc::clone(&metadata) as Arc<dyn Metadata>,
+            Arc::clone(&storage) as Arc<dyn ShardStore>,
+        );
+
+        let key = AccessKey::new(
+            credentials.access_key,
+            credentials.secret_key,
+            TENANT,
+            Label::default(),
+        );
+        let report = Arc::new(Report {
+            metadata: Arc::clone(&metadata),
+            storage: Arc::clone(&storage),
+            metrics: Metrics::install(),
+            settings,
+        });
+        let gateway = GatewayConfig {
+            s3: Some(config.s3),
+            s3_tls: Some(TlsListen {
+                address: config.s3_tls,
+                tls: Arc::new(authority.server(&names(config.s3_tls))?),
+            }),
+            admin: Some(AdminConfig {
+                listen: TlsListen {
+                    address: config.admin,
+                    tls: Arc::new(authority.mutual_server(&names(config.admin))?),
+                },
+                report,
+            }),
+            region: "us-east-1".into(),
+            domain: None,
+            limits: Limits::default(),
+        };
+        let gateway =
+            Gateway::start(gateway, Arc::clone(&client), Identity::new(vec![key])).await?;
+        let addresses = addresses(&gateway);
+        let profile = ClusterProfile {
+            admin: reachable(addresses.admin),
+            ca: data.join("ca.pem"),
+            operator: authority.operator_file().to_owned(),
+        };
+        profile.write(&data.join("profile.toml"))?;
+        Ok(Self {
+            data,
+            addresses,
+            gateway,
+            client,
+            storage,
+            metadata,
+            _lock: lock,
+        })
+    }
+
+    /// Where it listens.
+    pub(crate) fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// Where it keeps everything.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Returns when a part has stopped for good by itself, with why. The process ends then.
+    pub(crate) async fn failed(&self) -> String {
+        self.metadata.log().stopped().await
+    }
+
+    /// Takes no new requests, finishes those under way, then stops every part.
+    pub(crate) async fn stop(self) {
+        self.gateway.shutdown().await;
+        self.client.shutdown().await;
+        self.storage.shutdown().await;
+        self.metadata.shutdown().await;
+        self.metadata.log().shutdown().await;
+    }
+}
+
+async fn start_metadata(data: &Path, settings: &Settings) -> Result<Arc<MetadataServer>> {
+    let folder = data.join("metadata-0");
+    files::make_folder(&folder)?;
+    files::make_folder(&folder.join("log"))?;
+    let log = disk::open(&folder.join("log"), Choice::Auto).context("opening the log's folder")?;
+    let before = if raft::log_exists(&*log).await? {
+        Before::Log
+    } else {
+        Before::Never
+    };
+    let provider = seal::provider::default();
+    let keys = KeyFiles {
+        root: data.join("root.key"),
+        slot: folder.join("slot"),
+    };
+    let slot = Slot::open_or_create(&keys, &*provider, settings.cluster, NODE, before)?;
+
+    let (store, opened) = Store::open(&folder.join("sled")).context("opening the cache")?;
+    if let Opened::Rebuilt { reason } = &opened {
+        tracing::warn!("the metadata cache is made anew from snapshot and log: {reason}");
+    }
+    let network = raft::Network::new();
+    let config = raft::NodeConfig::new(NODE);
+    let storage_key = slot.storage.clone();
+    let node = raft::Node::start(
+        config,
+        Arc::new(store),
+        log,
+        Arc::clone(&provider),
+        storage_key,
+        &network,
+    );
+    let node = Arc::new(node.await?);
+    node.initialize([(NODE, "in-process".to_owned())]).await?;
+    node.leader().await?;
+    let server = ServerConfig {
+        default_profile: settings.profile,
+    };
+    Ok(Server::start(
+        node,
+        Keyring::new(provider, slot.rings),
+        server,
+    ))
+}
+
+async fn start_storage(
+    data: &Path,
+    settings: &Settings,
+    metadata: &MetadataServer,
+) -> Result<Arc<Node>> {
+    let folders = disks::folders(data, settings.disks);
+    let mut table = group_table(metadata).await?;
+    if table.groups.is_empty() {
+        disks::admit(&folders, settings, metadata, &table).await?;
+        metadata
+            .create_groups(settings.profile)
+            .await
+            .context("laying out the groups")?;
+        table = group_table(metadata).await?;
+    }
+    let node = Node::open(NodeConfig {
+        cluster: settings.cluster,
+        node: NODE,
+        disks: disks::expected(&folders, &table),
+        engine: Choice::Auto,
+        limits: DiskLimits::default(),
+    });
+    let node = node.await;
+    node.learn(&table);
+    for (disk, damage) in node.damage() {
+        tracing::error!(%disk, ?damage, "a record is damaged; its shard is rebuilt from others");
+    }
+    Ok(Arc::new(node))
+}
+
+async fn group_table(metadata: &MetadataServer) -> Result<GroupTable> {
+    let table = metadata
+        .group_table(0)
+        .await
+        .context("reading the group table")?;
+    Ok(table.unwrap_or_default())
+}
+
+/// The names under which clients on this machine may reach an address.
+fn names(address: SocketAddr) -> Vec<String> {
+    let mut names = vec![
+        "localhost".to_owned(),
+        "127.0.0.1".to_owned(),
+        "::1".to_owned(),
+    ];
+    let ip = address.ip();
+    if !ip.is_unspecified() && !ip.is_loopback() {
+        names.push(ip.to_string());
+    }
+    names
+}
+
+/// An address that can be connected to: where a server listens on every interface, the loopback one.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => {
+            (std::net::Ipv4Addr::LOCALHOST, v4.port()).into()
+        }
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => {
+            (std::net::Ipv6Addr::LOCALHOST, v6.port()).into()
+        }
+        other => other,
+    }
+}
+
+fn addresses(gateway: &Gateway) -> Addresses {
+    let bound = gateway.addresses();
+    let listening = "the gateway was told to listen there";
+    Addresses {
+        s3: bound.s3.expect(listening),
+        s3_tls: bound.s3_tls.expect(listening),
+        admin: bound.admin.expect(listening),
+    }
+}
+
+/// What the admin API tells.
+struct Report {
+    metadata: Arc<MetadataServer>,
+    storage: Arc<Node>,
+    metrics: Metrics,
+    settings: Settings,
+}
+
+impl Report {
+    async fn gather(&self) -> Status {
+        let raft = self.metadata.log().status();
+        let server = MetadataStatus {
+            node: raft.node.get(),
+            leader: raft.leader == Some(raft.node),
+            term: raft.term,
+            applied: raft.applied.unwrap_or(0),
+        };
+        Status {
+            cluster: self.settings.cluster,
+            profile: self.settings.profile,
+            metadata: vec![server],
+            disks: self.storage.report().await,
+        }
+    }
+
+    async fn check(&self) -> Result<()> {
+        self.metadata.group_table(0).await?;
+        let reports = self.storage.report().await;
+        let serving = reports
+            .iter()
+            .filter(|disk| disk.state == DiskState::Serving)
+            .count();
+        let needed = reports.len().saturating_sub(self.settings.profile.parity());
+        if serving < needed {
+            bail!("{serving} disks serve, and reading takes {needed}");
+        }
+        Ok(())
+    }
+}
+
+impl gateway::Report for Report {
+    fn ready(&self) -> BoxFuture<'_, Result<(), String>> {
+        async { self.check().await.map_err(|error| format!("{error:#}")) }.boxed()
+    }
+
+    fn status(&self) -> BoxFuture<'_, serde_json::Value> {
+        async {
+            serde_json::to_value(self.gather().await).expect("a status has text keys and numbers")
+        }
+        .boxed()
+    }
+
+    fn metrics(&self) -> String {
+        self.metrics.render()
+    }
+}

@@ -1,0 +1,125 @@
+//! What is fixed when a cluster is made: `cluster.toml` in its data folder.
+
+use crate::files::{self, Access};
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::Path;
+use types::{ClusterId, Profile};
+
+const DEFAULT_DISKS: u16 = 6;
+const DEFAULT_PROFILE: &str = "4+2";
+
+/// A cluster's identity and shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// Stamped on every disk.
+    pub(crate) cluster: ClusterId,
+    /// How many folders are disks.
+    pub(crate) disks: u16,
+    /// How buckets are coded.
+    pub(crate) profile: Profile,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSettings {
+    cluster: String,
+    disks: u16,
+    profile: String,
+}
+
+impl Settings {
+    /// Reads the settings of a data folder, or fixes them; a flag that contradicts them is refused.
+    pub(crate) fn load_or_make(
+        data: &Path,
+        disks: Option<u16>,
+        profile: Option<Profile>,
+    ) -> Result<Self> {
+        let path = data.join("cluster.toml");
+        if !path.exists() {
+            return Self::make(&path, disks, profile);
+        }
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let settings = Self::parse(&text).with_context(|| format!("in {}", path.display()))?;
+        if disks.is_some_and(|disks| disks != settings.disks) {
+            bail!(
+                "this cluster has {} disks; --disks cannot change that",
+                settings.disks
+            );
+        }
+        if profile.is_some_and(|profile| profile != settings.profile) {
+            bail!(
+                "this cluster is coded {}; --profile cannot change that",
+                settings.profile
+            );
+        }
+        Ok(settings)
+    }
+
+    fn make(path: &Path, disks: Option<u16>, profile: Option<Profile>) -> Result<Self> {
+        let mut cluster = [0; 16];
+        getrandom::fill(&mut cluster)
+            .map_err(std::io::Error::other)
+            .context("drawing a cluster id")?;
+        let settings = Self {
+            cluster: ClusterId::new(cluster),
+            disks: disks.unwrap_or(DEFAULT_DISKS),
+            profile: profile.map_or_else(|| DEFAULT_PROFILE.parse(), Ok)?,
+        };
+        settings.check()?;
+        let raw = RawSettings {
+            cluster: settings.cluster.to_string(),
+            disks: settings.disks,
+            profile: settings.profile.to_string(),
+        };
+        files::write(path, toml::to_string(&raw)?.as_bytes(), Access::Public)?;
+        Ok(settings)
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let raw: RawSettings = toml::from_str(text)?;
+        let cluster = ClusterId::parse(&raw.cluster);
+        let settings = Self {
+            cluster: cluster.context("cluster must be 32 hex digits")?,
+            disks: raw.disks,
+            profile: raw.profile.parse()?,
+        };
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> Result<()> {
+        let (disks, shards) = (self.disks, self.profile.shards());
+        if usize::from(disks) < shards {
+            bail!(
+                "{} puts {shards} shards of a chunk on a disk each, and there are {disks} disks",
+                self.profile
+            );
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the first start fixed stays fixed.
+    #[test]
+    fn settings_are_fixed_at_first_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        let wide = "8+3".parse().unwrap();
+        assert!(
+            Settings::load_or_make(data, Some(6), Some(wide)).is_err(),
+            "11 shards on 6 disks"
+        );
+        let made = Settings::load_or_make(data, None, None).unwrap();
+        assert_eq!((made.disks, made.profile.to_string().as_str()), (6, "4+2"));
+        assert_eq!(Settings::load_or_make(data, Some(6), None).unwrap(), made);
+        assert!(Settings::load_or_make(data, Some(7), None).is_err());
+        assert!(Settings::load_or_make(data, None, Some(wide)).is_err());
+    }
+}
