@@ -90,7 +90,7 @@ fn print_table(report: &Report) -> io::Result<()> {
     writeln!(out, "{}, {}", report.processor, report.unit)?;
     writeln!(
         out,
-        "{:<12} {:<34} {:>8} {:>8} {:>16}",
+        "{:<12} {:<40} {:>8} {:>8} {:>16}",
         "question", "case", "estimate", "median", "slowest-fastest"
     )?;
     for Named { question, figure } in &report.figures {
@@ -100,7 +100,7 @@ fn print_table(report: &Report) -> io::Result<()> {
         let spread = format!("{:.1}-{:.1}", figure.slowest, figure.fastest);
         writeln!(
             out,
-            "{question:<12} {:<34} {estimate:>8} {:>8.1} {spread:>16}",
+            "{question:<12} {:<40} {estimate:>8} {:>8.1} {spread:>16}",
             figure.case, figure.median
         )?;
     }

@@ -7,7 +7,7 @@
 use hkdf::Hkdf;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Bytes of a commitment.
 pub(crate) const COMMITMENT: usize = 32;
@@ -39,8 +39,9 @@ impl Purpose {
 /// Derives 32 bytes from secret input. No salt is RFC 5869's: as many zeros as the hash has bytes.
 pub(crate) fn derive(secret: &[u8], salt: Option<&[u8]>, purpose: Purpose) -> Zeroizing<[u8; 32]> {
     let mut derived = Zeroizing::new([0; 32]);
-    Hkdf::<Sha256>::new(salt, secret)
-        .expand(purpose.info(), derived.as_mut())
+    let (mut extracted, hkdf) = Hkdf::<Sha256>::extract(salt, secret);
+    extracted.as_mut_slice().zeroize();
+    hkdf.expand(purpose.info(), derived.as_mut())
         .expect("32 bytes are one block of SHA-256");
     derived
 }
