@@ -106,7 +106,7 @@ impl Inner {
         let mut fresh = false;
         loop {
             let session = self.sessions.current().await?;
-            let numbered = session.number();
+            let numbered = session.number().await;
             let mut sent = 0;
             let answer = self
                 .ask(|| {

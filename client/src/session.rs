@@ -27,6 +27,10 @@ use types::wire::metadata::MetadataError;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
+/// The service refuses a number too far ahead of the oldest one in use (4096). Who would get one waits
+/// until the oldest is answered, which its patience bounds.
+const NUMBERS_IN_USE: u64 = 2048;
+
 /// A live session.
 pub(crate) struct Session {
     pub(crate) id: SessionId,
@@ -36,6 +40,7 @@ pub(crate) struct Session {
     renewed: Mutex<Instant>,
     ended: AtomicBool,
     numbers: Mutex<Numbers>,
+    answered: Notify,
 }
 
 /// A request number in use. Dropped, it counts as answered.
@@ -63,19 +68,14 @@ pub(crate) struct Sessions {
 
 impl Session {
     /// Takes the next request number.
-    pub(crate) fn number(&self) -> Numbered<'_> {
-        let mut numbers = lock(&self.numbers);
-        numbers.last += 1;
-        let sequence = numbers.last;
-        numbers.unanswered.insert(sequence);
-        let answered_below = *numbers.unanswered.first().expect("at least this one");
-        Numbered {
-            session: self,
-            request: RequestId {
-                session: self.id,
-                sequence,
-                answered_below,
-            },
+    pub(crate) async fn number(&self) -> Numbered<'_> {
+        loop {
+            let answered = self.answered.notified();
+            if let Some(request) = lock(&self.numbers).next(self.id) {
+                let session = self;
+                return Numbered { session, request };
+            }
+            answered.await;
         }
     }
 
@@ -90,11 +90,29 @@ impl Session {
     }
 }
 
+impl Numbers {
+    fn next(&mut self, session: SessionId) -> Option<RequestId> {
+        let sequence = self.last + 1;
+        let answered_below = *self.unanswered.first().unwrap_or(&sequence);
+        if sequence - answered_below >= NUMBERS_IN_USE {
+            return None;
+        }
+        self.last = sequence;
+        self.unanswered.insert(sequence);
+        Some(RequestId {
+            session,
+            sequence,
+            answered_below,
+        })
+    }
+}
+
 impl Drop for Numbered<'_> {
     fn drop(&mut self) {
         lock(&self.session.numbers)
             .unanswered
             .remove(&self.request.sequence);
+        self.session.answered.notify_waiters();
     }
 }
 
@@ -130,6 +148,7 @@ impl Sessions {
             renewed: Mutex::new(asked),
             ended: AtomicBool::new(false),
             numbers: Mutex::default(),
+            answered: Notify::new(),
         });
         *lock(&self.current) = Some(Arc::clone(&session));
         Ok(session)
@@ -201,4 +220,33 @@ async fn within<T>(
 /// A panic elsewhere does not make these values wrong: each is changed in one step.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A number says which ones before it are done with, and never runs too far ahead of the oldest.
+    #[test]
+    fn numbers_tell_what_was_answered() {
+        let mut numbers = Numbers::default();
+        let mut next = || {
+            let request = numbers.next(SessionId::new(1))?;
+            Some((request.sequence, request.answered_below))
+        };
+        assert_eq!(next(), Some((1, 1)));
+        assert_eq!(next(), Some((2, 1)));
+        numbers.unanswered.remove(&1);
+        let mut next = || {
+            let request = numbers.next(SessionId::new(1))?;
+            Some((request.sequence, request.answered_below))
+        };
+        assert_eq!(next(), Some((3, 2)));
+        let ahead = std::iter::from_fn(next).last();
+        assert_eq!(ahead, Some((1 + NUMBERS_IN_USE, 2)));
+        assert!(numbers.next(SessionId::new(1)).is_none());
+        numbers.unanswered.clear();
+        let fresh = numbers.next(SessionId::new(1)).unwrap();
+        assert_eq!(fresh.answered_below, fresh.sequence);
+    }
 }

@@ -343,7 +343,7 @@ impl Upload {
         getrandom::fill(&mut version).expect("the system has randomness");
         let version = VersionId::new(version);
         let session: &Session = &self.origin.session;
-        let numbered = session.number();
+        let numbered = session.number().await;
         let request = CommitObject {
             request: numbered.request,
             bucket: self.bucket.id,

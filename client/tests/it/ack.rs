@@ -2,6 +2,7 @@
 
 use crate::fake::{Fault, World, config, noise};
 use client::{Pressure, PutError};
+use std::collections::BTreeSet;
 use types::placement::Slot;
 use types::wire::metadata::{Wanted, WrittenPlace, WrittenRun};
 
@@ -22,7 +23,13 @@ fn slots(slots: &[u8]) -> Vec<Slot> {
 async fn the_ack_rule_by_cases() {
     use Fault::{Absent, Full, Silent};
     // profile, object, faulty disks, missing slots or a refusal
-    let cases: [(&str, usize, &[(u64, Fault)], Option<&[u8]>); 11] = [
+    type Case = (
+        &'static str,
+        usize,
+        &'static [(u64, Fault)],
+        Option<&'static [u8]>,
+    );
+    let cases: [Case; 11] = [
         ("4+2", 3 << 20, &[], Some(&[])),
         ("4+2", 3 << 20, &[(3, Absent)], Some(&[2])),
         ("4+2", 3 << 20, &[(6, Silent)], Some(&[5])),
@@ -37,7 +44,7 @@ async fn the_ack_rule_by_cases() {
         ),
         ("4+2", 5000, &[(1, Absent)], Some(&[0])),
         ("4+2", 5000, &[(1, Absent), (5, Absent)], None),
-        // three below is the floor where it is lower than the rule
+        // 8+3: the floor is one below the rule
         ("8+3", 3 << 20, &[(1, Absent)], Some(&[0])),
         ("8+3", 3 << 20, &[(1, Absent), (9, Silent)], Some(&[0, 8])),
         (
@@ -75,34 +82,65 @@ async fn the_ack_rule_by_cases() {
 }
 
 /// A chunk that one group refuses lands in another, under a fresh id: the run ends before it, and what
-/// landed behind it is a run of its own.
+/// landed behind it is a run of its own. Method: 2+1 acknowledges no chunk that misses a shard, so one
+/// refused shard sends its chunk away.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_chunk_that_fails_goes_to_another_group() {
-    for refused in [0, 1, 3] {
+    for refused in 0..6 {
         let world = World::with("2+1", 2, config());
-        // 2+1 acknowledges no chunk that misses a shard. The refusal is of whichever group is chosen.
-        for disk in [1, 4] {
-            world.disks.fault(disk, Fault::Silent);
-            world.disks.heal();
-        }
-        world.disks.refuse_one_after(1, refused);
+        world.disks.refuse_chunk(refused);
         let bytes = noise(12 << 20, 1);
         world.put("object", &bytes, 1 << 20).await.unwrap();
         assert!(world.get("object", Wanted::All).await.unwrap() == bytes);
+
         let runs = runs(&world, "object");
-        let chunks: u32 = runs.iter().map(|run| run.chunks).sum();
-        assert_eq!(chunks, 6);
-        let first_in_one = runs[0].group.get() == 1 || runs.len() > 1;
-        if first_in_one {
-            assert!(runs.len() >= 2 || refused == 0, "{runs:?}");
-        }
-        for pair in runs.windows(2) {
-            let follows = pair[0].first_index + u64::from(pair[0].chunks);
-            assert_eq!(pair[1].first_index, follows);
+        // The chunk behind the refused one was under way by then, and landed where it was sent.
+        let starts: BTreeSet<u64> = [0, refused, refused + 1, refused + 2].into();
+        let starts: Vec<u64> = starts.into_iter().filter(|at| *at < 6).collect();
+        let firsts: Vec<u64> = runs.iter().map(|run| run.first_index).collect();
+        assert_eq!(firsts, starts, "{runs:?}");
+        assert_eq!(runs.iter().map(|run| run.chunks).sum::<u32>(), 6);
+
+        let moved = runs
+            .iter()
+            .position(|run| run.first_index == refused)
+            .unwrap();
+        let (group, chunk) = world.disks.refused().unwrap();
+        assert_ne!(runs[moved].group, group);
+        let behind = runs.get(moved + 1);
+        assert!(behind.is_none_or(|run| run.group == group && run.first_chunk == chunk.plus(1)));
+        for run in &runs {
+            assert!(run.missing.is_empty());
+            let ids = run.first_chunk..run.first_chunk.plus(u64::from(run.chunks));
+            assert!(!ids.contains(&chunk), "the refused id was not used again");
         }
         world.disks.check_digests();
         world.memory_comes_back().await;
     }
+}
+
+/// When no group can do what the rule asks, the best that reached the floor counts; below the floor
+/// nothing does. Method: 8+3 asks for ten durable shards, the floor is nine.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_floor_counts_only_when_no_group_can() {
+    let world = World::with("8+3", 2, config());
+    let bytes = noise(3 << 20, 1);
+    // Group 1 can store nine, group 2 eight.
+    for disk in [1, 2, 12, 13, 14] {
+        world.disks.fault(disk, Fault::Absent);
+    }
+    world.put("floor", &bytes, 1 << 20).await.unwrap();
+    let floor = &runs(&world, "floor")[0];
+    assert_eq!((floor.group.get(), &floor.missing), (1, &slots(&[0, 1])));
+    assert!(world.get("floor", Wanted::All).await.unwrap() == bytes);
+
+    world.disks.heal();
+    for disk in [1, 2, 12] {
+        world.disks.fault(disk, Fault::Absent);
+    }
+    world.put("rule", &bytes, 1 << 20).await.unwrap();
+    let rule = &runs(&world, "rule")[0];
+    assert_eq!((rule.group.get(), &rule.missing), (2, &slots(&[0])));
 }
 
 /// With a group's disks away, uploads go elsewhere: first by trying, then by preference.

@@ -1,6 +1,6 @@
 //! Reading with disks lost, lying or silent.
 
-use crate::fake::{Fault, World, collect, config, key, noise, range};
+use crate::fake::{Fault, World, collect, config, noise, range};
 use client::{ClientConfig, GetError};
 use futures::TryStreamExt;
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! Disks in memory. They check what a storage node checks.
 
+use super::service::LEASE_STRIDE;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -10,7 +11,7 @@ use types::block::{self, FRAMED_BLOCK};
 use types::placement::Epoch;
 use types::wire::ShardStore;
 use types::wire::storage::{DiskReport, PutError, PutShard, ReadError, ReadShard};
-use types::{DiskId, GroupId, ShardKey};
+use types::{ChunkId, DiskId, GroupId, ShardKey};
 
 /// What is wrong with a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,9 +47,9 @@ struct State {
     faults: HashMap<DiskId, Fault>,
     /// Epochs that nodes know, where it is another than the writer's.
     epochs: HashMap<GroupId, Epoch>,
-    /// Every n-th write of a disk is refused.
-    refusals: Option<(DiskId, u64)>,
-    writes: u64,
+    /// The chunk whose first shard is refused, by its place in the lease.
+    refuse: Option<u64>,
+    refused: Option<(GroupId, ChunkId)>,
 }
 
 impl Disks {
@@ -61,7 +62,6 @@ impl Disks {
         let mut state = self.state.lock().unwrap();
         state.faults.clear();
         state.epochs.clear();
-        state.refusals = None;
     }
 
     pub(crate) fn set_epoch(&self, group: u64, epoch: u64) {
@@ -69,10 +69,14 @@ impl Disks {
         state.epochs.insert(GroupId::new(group), Epoch(epoch));
     }
 
-    /// Refuses writes of one chunk: those to `disk` after `writes` more of them.
-    pub(crate) fn refuse_one_after(&self, disk: u64, writes: u64) {
-        let mut state = self.state.lock().unwrap();
-        state.refusals = Some((DiskId::new(disk), writes));
+    /// Refuses shard 0 of the chunk with the n-th id of its lease.
+    pub(crate) fn refuse_chunk(&self, nth: u64) {
+        self.state.lock().unwrap().refuse = Some(nth);
+    }
+
+    /// The chunk that lost its first shard, and where that was.
+    pub(crate) fn refused(&self) -> Option<(GroupId, ChunkId)> {
+        self.state.lock().unwrap().refused
     }
 
     /// Shards of a group that are stored.
@@ -117,15 +121,9 @@ impl Disks {
 impl State {
     fn put(&mut self, request: PutShard) -> Result<(), PutError> {
         let (disk, key) = (request.disk, request.key);
-        self.writes += 1;
-        if let Some((at, left)) = &mut self.refusals
-            && *at == disk
-        {
-            if *left == 0 {
-                self.refusals = None;
-                return Err(PutError::DiskFailed { disk });
-            }
-            *left -= 1;
+        if key.index == 0 && self.refuse == Some(key.chunk.get() % LEASE_STRIDE) {
+            self.refused = Some((key.group, key.chunk));
+            return Err(PutError::DiskFailed { disk });
         }
         match self.faults.get(&disk) {
             Some(Fault::Absent) => return Err(PutError::DiskUnavailable { disk }),

@@ -19,6 +19,8 @@ use types::{GroupId, ObjectKey};
 
 /// Chunk ids of each lease: few, so that tests run out of them.
 const LEASE: u64 = 100;
+/// Leases begin so far apart.
+pub(crate) const LEASE_STRIDE: u64 = 1_000;
 
 pub(crate) struct Service {
     state: Mutex<State>,
@@ -280,7 +282,7 @@ impl Metadata for Service {
             let id = LeaseId::new(state.next());
             let lease = WriteLease {
                 id,
-                first: ChunkId::new(id.get() * 1_000),
+                first: ChunkId::new(id.get() * LEASE_STRIDE),
                 count: LEASE,
                 opens_for_ms: 600_000,
                 ttl_ms: 60_000,
