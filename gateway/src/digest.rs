@@ -9,12 +9,11 @@ use bytes::Bytes;
 use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Md5, Sha1, Sha256};
 use tokio::task::JoinHandle;
 use types::attributes::{Checksum, ChecksumAlgorithm};
-use types::size::KIB;
 
 /// What is summed at a time: 0.3 ms of MD5, against some 10 µs for waking a thread.
-const BATCH: usize = 256 * KIB as usize;
+const BATCH: usize = 256 << 10;
 /// What is not worth waking a thread for: 40 µs of MD5.
-const SMALL: usize = 32 * KIB as usize;
+const SMALL: usize = 32 << 10;
 
 /// The two sums of a body.
 pub(crate) struct Digests {
@@ -156,7 +155,7 @@ mod tests {
     /// Method: bodies around each threshold, in pieces of several sizes, with every algorithm.
     #[tokio::test]
     async fn lanes_sum_like_one_pass() {
-        let body: Vec<u8> = (0..3 * BATCH + 7).map(|at| (at % 251) as u8).collect();
+        let body: Vec<u8> = (0..=250).cycle().take(3 * BATCH + 7).collect();
         for algorithm in [
             ChecksumAlgorithm::Crc32,
             ChecksumAlgorithm::Crc32c,

@@ -31,12 +31,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use types::size::MIB;
 
 /// A signed chunk is held back until its signature is known; longer ones are refused.
-const SIGNED_CHUNK: usize = 8 * MIB as usize;
+const SIGNED_CHUNK: usize = 8 << 20;
 /// DeleteObjects with a thousand long keys; XML bodies are read whole.
-const DOCUMENT: usize = 2 * MIB as usize;
+const DOCUMENT: usize = 2 << 20;
 /// How long to wait after accepting failed, which is when descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 

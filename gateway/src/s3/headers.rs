@@ -7,13 +7,12 @@ use s3s::{S3ErrorCode, S3Result, s3_error};
 use std::time::{Duration, SystemTime};
 use types::Attributes;
 use types::attributes::ContentHeaders;
-use types::size::KIB;
 use types::wire::metadata::WallTime;
 
 /// Names and values of user metadata together, as on S3.
-const USER_METADATA: usize = 2 * KIB as usize;
+const USER_METADATA: usize = 2 << 10;
 /// All content headers together: what S3 leaves of its 8 KiB for a PUT's headers.
-const CONTENT_HEADERS: usize = 6 * KIB as usize;
+const CONTENT_HEADERS: usize = 6 << 10;
 
 /// The headers that a GET may ask to be answered with, in place of the stored ones.
 #[derive(Default)]

@@ -1,0 +1,196 @@
+//! Uploads as SDKs send them; and that a wrong one leaves nothing behind.
+
+use crate::cluster::World;
+use crate::wire::{Ask, Reply, ask, cut, exchange, now, signed_chunks};
+use std::net::SocketAddr;
+
+const UNSIGNED: &str = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";
+/// CRC-32 of "123456789".
+const CRC32: &str = "y/Q5Jg==";
+
+async fn world() -> World {
+    let world = World::new().await;
+    ask("PUT", "/bucket").send(world.address).await;
+    world
+}
+
+async fn absent(at: SocketAddr) {
+    assert_eq!(ask("HEAD", "/bucket/key").send(at).await.status, 404);
+}
+
+/// A body that differs from what was said of it is not stored.
+/// Method: each claim, wrong; then all of them, right.
+#[tokio::test]
+async fn wrong_sums_store_nothing() {
+    let world = world().await;
+    let at = world.address;
+    let put = || ask("PUT", "/bucket/key").body("123456789");
+    let zeros = "0".repeat(64);
+    for (request, code) in [
+        (
+            put().header("content-md5", "1B2M2Y8AsgTpgAmY7PhCfg=="),
+            "BadDigest",
+        ),
+        (put().header("content-md5", "short"), "InvalidDigest"),
+        (
+            put().header("x-amz-checksum-crc32", "AAAAAA=="),
+            "BadDigest",
+        ),
+        (
+            put().header("x-amz-checksum-crc32c", "AAAAAA=="),
+            "BadDigest",
+        ),
+        (
+            put().header("x-amz-checksum-crc64nvme", "AAAAAAAAAAA="),
+            "BadDigest",
+        ),
+        (
+            put().header("x-amz-checksum-sha1", "AAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+            "BadDigest",
+        ),
+        (
+            put().header(
+                "x-amz-checksum-sha256",
+                "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+            ),
+            "BadDigest",
+        ),
+        (put().header("x-amz-checksum-crc32", "?"), "InvalidRequest"),
+        (put().payload(&zeros), "XAmzContentSHA256Mismatch"),
+    ] {
+        let reply = request.send(at).await;
+        assert_eq!((reply.status, reply.code().as_str()), (400, code));
+        absent(at).await;
+    }
+    let good = put()
+        .header("content-md5", "JfnnlDI7RTiF9RgfG2JNCw==")
+        .header("x-amz-checksum-crc32", CRC32)
+        .header("x-amz-sdk-checksum-algorithm", "CRC32");
+    let reply = good.send(at).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(
+        reply.header("etag"),
+        Some("\"25f9e794323b453885f5181f1b624d0b\"")
+    );
+    let got = ask("GET", "/bucket/key")
+        .header("x-amz-checksum-mode", "ENABLED")
+        .send(at)
+        .await;
+    assert_eq!(got.header("x-amz-checksum-crc32"), Some(CRC32));
+}
+
+/// A body shorter than it said is not stored; one without a length is not begun.
+/// Method: hang up early, plain and in aws-chunks; send none of the lengths.
+#[tokio::test]
+async fn short_bodies_store_nothing() {
+    let world = world().await;
+    let at = world.address;
+    for length in ["10", "200000"] {
+        let put = ask("PUT", "/bucket/key").header("content-length", length);
+        let (head, _) = put.payload("UNSIGNED-PAYLOAD").head(at, &now());
+        cut(at, head.as_bytes(), b"123456789").await;
+        absent(at).await;
+    }
+    let reply = trailing(
+        at,
+        "10",
+        &format!("9\r\n123456789\r\n0\r\nx-amz-checksum-crc32:{CRC32}\r\n\r\n"),
+    )
+    .await;
+    assert_eq!(
+        (reply.status, reply.code().as_str()),
+        (400, "IncompleteBody")
+    );
+    absent(at).await;
+    let (head, _) = ask("PUT", "/bucket/key")
+        .header("transfer-encoding", "chunked")
+        .payload("UNSIGNED-PAYLOAD")
+        .head(at, &now());
+    let reply = exchange(at, head.as_bytes(), b"1\r\nx\r\n0\r\n\r\n").await;
+    assert_eq!(
+        (reply.status, reply.code().as_str()),
+        (411, "MissingContentLength")
+    );
+    absent(at).await;
+}
+
+fn unsigned_trailer(decoded: &str) -> Ask {
+    ask("PUT", "/bucket/key")
+        .header("content-encoding", "aws-chunked")
+        .header("x-amz-decoded-content-length", decoded)
+        .header("x-amz-trailer", "x-amz-checksum-crc32")
+        .header("x-amz-sdk-checksum-algorithm", "CRC32")
+        .payload(UNSIGNED)
+}
+
+async fn trailing(at: SocketAddr, decoded: &str, body: &str) -> Reply {
+    unsigned_trailer(decoded).body(body).send(at).await
+}
+
+/// Unsigned chunks with a trailer, as SDKs send them over https, are stored when the trailer is right.
+/// Method: with a length and without one (chunked transfer coding); then each wrong trailer.
+#[tokio::test]
+async fn trailers_are_verified() {
+    let world = world().await;
+    let at = world.address;
+    for (trailer, code) in [
+        ("x-amz-checksum-crc32:AAAAAA==\r\n", "BadDigest"),
+        ("x-amz-checksum-crc32:?\r\n", "InvalidRequest"),
+        (
+            "x-amz-checksum-crc32c:y/Q5Jg==\r\n",
+            "MalformedTrailerError",
+        ),
+        ("", "MalformedTrailerError"),
+    ] {
+        let body = format!("4\r\n1234\r\n5\r\n56789\r\n0\r\n{trailer}\r\n");
+        let reply = trailing(at, "9", &body).await;
+        assert_eq!(
+            (reply.status, reply.code().as_str()),
+            (400, code),
+            "{trailer}"
+        );
+        absent(at).await;
+    }
+    let body = format!("4\r\n1234\r\n5\r\n56789\r\n0\r\nx-amz-checksum-crc32:{CRC32}\r\n\r\n");
+    assert_eq!(trailing(at, "9", &body).await.status, 200);
+    let (head, _) = unsigned_trailer("9")
+        .header("transfer-encoding", "chunked")
+        .head(at, &now());
+    let coded = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    let reply = exchange(at, head.as_bytes(), coded.as_bytes()).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let got = ask("GET", "/bucket/key").send(at).await;
+    assert_eq!(
+        (got.body.as_slice(), got.header("content-encoding")),
+        (&b"123456789"[..], None)
+    );
+}
+
+/// Signed chunks are stored when every signature is right.
+/// Method: three chunks; then one byte of the second changed.
+#[tokio::test]
+async fn signed_chunks_are_verified() {
+    let world = world().await;
+    let at = world.address;
+    for (flip, status) in [(true, 403), (false, 200)] {
+        let put = ask("PUT", "/bucket/key")
+            .header("x-amz-decoded-content-length", "150000")
+            .payload("STREAMING-AWS4-HMAC-SHA256-PAYLOAD");
+        let date = now();
+        let piece = vec![7; 50_000];
+        let (_, seed) = put.head(at, &date);
+        let mut body = signed_chunks(&put, &date, &seed, &[&piece, &piece, &piece]);
+        if flip {
+            body[75_000] ^= 1;
+        }
+        let put = put.header("content-length", &body.len().to_string());
+        let (head, _) = put.head(at, &date);
+        let reply = exchange(at, head.as_bytes(), &body).await;
+        assert_eq!(reply.status, status, "{}", reply.text());
+        if flip {
+            absent(at).await;
+        }
+    }
+    let got = ask("GET", "/bucket/key").send(at).await;
+    assert!(got.body == vec![7; 150_000]);
+}
