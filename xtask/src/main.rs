@@ -1,2 +1,110 @@
-//! 
-fn main() {}
+//! What contributors run. It says each command that it runs, so that nothing here is magic, and installs
+//! nothing but the Python clients, into one virtual environment under `target/`.
+//!
+//! ```text
+//! cargo xtask test            everything, as continuous integration does
+//! cargo xtask test erasure    the inner loop of one crate
+//! cargo xtask bench micro     cost of the primitives, per core
+//! cargo xtask soak kill       kill -9 under load, for as long as you like
+//! cargo xtask soak mixed      steady load: memory, descriptors, clean end
+//! cargo xtask deny            licences, bans, duplicates, sources
+//! cargo xtask corpus          real text as WebDataset shards
+//! ```
+
+mod corpus;
+mod expression;
+mod policy;
+mod python;
+mod run;
+mod soak;
+mod suite;
+mod training;
+mod workspace;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "What contributors of Strongroom run")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Everything that must pass; or the inner loop of one crate
+    Test {
+        /// A crate by its folder or its name, as in `erasure`
+        #[arg(value_name = "CRATE")]
+        package: Option<String>,
+    },
+    /// Measure
+    Bench {
+        /// What to measure
+        what: Bench,
+    },
+    /// Load and faults for minutes or hours
+    Soak {
+        /// Which load
+        what: Soak,
+        /// For how long
+        #[arg(long, default_value_t = 20.0)]
+        minutes: f64,
+        /// Replay the choices of an earlier run
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Hold every package against deny.toml, offline
+    Deny,
+    /// Pack the sources of downloaded crates into WebDataset shards with an index
+    Corpus {
+        /// Where to [default: target/corpus]
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Bench {
+    /// Encode, rebuild, seal, open, check, hash: bytes a second of one core
+    Micro,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Soak {
+    /// kill -9 at random moments under mixed load
+    Kill,
+    /// Steady mixed load with flat memory
+    Mixed,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Test { package: None } => suite::everything(),
+        Command::Test {
+            package: Some(package),
+        } => suite::one(&package),
+        Command::Bench { what: Bench::Micro } => bench_micro(),
+        Command::Soak {
+            what,
+            minutes,
+            seed,
+        } => soak::run(what, minutes, seed),
+        Command::Deny => policy::check(),
+        Command::Corpus { out } => corpus::command(out),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bench_micro() -> Result<()> {
+    run::run(run::cargo("run").args(["--release", "-p", "strongroom-benches", "--bin", "micro"]))
+}

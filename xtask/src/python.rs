@@ -1,0 +1,99 @@
+//! One virtual environment for all Python clients, under `target/`, made when it is missing or when
+//! `tests/python/requirements.txt`, which pins every version, has changed.
+
+use crate::run;
+use crate::workspace::Workspace;
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use strongroom_tests::Cluster;
+
+/// The environment, ready to use.
+pub(crate) struct Python {
+    environment: PathBuf,
+    /// `tests/python`.
+    pub(crate) scripts: PathBuf,
+}
+
+impl Python {
+    /// Makes the environment unless it stands.
+    pub(crate) fn ready(workspace: &Workspace) -> Result<Self> {
+        let scripts = workspace.root().join("tests/python");
+        let python = Self {
+            environment: workspace.target().join("python"),
+            scripts,
+        };
+        let requirements = python.scripts.join("requirements.txt");
+        let wanted = fs::read(&requirements)
+            .with_context(|| format!("reading {}", requirements.display()))?;
+        let stamp = python.environment.join("installed.txt");
+        if fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
+            return Ok(python);
+        }
+        if python.environment.exists() {
+            fs::remove_dir_all(&python.environment).context("removing the old environment")?;
+        }
+        run::run(
+            Command::new("python3")
+                .args(["-m", "venv"])
+                .arg(&python.environment),
+        )?;
+        run::run(
+            python
+                .program("pip")
+                .args(["install", "--quiet", "--no-deps", "-r"])
+                .arg(&requirements),
+        )?;
+        // Written last: an interrupted installation is not taken for a whole one.
+        fs::write(&stamp, wanted).context("stamping the environment")?;
+        Ok(python)
+    }
+
+    /// One of its programs.
+    pub(crate) fn program(&self, name: &str) -> Command {
+        Command::new(self.environment.join("bin").join(name))
+    }
+
+    /// One of its programs, told where a cluster is. The usual AWS variables are set, so that a client
+    /// needs nothing else, and no configuration of the person who runs it gets in.
+    pub(crate) fn program_on(&self, name: &str, cluster: &Cluster) -> Command {
+        let endpoints = cluster.endpoints();
+        let mut command = self.program(name);
+        command
+            .env("STRONGROOM_S3", format!("http://{}", endpoints.s3))
+            .env("STRONGROOM_S3_TLS", format!("https://{}", endpoints.s3_tls))
+            .env(
+                "AWS_SHARED_CREDENTIALS_FILE",
+                cluster.data().join("credentials"),
+            )
+            .env("AWS_CA_BUNDLE", cluster.data().join("ca.pem"))
+            .env("AWS_CONFIG_FILE", "/dev/null")
+            .env("AWS_DEFAULT_REGION", "us-east-1")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("PYTHONUNBUFFERED", "1");
+        for inherited in [
+            "AWS_PROFILE",
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_ENDPOINT_URL",
+        ] {
+            command.env_remove(inherited);
+        }
+        command.env("PATH", self.path());
+        command
+    }
+
+    fn path(&self) -> std::ffi::OsString {
+        let own = [self.environment.join("bin")];
+        let inherited = std::env::var_os("PATH").unwrap_or_default();
+        let all = own.into_iter().chain(std::env::split_paths(&inherited));
+        std::env::join_paths(all).unwrap_or(inherited)
+    }
+
+    /// A script in `tests/python`.
+    pub(crate) fn script(&self, name: &str) -> PathBuf {
+        Path::new(&self.scripts).join(name)
+    }
+}

@@ -1,0 +1,146 @@
+//! `cargo xtask test`.
+//!
+//! Everything is built once, as one workspace, so that no crate is compiled twice under two sets of
+//! features. Unit, property and simulation tests run under nextest when it is there, which gives each its own
+//! process; the whole-system tests run in one process, since they share a cluster.
+
+use crate::python::Python;
+use crate::run::{self, Report, cargo};
+use crate::workspace::Workspace;
+use crate::{policy, training};
+use anyhow::Result;
+use std::process::Command;
+use strongroom_tests::Cluster;
+
+const SYSTEM: &str = "strongroom-tests";
+const MODEL: &str = "strongroom-model";
+
+/// All that must pass. Stops at the first step that fails; times and counts are printed either way.
+pub(crate) fn everything() -> Result<()> {
+    let mut report = Report::default();
+    let outcome = steps(&mut report);
+    eprint!("{report}");
+    outcome
+}
+
+fn steps(report: &mut Report) -> Result<()> {
+    let workspace = Workspace::read()?;
+    report.step("format", || {
+        run::run(Command::new("cargo").args(["fmt", "--all", "--check"]))
+    })?;
+    report.step("deny.toml", policy::check)?;
+    report.step("clippy", || {
+        run::run(cargo("clippy").args(["--workspace", "--all-targets", "--", "-D", "warnings"]))
+    })?;
+    report.step("build", || {
+        run::run(cargo("build").args(["--workspace", "--all-targets"]))
+    })?;
+    if has_nextest() {
+        let rest = format!("not (package({SYSTEM}) and binary(system)) and not package({MODEL})");
+        report.tests(
+            "unit, property, simulation",
+            nextest().args(["--workspace", "-E", &rest]),
+        )?;
+        report.tests(
+            "model",
+            nextest().args(["--workspace", "-E", &format!("package({MODEL})")]),
+        )?;
+    } else {
+        let mut all = cargo("test");
+        all.args([
+            "--workspace",
+            "--no-fail-fast",
+            "--lib",
+            "--bins",
+            "--test",
+            "it",
+        ]);
+        report.tests("unit, property, simulation, model", &mut all)?;
+    }
+    report.tests(
+        "whole system",
+        cargo("test").args(["--workspace", "--no-fail-fast", "--test", "system"]),
+    )?;
+
+    let mut python = None;
+    report.step("python environment", || {
+        python = Some(Python::ready(&workspace)?);
+        Ok(())
+    })?;
+    if let Some(python) = python {
+        let mut cluster = Cluster::start("python")?;
+        report.tests("boto3 and awscli", &mut pytest(&python, &cluster))?;
+        cluster.stop()?;
+        report.step("corpus and training job", || {
+            training::run(&workspace, &python)
+        })?;
+    }
+    report.step("documentation", || {
+        let mut doc = cargo("doc");
+        run::run(
+            doc.args(["--workspace", "--no-deps"])
+                .env("RUSTDOCFLAGS", "-D warnings"),
+        )
+    })
+}
+
+/// The inner loop of one crate: format, lints, tests.
+pub(crate) fn one(asked: &str) -> Result<()> {
+    let workspace = Workspace::read()?;
+    let package = workspace.member(asked)?.name.as_str();
+    let mut report = Report::default();
+    let outcome = inner_loop(&mut report, package);
+    eprint!("{report}");
+    outcome
+}
+
+fn inner_loop(report: &mut Report, package: &str) -> Result<()> {
+    report.step("format", || {
+        run::run(Command::new("cargo").args(["fmt", "--check", "--package", package]))
+    })?;
+    report.step("clippy", || {
+        run::run(cargo("clippy").args([
+            "--package",
+            package,
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ]))
+    })?;
+    if package == SYSTEM {
+        report.step("build", || {
+            run::run(cargo("build").args(["--package", "strongroom"]))
+        })?;
+    }
+    let mut tests = if has_nextest() && package != SYSTEM {
+        nextest()
+    } else {
+        cargo("test")
+    };
+    report.tests(
+        "tests",
+        tests.args(["--package", package, "--no-fail-fast"]),
+    )
+}
+
+fn pytest(python: &Python, cluster: &Cluster) -> Command {
+    let mut command = python.program_on("pytest", cluster);
+    command
+        .args(["-q", "-p", "no:cacheprovider", "--durations=5"])
+        .arg(&python.scripts);
+    command
+}
+
+fn has_nextest() -> bool {
+    let answer = Command::new("cargo")
+        .args(["nextest", "--version"])
+        .output();
+    answer.is_ok_and(|answer| answer.status.success())
+}
+
+fn nextest() -> Command {
+    let mut command = cargo("nextest run");
+    command.arg("--no-fail-fast");
+    command
+}
