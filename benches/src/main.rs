@@ -1,6 +1,8 @@
 //! Micro-benchmarks: what one core does with bytes that are in memory.
 //!
-//!     cargo xtask bench micro [--json] [QUESTION…]
+//! ```text
+//! cargo xtask bench micro [--json] [QUESTION…]
+//! ```
 //!
 //! One question per file under `micro/`; each opens with the estimate that it tests. A figure is the
 //! median of several runs on one thread, in GB/s (10⁹ bytes), beside the slowest and fastest of them:

@@ -1,8 +1,10 @@
 //! Frames: pieces of a log or snapshot file, each sealed on its own under the file's key.
 //!
-//!     sealed           nonce (12) ‖ ciphertext ‖ tag (16)
-//!     associated data  file id (16) ‖ frame number (8)
-//!     key              HKDF-SHA-256 of the storage key, salted with the 32 random bytes in the file's header
+//! ```text
+//! sealed           nonce (12) ‖ ciphertext ‖ tag (16)
+//! associated data  file id (16) ‖ frame number (8)
+//! key              HKDF-SHA-256 of the storage key, salted with the 32 random bytes in the file's header
+//! ```
 //!
 //! A frame moved within its file or into another does not open. The random salt gives each file a key
 //! of its own, so that a file written anew under an old name shares nothing with its predecessor. That

@@ -2,13 +2,15 @@
 //!
 //! Keys form a chain, each wrapped by the one before it:
 //!
-//!     root ──wraps──> slot { ring keys, storage key }      one file beside each metadata server
-//!     ring ──wraps──> KEK                                  one per bucket, versioned
-//!     KEK  ──wraps──> DEK                                  one per blob          [`wrap`]
-//!     KEK  ──HKDF───> row key                              attributes in rows    [`row`]
-//!     KEK  ──HKDF───> manifest key                         MACs of manifest rows [`manifest`]
-//!     DEK  ──seals──> segments                             a blob's bytes        [`segment`]
-//!     storage key ──HKDF──> frame keys                     log, snapshot files   [`frame`]
+//! ```text
+//! root ──wraps──> slot { ring keys, storage key }      one file beside each metadata server
+//! ring ──wraps──> KEK                                  one per bucket, versioned
+//! KEK  ──wraps──> DEK                                  one per blob          [`wrap`]
+//! KEK  ──HKDF───> row key                              attributes in rows    [`row`]
+//! KEK  ──HKDF───> manifest key                         MACs of manifest rows [`manifest`]
+//! DEK  ──seals──> segments                             a blob's bytes        [`segment`]
+//! storage key ──HKDF──> frame keys                     log, snapshot files   [`frame`]
+//! ```
 //!
 //! Every sealed thing is `nonce (12) ‖ ciphertext ‖ tag (16)` by AES-256-GCM. The nonce is random and
 //! made by the provider, never by a caller, so that no retry can use one twice. Associated data says

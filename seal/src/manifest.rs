@@ -1,9 +1,11 @@
 //! The MAC of a manifest row: which blobs a completed multipart object is made of, in which order.
 //!
-//!     stored   suite (1) ‖ KEK version (4) ‖ HMAC-SHA-256 (32) under a key derived from the KEK
-//!     over     suite (1) ‖ KEK version (4) ‖ H(bucket id, key, version id) (32)
-//!              ‖ first offset (8) ‖ total length (8) ‖ last row (1)
-//!              ‖ for each part: number (4) ‖ blob (8) ‖ offset in the blob (8) ‖ end in the object (8)
+//! ```text
+//! stored   suite (1) ‖ KEK version (4) ‖ HMAC-SHA-256 (32) under a key derived from the KEK
+//! over     suite (1) ‖ KEK version (4) ‖ H(bucket id, key, version id) (32)
+//!          ‖ first offset (8) ‖ total length (8) ‖ last row (1)
+//!          ‖ for each part: number (4) ‖ blob (8) ‖ offset in the blob (8) ‖ end in the object (8)
+//! ```
 //!
 //! A reference binds a data key to its place; the MAC binds the places to one another. Parts that were
 //! left out, repeated, reordered or taken from another object or version do not verify, and neither

@@ -1,8 +1,10 @@
 //! Sealed row values: attributes of an object version, as a metadata row keeps them.
 //!
-//!     sealed row       suite (1) ‖ KEK version (4) ‖ nonce (12) ‖ ciphertext ‖ tag (16)
-//!     associated data  suite (1) ‖ KEK version (4) ‖ kind (1) ‖ H(bucket id, key, version id) (32)
-//!     key              HKDF-SHA-256 of the bucket's KEK
+//! ```text
+//! sealed row       suite (1) ‖ KEK version (4) ‖ nonce (12) ‖ ciphertext ‖ tag (16)
+//! associated data  suite (1) ‖ KEK version (4) ‖ kind (1) ‖ H(bucket id, key, version id) (32)
+//! key              HKDF-SHA-256 of the bucket's KEK
+//! ```
 //!
 //! A value copied into another object's row, another version's or another kind of row does not open.
 

@@ -1,7 +1,9 @@
 //! Segments: 64 KiB of a blob's plaintext, each sealed on its own under the blob's data key.
 //!
-//!     sealed           nonce (12) ‖ ciphertext ‖ tag (16)
-//!     associated data  suite (1) ‖ blob id (8) ‖ segment index in the blob (8) ‖ last (1)
+//! ```text
+//! sealed           nonce (12) ‖ ciphertext ‖ tag (16)
+//! associated data  suite (1) ‖ blob id (8) ‖ segment index in the blob (8) ‖ last (1)
+//! ```
 //!
 //! A segment that was swapped, reordered, cut or replayed from another blob does not open, and a blob
 //! whose last segment is missing shows it: the one before does not open as the last. Chunks, groups and

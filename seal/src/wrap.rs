@@ -1,14 +1,18 @@
 //! Wraps: a key sealed under the key above it.
 //!
-//!     suite (1) ‖ version of the wrapping key (4) ‖ nonce (12) ‖ ciphertext ‖ tag (16) ‖ commitment (32)
+//! ```text
+//! suite (1) ‖ version of the wrapping key (4) ‖ nonce (12) ‖ ciphertext ‖ tag (16) ‖ commitment (32)
+//! ```
 //!
 //! The associated data begins with the suite and says for what the key was wrapped:
 //!
-//!     a version's reference   blob id (8) ‖ label digest (32) ‖ H(bucket id, key, version id) (32)
-//!                             ‖ part number (4) ‖ length (8)
-//!     issued to a gateway     bucket (8) ‖ blob (8) ‖ session (8) ‖ expiry (8)
-//!     a KEK                   bucket (8) ‖ KEK version (4)
-//!     a server's slot         cluster id (16) ‖ node id (8)
+//! ```text
+//! a version's reference   blob id (8) ‖ label digest (32) ‖ H(bucket id, key, version id) (32)
+//!                         ‖ part number (4) ‖ length (8)
+//! issued to a gateway     bucket (8) ‖ blob (8) ‖ session (8) ‖ expiry (8)
+//! a KEK                   bucket (8) ‖ KEK version (4)
+//! a server's slot         cluster id (16) ‖ node id (8)
+//! ```
 //!
 //! So a row that was edited, swapped with another or rolled back to another object's does not open. The
 //! four differ in length and cannot be taken for one another. The commitment is HKDF-SHA-256 of the
