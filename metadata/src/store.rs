@@ -56,7 +56,10 @@ pub enum StoreError {
     /// A stored row fails its checksum, or a piece of it is gone.
     #[error("a stored row is damaged")]
     Damaged,
-    /// The stored rows do not add up to the stored digest.
+    /// There were rows, and none is left.
+    #[error("the store holds nothing")]
+    Empty,
+    /// The stored rows do not add up to the stored digest, or it is not the one of the last stop.
     #[error("the stored rows do not match their digest")]
     DigestMismatch,
     /// A row is intact but is not what its table holds.
@@ -159,7 +162,13 @@ impl Store {
         let head = read_head(&tree)?;
         let store = Self::new(folder, engine, tree, head.clone());
         let size = guarded(|| store._engine.size_on_disk())?;
-        let believed = *last == LastStop::Clean(head.digest) && size > ALWAYS_VERIFIED;
+        let as_it_was_left = *last == LastStop::Clean(head.digest);
+        match last {
+            LastStop::Clean(_) if !as_it_was_left => return Err(StoreError::DigestMismatch),
+            _ if !as_it_was_left && head.mark.is_none() => return Err(StoreError::Empty),
+            _ => {}
+        }
+        let believed = as_it_was_left && size > ALWAYS_VERIFIED;
         if !believed && store.digest()? != head.digest.to_bytes() {
             return Err(StoreError::DigestMismatch);
         }

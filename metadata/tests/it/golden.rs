@@ -1,0 +1,573 @@
+//! What was stored once is readable for ever.
+//!
+//! `tests/golden/*.txt` hold one sample of every command, reply and row, a line each: its name and its
+//! bytes in hex (for a row: key, value). To add a variant, a field or a table, add a sample under a
+//! *new* name and run this test with `STRONGROOM_ADD_GOLDEN=1`: lines are added, none is ever changed.
+//! When a new field changes what an old sample encodes to, move that sample to the list of those that
+//! are only decoded (`Written::Before`), so that it stays proven readable.
+
+use crate::fixture::{World, bucket_name, key, profile};
+use bytes::Bytes;
+use serde::{Serialize, de::DeserializeOwned};
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::fmt::Write;
+use std::path::PathBuf;
+use strongroom_metadata::command::{
+    ClusterCommand, Commit, CommittedPlace, LearntGroup, MakeBucket, NamespaceCommand, Tick,
+};
+use strongroom_metadata::tables::*;
+use strongroom_metadata::{Command, Proposal, Refusal, Reply, plan};
+use types::Label;
+use types::codec::{decode, encode};
+use types::id::{
+    BlobId, BucketId, ChunkId, DiskId, GroupId, LeaseId, NodeId, RequestId, SessionId, TenantId,
+    VersionId,
+};
+use types::manifest::Run;
+use types::placement::{Disk, Epoch, Group, Member, Slot};
+use types::profile::DiskClass;
+use types::size::{ByteCount, ByteOffset};
+use types::wire::metadata::{
+    Bucket, CreateBucket, DeleteBucket, DeleteObject, Session, WallTime, WriteLease, WrittenRun,
+};
+
+/// Whether today's build still writes a sample so, or only reads it.
+#[derive(Clone, Copy, PartialEq)]
+enum Written {
+    Today,
+    Before,
+}
+
+/// The lines of one golden file.
+struct Golden {
+    path: PathBuf,
+    lines: BTreeMap<String, String>,
+    added: bool,
+    seen: Vec<String>,
+}
+
+impl Golden {
+    fn open(name: &str) -> Self {
+        let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden")).join(name);
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let lines = text.lines().map(|line| {
+            let (name, bytes) = line.split_once(": ").unwrap();
+            (name.to_owned(), bytes.to_owned())
+        });
+        Self {
+            lines: lines.collect(),
+            path,
+            added: false,
+            seen: Vec::new(),
+        }
+    }
+
+    /// The line of that name, which is added where that is asked for.
+    fn line(&mut self, name: &str, today: &str) -> String {
+        self.seen.push(name.to_owned());
+        if !self.lines.contains_key(name) && std::env::var_os("STRONGROOM_ADD_GOLDEN").is_some() {
+            self.lines.insert(name.to_owned(), today.to_owned());
+            self.added = true;
+        }
+        let line = self.lines.get(name);
+        line.unwrap_or_else(|| panic!("{name} has no golden line in {:?}", self.path))
+            .clone()
+    }
+
+    fn check<T>(&mut self, name: &str, written: Written, value: &T)
+    where
+        T: Serialize + DeserializeOwned + PartialEq + Debug,
+    {
+        let today = hex::encode(encode(value));
+        let golden = self.line(name, &today);
+        let read: T = decode(&hex::decode(&golden).unwrap()).unwrap();
+        assert_eq!(read, *value, "{name}");
+        assert!(
+            written == Written::Before || golden == today,
+            "{name} is written otherwise today"
+        );
+    }
+
+    fn check_row<K: TableKey, V>(&mut self, name: &str, table: &Table<K, V>, row_key: &K, value: &V)
+    where
+        V: Serialize + DeserializeOwned + PartialEq + Debug,
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, _) = strongroom_metadata::Store::open(folder.path()).unwrap();
+        let mut txn = store.begin();
+        table.put(&mut txn, row_key, value);
+        let changes = txn.into_changes();
+        let (stored, encoded) = changes.iter().next().unwrap();
+        let today = format!("{}, {}", hex::encode(stored), hex::encode(encoded.unwrap()));
+        let golden = self.line(name, &today);
+        let (golden_key, golden_value) = golden.split_once(", ").unwrap();
+        assert_eq!(golden_key, hex::encode(stored), "{name}");
+        let read: V = decode(&hex::decode(golden_value).unwrap()).unwrap();
+        assert_eq!(read, *value, "{name}");
+        assert_eq!(golden, today, "{name} is written otherwise today");
+    }
+
+    /// Every line was looked at, so that nothing old is forgotten.
+    fn finish(self) {
+        for name in self.lines.keys() {
+            assert!(
+                self.seen.contains(name),
+                "{name} has a golden line and no sample"
+            );
+        }
+        if self.added {
+            let mut text = String::new();
+            for (name, line) in &self.lines {
+                writeln!(text, "{name}: {line}").unwrap();
+            }
+            std::fs::create_dir_all(self.path.parent().unwrap()).unwrap();
+            std::fs::write(&self.path, text).unwrap();
+        }
+    }
+}
+
+fn request() -> RequestId {
+    RequestId {
+        session: SessionId::new(21),
+        sequence: 22,
+        answered_below: 20,
+    }
+}
+
+fn label() -> Label {
+    Label {
+        level: 2,
+        compartments: [3, 5].into(),
+        releasability: [7].into(),
+    }
+}
+
+fn disk() -> Disk {
+    Disk {
+        id: DiskId::new(4),
+        node: NodeId::new(1),
+        class: DiskClass::Flash,
+    }
+}
+
+fn group() -> Group {
+    let member = |disk| Member {
+        disk: DiskId::new(disk),
+        joined: Epoch(1),
+    };
+    plan::group(GroupId::new(11), profile(), (1..=6).map(member).collect())
+}
+
+fn written_run() -> WrittenRun {
+    WrittenRun {
+        lease: LeaseId::new(31),
+        group: GroupId::new(11),
+        epoch: Epoch(3),
+        first_chunk: ChunkId::new(0x1_0001),
+        chunks: 2,
+        first_index: 0,
+        missing: vec![Slot(4)],
+    }
+}
+
+fn commit(place: CommittedPlace) -> Commit {
+    Commit {
+        request: request(),
+        bucket: BucketId::new(41),
+        key: key("a\0key/ä"),
+        version: VersionId::new([0x51; 16]),
+        length: ByteCount::new(5_000_000),
+        kek_version: 1,
+        attributes: Bytes::from_static(b"sealed"),
+        blob: BlobId::new(61),
+        wrap: Bytes::from_static(b"wrap"),
+        wrap_expires_ms: 70_000,
+        place,
+    }
+}
+
+fn bucket() -> Bucket {
+    Bucket {
+        id: BucketId::new(41),
+        tenant: TenantId::new(1),
+        owner: "owner".to_owned(),
+        name: bucket_name("bucket"),
+        label: label(),
+        profile: profile(),
+        created: WallTime(1_700_000_000_000),
+    }
+}
+
+fn make_bucket() -> MakeBucket {
+    MakeBucket {
+        request: CreateBucket {
+            request: request(),
+            tenant: TenantId::new(1),
+            owner: "owner".to_owned(),
+            name: bucket_name("bucket"),
+            label: label(),
+            profile: Some(profile()),
+        },
+        bucket: BucketId::new(41),
+        default_profile: profile(),
+        kek_version: 1,
+    }
+}
+
+fn cluster_commands() -> Vec<(&'static str, ClusterCommand)> {
+    use ClusterCommand as C;
+    let (bucket, wrapped) = (BucketId::new(41), Bytes::from_static(b"kek"));
+    let groups = vec![group()];
+    vec![
+        ("admit node", C::AdmitNode),
+        ("reserve disk id", C::ReserveDiskId),
+        ("admit disk", C::AdmitDisk { disk: disk() }),
+        ("reserve group ids", C::ReserveGroupIds { count: 102 }),
+        ("create groups", C::CreateGroups { groups }),
+        (
+            "install kek",
+            C::InstallKek {
+                bucket,
+                version: 1,
+                wrapped,
+            },
+        ),
+    ]
+}
+
+fn namespace_commands() -> Vec<(&'static str, NamespaceCommand)> {
+    use NamespaceCommand as N;
+    let (session, lease) = (SessionId::new(21), LeaseId::new(31));
+    let (group, epoch, slots) = (GroupId::new(11), Epoch(3), vec![Slot(0), Slot(5)]);
+    let bucket = BucketId::new(41);
+    let sealed = Bytes::from_static(b"sealed segment");
+    let runs = CommittedPlace::Runs {
+        profile: profile(),
+        runs: vec![written_run()],
+    };
+    let delete = DeleteObject {
+        request: request(),
+        bucket,
+        key: key("a\0key/ä"),
+    };
+    let learnt = LearntGroup {
+        group,
+        epoch,
+        profile: profile(),
+    };
+    vec![
+        (
+            "open session",
+            N::OpenSession {
+                gateway: NodeId::new(1),
+            },
+        ),
+        ("renew session", N::RenewSession { session }),
+        ("open lease", N::OpenLease { session }),
+        ("close lease", N::CloseLease { session, lease }),
+        ("reserve blob ids", N::ReserveBlobIds { count: 4096 }),
+        ("reserve bucket id", N::ReserveBucketId),
+        (
+            "learn groups",
+            N::LearnGroups {
+                groups: vec![learnt],
+            },
+        ),
+        (
+            "raise epoch",
+            N::RaiseEpoch {
+                group,
+                epoch,
+                slots,
+            },
+        ),
+        ("make bucket", N::MakeBucket(make_bucket())),
+        (
+            "delete bucket",
+            N::DeleteBucket(DeleteBucket {
+                request: request(),
+                bucket,
+            }),
+        ),
+        (
+            "commit inline",
+            N::Commit(commit(CommittedPlace::Inline { sealed })),
+        ),
+        ("commit runs", N::Commit(commit(runs))),
+        ("delete object", N::DeleteObject(delete)),
+    ]
+}
+
+#[test]
+fn commands_are_readable_for_ever() {
+    let mut golden = Golden::open("commands.txt");
+    let mut check = |name: &str, command| {
+        let wall = WallTime(1_700_000_000_000);
+        golden.check(name, Written::Today, &Proposal { wall, command });
+    };
+    let (from_ms, elapsed_ms) = (1000, 1001);
+    check(
+        "tick",
+        Command::Tick(Tick {
+            from_ms,
+            elapsed_ms,
+        }),
+    );
+    for (name, command) in cluster_commands() {
+        check(name, Command::Cluster(command));
+    }
+    for (name, command) in namespace_commands() {
+        check(name, Command::Namespace(command));
+    }
+    golden.finish();
+}
+
+fn replies() -> Vec<(&'static str, Reply)> {
+    let session = Session {
+        id: SessionId::new(21),
+        ttl_ms: 60_000,
+    };
+    let lease = WriteLease {
+        id: LeaseId::new(31),
+        first: ChunkId::new(0x1_0001),
+        count: 65_536,
+        opens_for_ms: 600_000,
+        ttl_ms: 60_000,
+    };
+    vec![
+        ("done", Reply::Done),
+        ("time", Reply::Time { now_ms: 2001 }),
+        ("node", Reply::Node(NodeId::new(1))),
+        ("disk", Reply::Disk(DiskId::new(4))),
+        ("ids", Reply::Ids { first: 7, count: 3 }),
+        ("session", Reply::Session(session)),
+        ("lease", Reply::Lease(lease)),
+        ("bucket", Reply::Bucket(bucket())),
+        (
+            "committed",
+            Reply::Committed {
+                modified: WallTime(5),
+            },
+        ),
+    ]
+}
+
+fn refusals() -> Vec<(&'static str, Refusal)> {
+    use Refusal as R;
+    let current = Epoch(3);
+    vec![
+        ("time moved", R::TimeMoved { now_ms: 2001 }),
+        ("id not reserved", R::IdNotReserved),
+        ("bad group", R::BadGroup),
+        ("kek exists", R::KekExists),
+        ("ids exhausted", R::IdsExhausted),
+        ("too large", R::TooLarge),
+        ("session expired", R::SessionExpired),
+        ("answer forgotten", R::AnswerForgotten),
+        ("too many unanswered", R::TooManyUnanswered),
+        ("no such bucket", R::NoSuchBucket),
+        (
+            "bucket exists",
+            R::BucketExists {
+                owner: "owner".to_owned(),
+            },
+        ),
+        ("bucket not empty", R::BucketNotEmpty),
+        ("lease invalid", R::LeaseInvalid),
+        ("run overlaps", R::RunOverlaps),
+        ("bad runs", R::BadRuns),
+        ("unknown group", R::UnknownGroup),
+        ("epoch ahead", R::EpochAhead { current }),
+        ("epoch not raised", R::EpochNotRaised { current }),
+        ("wrap expired", R::WrapExpired),
+        ("kek retired", R::KekRetired),
+        ("version exists", R::VersionExists),
+        ("blob not fresh", R::BlobNotFresh),
+        ("bad inline", R::BadInline),
+    ]
+}
+
+#[test]
+fn replies_are_readable_for_ever() {
+    let mut golden = Golden::open("replies.txt");
+    for (name, reply) in replies() {
+        golden.check(name, Written::Today, &reply);
+    }
+    for (name, refusal) in refusals() {
+        let name = format!("refused: {name}").replace(": ", " ");
+        golden.check(&name, Written::Today, &Reply::Refused(refusal));
+    }
+    golden.finish();
+}
+
+#[test]
+fn rows_are_readable_for_ever() {
+    let mut golden = Golden::open("rows.txt");
+    let (session, blob, bucket_id) = (SessionId::new(21), BlobId::new(61), BucketId::new(41));
+    let (group_id, chunk, epoch) = (GroupId::new(11), ChunkId::new(0x1_0001), Epoch(3));
+    let version = VersionId::new([0x51; 16]);
+    let g = &mut golden;
+    g.check_row("cluster counter", &CLUSTER_COUNTERS, &ClusterId::Node, &2);
+    g.check_row(
+        "cluster counter disk",
+        &CLUSTER_COUNTERS,
+        &ClusterId::Disk,
+        &2,
+    );
+    g.check_row(
+        "cluster counter group",
+        &CLUSTER_COUNTERS,
+        &ClusterId::Group,
+        &2,
+    );
+    let admitted = WallTime(1_700_000_000_000);
+    g.check_row("node", &NODES, &NodeId::new(1), &NodeRow { admitted });
+    g.check_row("disk", &DISKS, &DiskId::new(4), &disk());
+    g.check_row("group", &GROUPS, &group_id, &group());
+    g.check_row("group table version", &GROUP_TABLE_VERSION, &(), &7);
+    let wrapped = Bytes::from_static(b"kek");
+    g.check_row("kek", &KEKS, &(bucket_id, 1), &KekRow { wrapped });
+
+    g.check_row("clock", &CLOCK, &(), &ClockRow { now_ms: 2001 });
+    for (name, id) in [
+        ("session", NamespaceId::Session),
+        ("lease", NamespaceId::Lease),
+        ("chunk", NamespaceId::Chunk),
+        ("blob", NamespaceId::Blob),
+        ("bucket", NamespaceId::Bucket),
+    ] {
+        g.check_row(
+            &format!("namespace counter {name}"),
+            &NAMESPACE_COUNTERS,
+            &id,
+            &300,
+        );
+    }
+    g.check_row("revision", &REVISION, &(), &9);
+    let row = SessionRow {
+        gateway: NodeId::new(1),
+        expires_ms: 62_001,
+        answered_below: 20,
+    };
+    g.check_row("session", &SESSIONS, &session, &row);
+    g.check_row(
+        "session expiry",
+        &SESSION_EXPIRY,
+        &(62_001, session),
+        &session,
+    );
+    g.check_row("reply", &REPLIES, &(session, 22), &Reply::Done);
+    let row = LeaseRow {
+        first: chunk,
+        count: 65_536,
+        opened_ms: 2001,
+    };
+    g.check_row("lease", &LEASES, &(session, LeaseId::new(31)), &row);
+    let row = BucketRow {
+        bucket: bucket(),
+        kek_version: 1,
+        live_keks: vec![1],
+        born: 9,
+    };
+    g.check_row("bucket", &BUCKETS, &bucket_id, &row);
+    let name = (bucket_name("bucket"), label().digest());
+    g.check_row("bucket name", &BUCKET_NAMES, &name, &bucket_id);
+    let extent = ExtentRow {
+        blob,
+        offset: ByteOffset::ZERO,
+        length: ByteCount::new(5_000_000),
+        part: 0,
+        wrap: Bytes::from_static(b"wrap"),
+    };
+    let row = HeadRow {
+        version,
+        born: 9,
+        modified: WallTime(1_700_000_000_000),
+        length: ByteCount::new(5_000_000),
+        attributes: Bytes::from_static(b"sealed"),
+        extents: vec![extent],
+    };
+    g.check_row("head", &HEADS, &(bucket_id, key("a\0key/ä")), &row);
+    let row = VersionRow {
+        born: 9,
+        superseded: Some(10),
+    };
+    g.check_row("version", &VERSIONS, &version, &row);
+    let run = Run {
+        group: group_id,
+        first_chunk: chunk,
+        chunks: 2,
+        first_index: 0,
+        missing: vec![Slot(4)],
+    };
+    let place = BlobPlace::Runs {
+        profile: profile(),
+        runs: vec![run],
+    };
+    for (name, place) in [("blob inline", BlobPlace::Inline), ("blob runs", place)] {
+        let row = BlobRow {
+            length: ByteCount::new(5_000_000),
+            references: 1,
+            generation: 1,
+            place,
+        };
+        g.check_row(name, &BLOBS, &blob, &row);
+    }
+    g.check_row(
+        "inline",
+        &INLINE,
+        &blob,
+        &Bytes::from_static(b"sealed segment"),
+    );
+    let row = GroupRunRow { first: chunk, blob };
+    g.check_row("group run", &GROUP_RUNS, &(group_id, chunk.plus(1)), &row);
+    let row = GroupEpochRow {
+        epoch,
+        profile: profile(),
+        changed: vec![epoch; 6],
+    };
+    g.check_row("group epoch", &GROUP_EPOCHS, &group_id, &row);
+    let row = RepairRow {
+        chunks: 2,
+        blob,
+        born: 9,
+    };
+    g.check_row("repair", &REPAIRS, &(group_id, chunk, Slot(4)), &row);
+    g.check_row(
+        "reclaim",
+        &RECLAIMS,
+        &(2001, blob),
+        &ReclaimRow { born: 10 },
+    );
+    golden.finish();
+}
+
+/// Every table that a working machine fills has a golden row.
+#[test]
+fn no_table_is_without_a_golden_row() {
+    let mut world = World::new();
+    world.machine.tick(5);
+    let mut chunked = world.chunked("chunked", 1);
+    crate::fixture::run_of(&mut chunked).missing = vec![Slot(0)];
+    let inline = world.inline("chunked", 1);
+    for commit in [chunked, inline] {
+        assert!(matches!(world.commit(&commit), Reply::Committed { .. }));
+    }
+    let install = ClusterCommand::InstallKek {
+        bucket: world.bucket,
+        version: 1,
+        wrapped: Bytes::new(),
+    };
+    world.machine.cluster(install);
+    let golden = Golden::open("rows.txt");
+    let prefixes: Vec<String> = golden
+        .lines
+        .values()
+        .map(|line| line[..2].to_owned())
+        .collect();
+    for row in world.machine.store.rows() {
+        let table = hex::encode(&row.unwrap().0[..1]);
+        assert!(prefixes.contains(&table), "table {table}");
+    }
+}

@@ -1,0 +1,11 @@
+//! The metadata crate from outside.
+
+mod apply;
+mod fixture;
+mod golden;
+mod listing;
+mod model;
+mod raft_node;
+mod raft_support;
+mod service;
+mod store;
