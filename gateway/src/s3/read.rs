@@ -201,6 +201,8 @@ struct Outgoing {
     /// Locked by nobody: it makes the stream `Sync`, as s3s wants it.
     rest: Mutex<Body>,
     remaining: ByteCount,
+    /// The request's, which has been answered by the time these bytes flow.
+    span: tracing::Span,
 }
 
 /// The stream gave more or fewer bytes than the lookup said.
@@ -219,6 +221,7 @@ async fn outgoing(mut body: Body, length: ByteCount) -> S3Result<StreamingBlob> 
         first,
         rest: Mutex::new(body),
         remaining: length,
+        span: tracing::Span::current(),
     }))
 }
 
@@ -226,6 +229,8 @@ impl Stream for Outgoing {
     type Item = Result<Bytes, StdError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let span = self.span.clone();
+        let _inside = span.enter();
         let next = match self.first.take() {
             Some(first) => Some(Ok(first)),
             None => {

@@ -14,8 +14,12 @@ use futures::StreamExt;
 use http::HeaderMap;
 use s3s::dto::{PutObjectInput, PutObjectOutput, StreamingBlob};
 use s3s::{S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
+use std::time::Duration;
 use types::attributes::ChecksumAlgorithm;
 use types::size::ByteCount;
+
+/// How long an upload in signed chunks waits for its turn before it is told to slow down.
+const PLACE_PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) async fn put(
     adapter: &Adapter,
@@ -103,8 +107,8 @@ async fn signed_stream<'a>(
     if kind.is_none_or(|kind| !kind.as_bytes().starts_with(b"STREAMING-AWS4-")) {
         return Ok(None);
     }
-    let place = adapter.signed_streams.acquire().await;
-    place
-        .map(Some)
-        .map_err(|_| S3ErrorCode::ServiceUnavailable.into())
+    match tokio::time::timeout(PLACE_PATIENCE, adapter.signed_streams.acquire()).await {
+        Ok(Ok(place)) => Ok(Some(place)),
+        _ => Err(S3ErrorCode::SlowDown.into()),
+    }
 }
