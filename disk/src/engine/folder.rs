@@ -15,6 +15,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use types::{ByteCount, ByteOffset};
 
+/// A file that exists for a moment while a folder is opened. It is never listed: one that a crash left
+/// behind is no content.
+const PROBE: &str = ".probe";
+
 /// An open, locked folder.
 pub(crate) struct Folder {
     path: PathBuf,
@@ -71,13 +75,25 @@ impl Folder {
         })
     }
 
+    /// A file of one block that holds `content` and has no name any more.
+    pub(crate) fn probe(&self, content: &Buffer) -> io::Result<RawFile> {
+        match self.remove(PROBE) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = self.file(PROBE, true)?;
+        self.remove(PROBE)?;
+        file.write(ByteOffset::ZERO, content)?;
+        Ok(file)
+    }
+
     /// Regular files by name; a file system's own folders, such as `lost+found`, do not count.
     pub(crate) fn list(&self) -> io::Result<Vec<Entry>> {
         let mut entries = Vec::new();
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             let status = entry.metadata()?;
-            if status.is_file() {
+            if status.is_file() && entry.file_name() != PROBE {
                 entries.push(Entry {
                     name: entry.file_name().to_string_lossy().into_owned(),
                     length: ByteCount::new(status.len()),

@@ -11,6 +11,13 @@ use types::wire::ShardStore;
 use types::wire::storage::{DiskState, PutError, PutShard, ReadError};
 use types::{ByteCount, ByteOffset};
 
+/// One volume for all that a test stores.
+const ROOMY: Limits = Limits {
+    volume: ByteCount::new(2 << 20),
+    allocate: ByteCount::new(64 << 10),
+    batch: ByteCount::new(2 << 20),
+};
+
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 
@@ -61,7 +68,7 @@ fn a_failed_write_or_sync_stops_the_disk() {
     ] {
         run(async {
             let disk = stamped(1).await;
-            let (first, puts) = stored(&disk, Limits::default(), 0..3).await;
+            let (first, puts) = stored(&disk, ROOMY, 0..3).await;
             fail_once(&disk, operation, errno);
             let failed = Err(PutError::DiskFailed { disk: DISK });
             for chunk in 3..6 {
@@ -77,7 +84,7 @@ fn a_failed_write_or_sync_stops_the_disk() {
             assert!(matches!(state, DiskState::Failed(_)), "{state:?}");
             first.shutdown().await;
             drop(first);
-            let second = node(&disk.crash(9), Limits::default()).await;
+            let second = node(&disk.crash(9), ROOMY).await;
             assert_readable(&second, &puts).await;
             second.shutdown().await;
         });
@@ -149,7 +156,7 @@ fn the_last_twentieth_is_kept_back() {
 fn a_deleted_volume_is_noticed_before_the_answer() {
     run(async {
         let disk = stamped(1).await;
-        let (node, _) = stored(&disk, Limits::default(), 0..2).await;
+        let (node, _) = stored(&disk, ROOMY, 0..2).await;
         disk.snatch("volume-00000001");
         let failed = Err(PutError::DiskFailed { disk: DISK });
         assert_eq!(node.put(shard(DISK, 2, 100, 0)).await, failed);
@@ -167,7 +174,11 @@ fn a_deleted_volume_is_noticed_before_the_answer() {
 fn one_sync_serves_all_that_wait() {
     run(async {
         let disk = stamped(1).await;
-        let (node, before) = stored(&disk, Limits::default(), 0..1).await;
+        let limits = Limits {
+            allocate: ROOMY.volume,
+            ..ROOMY
+        };
+        let (node, before) = stored(&disk, limits, 0..1).await;
         let syncs = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&syncs);
         disk.script(move |call| {
@@ -215,7 +226,7 @@ fn one_sync_serves_all_that_wait() {
 fn a_key_is_written_once() {
     run(async {
         let disk = stamped(1).await;
-        let node = node(&disk, Limits::default()).await;
+        let node = node(&disk, ROOMY).await;
         let put = shard(DISK, 1, 5000, 0);
         let other = shard(DISK, 1, 5000, 1);
         let key = put.key;
@@ -238,7 +249,7 @@ const RECORD: u64 = 8192;
 fn a_flipped_header_is_damage() {
     run(async {
         let pristine = stamped(1).await;
-        let (first, puts) = stored(&pristine, Limits::default(), 0..4).await;
+        let (first, puts) = stored(&pristine, ROOMY, 0..4).await;
         first.shutdown().await;
         drop(first);
         for byte in 0..1024 {
@@ -248,7 +259,7 @@ fn a_flipped_header_is_damage() {
                 ByteOffset::new(RECORD + byte),
                 1 << (byte % 8),
             );
-            let node = node(&disk, Limits::default()).await;
+            let node = node(&disk, ROOMY).await;
             let damage: Vec<_> = node.damage().map(|(_, damage)| damage.clone()).collect();
             let [
                 Damage::Record {
@@ -278,7 +289,7 @@ fn a_flipped_header_is_damage() {
 fn a_flipped_block_is_never_served() {
     run(async {
         let pristine = stamped(1).await;
-        let (first, puts) = stored(&pristine, Limits::default(), 0..4).await;
+        let (first, puts) = stored(&pristine, ROOMY, 0..4).await;
         first.shutdown().await;
         drop(first);
         for byte in [0, 1, 1500, 4999, 5000, 5007] {
@@ -288,7 +299,7 @@ fn a_flipped_block_is_never_served() {
                 let at = ByteOffset::new(record + 1024 + byte);
                 disk.flip("volume-00000001", at, 0x80);
             }
-            let node = node(&disk, Limits::default()).await;
+            let node = node(&disk, ROOMY).await;
             assert_eq!(node.damage().count(), 0);
             let key = puts[1].key;
             let corrupt = ReadError::Corrupt { key, block: 0 };
@@ -367,7 +378,7 @@ fn a_missing_volume_is_damage() {
 fn an_unreadable_disk_is_left_alone() {
     run(async {
         let disk = stamped(1).await;
-        let (first, _) = stored(&disk, Limits::default(), 0..4).await;
+        let (first, _) = stored(&disk, ROOMY, 0..4).await;
         first.shutdown().await;
         drop(first);
         let disk = disk.restart();
@@ -377,7 +388,7 @@ fn an_unreadable_disk_is_left_alone() {
             Operation::Read if call.name.starts_with("volume") => Fate::Fail(EIO),
             _ => Fate::Proceed,
         });
-        let node = node(&disk, Limits::default()).await;
+        let node = node(&disk, ROOMY).await;
         let DiskState::Absent(why) = node.report().await[0].state.clone() else {
             panic!("not absent");
         };

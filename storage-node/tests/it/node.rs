@@ -59,7 +59,7 @@ fn shards_come_back() {
     let folders = folders(2);
     let puts: Vec<PutShard> = (0..120)
         .map(|n| {
-            let length = [1, 4096, 65_564, 65_565, 200_000][n as usize % 5];
+            let length = [1, 4096, 65_564, 65_565, 200_000][usize::try_from(n).unwrap() % 5];
             shard(id(n % 2), n, length, 0)
         })
         .collect();

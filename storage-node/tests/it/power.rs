@@ -8,7 +8,7 @@ use types::wire::ShardStore;
 use types::wire::storage::{DiskState, PutShard, ReadError};
 
 /// Crashes that are tried after each cut.
-const SEEDS: u64 = 12;
+const SEEDS: u64 = 30;
 
 /// Rounds of shards that are sent together: several volumes, several sizes, a record that is larger
 /// than a volume.

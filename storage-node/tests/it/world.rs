@@ -41,7 +41,7 @@ pub(crate) fn shard(disk: DiskId, chunk: u64, length: usize, content: u64) -> Pu
     };
     let profile: Profile = "4+2".parse().unwrap();
     let sealed: Vec<u8> = (0..length as u64)
-        .map(|at| (at * 31 + at / 251 + chunk * 7 + content * 101) as u8)
+        .map(|at| (at * 31 + at / 251 + chunk * 7 + content * 101).to_be_bytes()[7])
         .collect();
     let mut payload = Vec::new();
     block::frame(key, 0, &sealed, &mut payload);
