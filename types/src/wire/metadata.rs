@@ -299,6 +299,10 @@ pub enum MetadataError {
     /// Chunk ids of the run were committed before.
     #[error("the run overlaps one that is committed")]
     RunOverlaps,
+    /// Too many slots were closed or moved since the run was acknowledged. Nothing was committed: send
+    /// the object again.
+    #[error("too few of the run's shards are where they were acknowledged")]
+    TooFewRemain,
     /// The wrap has expired, was issued for something else, or under a retired key.
     #[error("the data key's wrap is not valid any more")]
     WrapInvalid,
