@@ -59,7 +59,7 @@ pub(crate) fn durable(shards: &[Shard]) -> usize {
 }
 
 /// Slots that did not say that they have their shard. An empty shard is never missing.
-pub(crate) fn missing(shards: &[Shard]) -> Vec<Slot> {
+fn missing(shards: &[Shard]) -> Vec<Slot> {
     (0..)
         .zip(shards)
         .filter(|(_, shard)| matches!(shard, Shard::Sent | Shard::Refused))

@@ -57,6 +57,9 @@ pub enum PutError {
         /// As counted; when it is more than declared, counting stopped there.
         received: ByteCount,
     },
+    /// A write was cancelled half-way: what came with it is lost, and so the upload.
+    #[error("the upload was abandoned in the middle of a write")]
+    Abandoned,
     /// The metadata service stopped answering during the commit: the object is wholly there or wholly
     /// absent. To put it again is safe.
     #[error("whether the object was committed is unknown: {0}")]
@@ -167,6 +170,7 @@ fn passes(error: &MetadataError) -> bool {
             | MetadataError::SessionExpired
             | MetadataError::LeaseInvalid
             | MetadataError::WrapInvalid
+            | MetadataError::TooFewRemain
     )
 }
 

@@ -7,6 +7,7 @@
 use crate::chunk::shard_key;
 use crate::error::GetError;
 use crate::extent::{Chunk, Extent};
+use crate::groups::Purpose;
 use crate::inner::Inner;
 use crate::plan::ShardRead;
 use bytes::Bytes;
@@ -184,7 +185,7 @@ impl Source<'_> {
             }
             Err(_) => {
                 tracing::debug!(%key, %disk, "no answer in time: the range is rebuilt");
-                self.inner.groups.note_unwell(disk);
+                self.inner.groups.note_unwell(disk, Purpose::Read);
                 return None;
             }
         };
@@ -196,18 +197,22 @@ impl Source<'_> {
     }
 
     fn note(&self, shard: usize, error: &ReadError) {
-        if matches!(
-            error,
-            ReadError::DiskUnavailable { .. } | ReadError::Io { .. } | ReadError::Busy { .. }
-        ) {
-            let disk = self.group.members[shard].disk;
-            self.inner.groups.note_unwell(disk);
+        let disk = self.group.members[shard].disk;
+        match error {
+            ReadError::DiskUnavailable { .. } => {
+                self.inner.groups.note_unwell(disk, Purpose::Read);
+                self.inner.groups.note_unwell(disk, Purpose::Write);
+            }
+            ReadError::Io { .. } | ReadError::Busy { .. } => {
+                self.inner.groups.note_unwell(disk, Purpose::Read);
+            }
+            _ => {}
         }
     }
 
     fn away(&self, shard: usize) -> bool {
         let member = self.group.members.get(shard);
-        member.is_none_or(|member| self.inner.groups.unwell(member.disk))
+        member.is_none_or(|member| self.inner.groups.unwell(member.disk, Purpose::Read))
     }
 
     fn recorded_missing(&self, shard: usize) -> bool {

@@ -6,7 +6,7 @@
 
 use crate::session::{lock, patiently};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::time::Instant;
 use types::id::{DiskId, GroupId};
@@ -27,8 +27,15 @@ pub(crate) struct Groups {
     table: Mutex<Arc<GroupTable>>,
     fetched: Mutex<Option<Instant>>,
     fetching: tokio::sync::Mutex<()>,
-    unwell: Mutex<HashMap<DiskId, Instant>>,
+    unwell: [Mutex<HashMap<DiskId, Instant>>; 2],
     load: Mutex<HashMap<GroupId, Load>>,
+}
+
+/// What a disk is wanted for: a full one still reads, and one that reads badly may still be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Write,
+    Read,
 }
 
 /// Each clone that is held, beside the map's own, is one chunk under way to a group.
@@ -52,7 +59,7 @@ impl Groups {
             table: Mutex::default(),
             fetched: Mutex::default(),
             fetching: tokio::sync::Mutex::default(),
-            unwell: Mutex::default(),
+            unwell: Default::default(),
             load: Mutex::default(),
         }
     }
@@ -91,26 +98,30 @@ impl Groups {
     }
 
     /// Notes that a disk did not serve.
-    pub(crate) fn note_unwell(&self, disk: DiskId) {
-        let mut unwell = lock(&self.unwell);
+    pub(crate) fn note_unwell(&self, disk: DiskId, purpose: Purpose) {
+        let mut unwell = self.unwell_for(purpose);
         let since = Instant::now();
         unwell.retain(|_, noted| since.duration_since(*noted) < UNWELL_FOR);
         unwell.insert(disk, since);
     }
 
     /// Notes that a disk served.
-    pub(crate) fn note_well(&self, disk: DiskId) {
-        let mut unwell = lock(&self.unwell);
+    pub(crate) fn note_well(&self, disk: DiskId, purpose: Purpose) {
+        let mut unwell = self.unwell_for(purpose);
         if !unwell.is_empty() {
             unwell.remove(&disk);
         }
     }
 
-    /// Whether a disk was unavailable a moment ago.
-    pub(crate) fn unwell(&self, disk: DiskId) -> bool {
-        lock(&self.unwell)
+    /// Whether a disk did not serve a moment ago.
+    pub(crate) fn unwell(&self, disk: DiskId, purpose: Purpose) -> bool {
+        self.unwell_for(purpose)
             .get(&disk)
             .is_some_and(|since| since.elapsed() < UNWELL_FOR)
+    }
+
+    fn unwell_for(&self, purpose: Purpose) -> MutexGuard<'_, HashMap<DiskId, Instant>> {
+        lock(&self.unwell[purpose as usize])
     }
 
     /// Counts a chunk under way to a group, until the token is dropped.
@@ -156,7 +167,7 @@ impl Groups {
         let members = group.members.iter().enumerate();
         Candidate {
             unwell: members
-                .filter(|(slot, member)| uses(*slot) && self.unwell(member.disk))
+                .filter(|(slot, member)| uses(*slot) && self.unwell(member.disk, Purpose::Write))
                 .count(),
             load: lock(&self.load)
                 .get(&group.id)

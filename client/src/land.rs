@@ -7,7 +7,7 @@
 use crate::chunk::{Coded, Filling, shard_key};
 use crate::decide::{self, Shard, Verdict, decide};
 use crate::error::{Pressure, PutError};
-use crate::groups::Load;
+use crate::groups::{Load, Purpose};
 use crate::inner::Inner;
 use crate::lease::Lease;
 use crate::runs::Landed;
@@ -68,23 +68,25 @@ pub(crate) async fn land(
         let attempt = send(&origin, &coded, &target).await;
         let durable = decide::durable(&attempt.shards);
         let place = (target.group.id, target.group.epoch);
-        let landed = Landed {
+        let landed = |missing| Landed {
             lease: Arc::clone(&target.lease),
             group: target.group.id,
             epoch: target.group.epoch,
             chunk: target.chunk,
-            missing: decide::missing(&attempt.shards),
+            missing,
             left: left.clone(),
         };
-        if durable >= profile.durable_before_ack() {
-            return Ok(landed);
+        if let Verdict::Landed(missing) = decide(&attempt.shards, profile.durable_before_ack()) {
+            return Ok(landed(missing));
         }
         tracing::debug!(group = %target.group.id, chunk = %target.chunk, durable, "a chunk did not land");
+        if let Verdict::Landed(missing) = decide(&attempt.shards, profile.least_durable())
+            && best.as_ref().is_none_or(|(most, _)| *most < durable)
+        {
+            best = Some((durable, landed(missing)));
+        }
         left.push(place);
         most = most.max(durable);
-        if durable >= profile.least_durable() && best.as_ref().is_none_or(|(b, _)| *b < durable) {
-            best = Some((durable, landed));
-        }
         if attempt.stale {
             // Should it fail, the choice is made from the table at hand.
             let seen = origin.inner.groups.table().version;
@@ -177,7 +179,12 @@ async fn send(origin: &Origin, coded: &Arc<Coded>, target: &Target) -> Attempt {
         let disk = target.group.members[index].disk;
         shards[index] = note(inner, disk, answer, &mut stale);
     }
-    late(inner, &target.group, &mut shards);
+    late(&mut shards, |slot| {
+        if sent.elapsed() >= inner.config.shard_patience {
+            let disk = target.group.members[slot].disk;
+            inner.groups.note_unwell(disk, Purpose::Write);
+        }
+    });
     Attempt { shards, stale }
 }
 
@@ -188,23 +195,29 @@ fn note(
     stale: &mut bool,
 ) -> Shard {
     let Err(error) = answer else {
-        inner.groups.note_well(disk);
+        inner.groups.note_well(disk, Purpose::Write);
         return Shard::Durable;
     };
     tracing::debug!(%disk, %error, "a shard was refused");
     match error {
         storage::PutError::StaleEpoch { .. } => *stale = true,
         storage::PutError::Conflict { .. } | storage::PutError::Damaged { .. } => {}
-        _ => inner.groups.note_unwell(disk),
+        storage::PutError::Full { .. } | storage::PutError::Busy { .. } => {
+            inner.groups.note_unwell(disk, Purpose::Write);
+        }
+        _ => {
+            inner.groups.note_unwell(disk, Purpose::Write);
+            inner.groups.note_unwell(disk, Purpose::Read);
+        }
     }
     Shard::Refused
 }
 
 /// Who has not answered by now is not waited for.
-fn late(inner: &Inner, group: &Group, shards: &mut [Shard]) {
-    for (shard, member) in shards.iter_mut().zip(&group.members) {
+fn late(shards: &mut [Shard], note: impl Fn(usize)) {
+    for (slot, shard) in shards.iter_mut().enumerate() {
         if *shard == Shard::Sent {
-            inner.groups.note_unwell(member.disk);
+            note(slot);
             *shard = Shard::Refused;
         }
     }

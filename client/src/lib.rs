@@ -4,8 +4,8 @@
 //!     get:  lookup -> plan -> one request a range, rebuilt from others if need be -> opened -> bytes
 //!
 //! A [`Client`] belongs to one gateway. It talks to the two services of `types::wire` and knows nothing
-//! of what is behind them. Decisions are pure ([`plan`], [`decide`], [`runs`], the choice in
-//! [`groups`]); shells around them do the waiting ([`write`], [`land`], [`read`], [`fetch`]).
+//! of what is behind them. Decisions are pure (`plan`, `decide`, `runs`, the choice in
+//! `groups`); shells around them do the waiting (`write`, `land`, `read`, `fetch`).
 //!
 //! What always holds:
 //!

@@ -155,13 +155,13 @@ impl Upload {
     /// Takes the object's next bytes. Waits for memory, and for disks when they are slower.
     ///
     /// # Errors
-    /// After an error every further call fails with it.
+    /// After an error every further call fails with it, and after a call that was cancelled every one.
     pub async fn write(&mut self, data: Bytes) -> Result<(), PutError> {
         self.still_sound()?;
+        // What holds if this future is dropped at one of its waits: bytes may have gone with it.
+        self.failed = Some(PutError::Abandoned);
         let taken = self.take(data).await;
-        if let Err(error) = &taken {
-            self.failed = Some(error.clone());
-        }
+        self.failed = taken.clone().err();
         taken
     }
 

@@ -1,8 +1,9 @@
 //! When a PUT is acknowledged, and what it commits.
 
-use crate::fake::{Fault, World, config, noise};
+use crate::fake::{Fault, World, config, noise, range};
 use client::{Pressure, PutError};
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use types::placement::Slot;
 use types::wire::metadata::{Wanted, WrittenPlace, WrittenRun};
 
@@ -158,6 +159,20 @@ async fn unwell_groups_are_avoided() {
         }
     }
     assert!(world.disks.shards_of(1) <= 8, "one or two tries at most");
+}
+
+/// A full disk is written around and read from as ever.
+#[tokio::test]
+async fn a_full_disk_still_reads() {
+    let world = World::new("4+2");
+    let bytes = noise(1 << 20, 1);
+    world.put("before", &bytes, 1 << 20).await.unwrap();
+    world.disks.fault(1, Fault::Full);
+    world.put("after", &bytes, 1 << 20).await.unwrap();
+    assert_eq!(runs(&world, "after")[0].missing, slots(&[0]));
+    let before = world.disks.reads.load(Ordering::Relaxed);
+    world.get("before", range(0, 1000)).await.unwrap();
+    assert_eq!(world.disks.reads.load(Ordering::Relaxed), before + 1);
 }
 
 /// A group whose epoch is over is left alone until the new table is there; then it takes the chunk.

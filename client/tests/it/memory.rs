@@ -155,6 +155,26 @@ async fn what_is_dropped_is_released() {
     assert_eq!(Arc::strong_count(&client), 1);
 }
 
+/// An upload of which one write was cancelled never becomes an object with a hole.
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_write_fails_the_upload() {
+    let world = World::new("4+2");
+    for disk in 1..=6 {
+        world.disks.fault(disk, Fault::Silent);
+    }
+    let upload = world.client.put(&world.bucket, key("object"), None);
+    let mut upload = upload.await.unwrap();
+    let bytes = Bytes::from(noise(20 << 20, 1));
+    let write = tokio::time::timeout(Duration::from_secs(1), upload.write(bytes));
+    assert!(write.await.is_err(), "two chunks wait for silent disks");
+    world.disks.heal();
+    let refused = upload.write(Bytes::from_static(b"more")).await;
+    assert_eq!(refused, Err(PutError::Abandoned));
+    let refused = upload.finish(Attributes::default()).await;
+    assert_eq!(refused, Err(PutError::Abandoned));
+    assert!(world.service.committed("object").is_none());
+}
+
 /// A slow reader holds no more than its window, and the window no more than it is told.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_reader_holds_its_window_at_most() {
