@@ -1,20 +1,22 @@
 //! One table: what went wrong inside -> what S3 calls it.
 //!
-//!     ours                                   S3                          status
-//!     -------------------------------------  --------------------------  ------
-//!     SlowDown (memory, metadata, disks)     SlowDown                    503
-//!     Unavailable (too few shards)           ServiceUnavailable          503
-//!     OutcomeUnknown, Refused, Damaged       InternalError               500
-//!     NoSuchBucket, NoSuchObject             NoSuchBucket, NoSuchKey     404
-//!     Exists                                 BucketAlreadyOwnedByYou or
-//!                                            BucketAlreadyExists         409
-//!     NotEmpty                               BucketNotEmpty              409
-//!     RangeNotSatisfiable                    InvalidRange                416
-//!     Length, a body cut short               IncompleteBody              400
-//!     a body's signed hash differs           XAmzContentSHA256Mismatch   400
-//!     a chunk's signature differs            SignatureDoesNotMatch       403
-//!     a chunk or a body too large            EntityTooLarge              400
-//!     a body that stands still               RequestTimeout              400
+//! ```text
+//! ours                                   S3                          status
+//! -------------------------------------  --------------------------  ------
+//! SlowDown (memory, metadata, disks)     SlowDown                    503
+//! Unavailable (too few shards)           ServiceUnavailable          503
+//! OutcomeUnknown, Refused, Damaged       InternalError               500
+//! NoSuchBucket, NoSuchObject             NoSuchBucket, NoSuchKey     404
+//! Exists                                 BucketAlreadyOwnedByYou or
+//!                                        BucketAlreadyExists         409
+//! NotEmpty                               BucketNotEmpty              409
+//! RangeNotSatisfiable                    InvalidRange                416
+//! Length, a body cut short               IncompleteBody              400
+//! a body's signed hash differs           XAmzContentSHA256Mismatch   400
+//! a chunk's signature differs            SignatureDoesNotMatch       403
+//! a chunk or a body too large            EntityTooLarge              400
+//! a body that stands still               RequestTimeout              400
+//! ```
 //!
 //! What a client may not act on (status 500 and above) is logged here, with its causes; the client is
 //! told the code alone. Everything else is the client's affair and is not logged.

@@ -2,12 +2,14 @@
 //!
 //! Life of a request:
 //!
-//!     server    a connection, in the clear or over TLS, bounded in number and in time
-//!     service   an id, a span, a body that must keep moving
-//!     s3s       the signature; the operation and its input
-//!     refuse    what we do not implement, before any of the body is asked for
-//!     s3        the operation, over `client`; sums beside the bytes
-//!     service   the answer, with the request's id
+//! ```text
+//! server    a connection, in the clear or over TLS, bounded in number and in time
+//! service   an id, a span, a body that must keep moving
+//! s3s       the signature; the operation and its input
+//! refuse    what we do not implement, before any of the body is asked for
+//! s3        the operation, over `client`; sums beside the bytes
+//! service   the answer, with the request's id
+//! ```
 //!
 //! What always holds:
 //! - nothing is done for a request without a valid signature, not even reading its body: hyper answers
