@@ -1,8 +1,10 @@
 //! Namespace, placement and keys: a replicated state machine, and the metadata service on top of it.
 //!
-//!     gateway -> Server -> Log (Raft) -> apply -> Store
-//!                  | seals                ^ pure    ^ sled, a cache
-//!                  +--- reads, linearizable --------+
+//! ```text
+//! gateway -> Server -> Log (Raft) -> apply -> Store
+//!              | seals                ^ pure    ^ sled, a cache
+//!              +--- reads, linearizable --------+
+//! ```
 //!
 //! A request becomes a [`Proposal`] that carries all that it needs: time, ids, sealed attributes,
 //! wrapped keys. Every server applies the same proposals in the same order ([`apply`]), to the same

@@ -151,7 +151,7 @@ mod tests {
             }
             let per_slot = SLOTS_PER_DISK.div_ceil(profile.shards());
             assert!(counts.values().all(|count| *count == per_slot), "{profile}");
-            assert_eq!(counts.len(), groups[0].len() * (nodes * each) as usize);
+            assert_eq!(counts.len(), profile.shards() * disks(nodes, each).len());
         }
     }
 

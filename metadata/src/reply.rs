@@ -110,6 +110,10 @@ pub enum Refusal {
         /// The group's.
         current: Epoch,
     },
+    /// So many slots were closed or moved since the run was acknowledged that a chunk of it might be
+    /// left with fewer than k shards.
+    #[error("too few of the run's shards are where they were acknowledged")]
+    TooFewRemain,
     /// An epoch only rises.
     #[error("the epoch is not above the group's {current:?}")]
     EpochNotRaised {
@@ -142,6 +146,7 @@ impl From<Refusal> for MetadataError {
             Refusal::BucketNotEmpty => Self::BucketNotEmpty,
             Refusal::LeaseInvalid => Self::LeaseInvalid,
             Refusal::RunOverlaps => Self::RunOverlaps,
+            Refusal::TooFewRemain => Self::TooFewRemain,
             Refusal::WrapExpired | Refusal::KekRetired | Refusal::BlobNotFresh => Self::WrapInvalid,
             Refusal::VersionExists => Self::VersionExists,
             other => Self::Malformed(other.to_string()),

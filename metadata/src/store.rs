@@ -3,10 +3,12 @@
 //! The truth is the snapshot file and the log. sled does not fsync what it says it flushed, and abrupt
 //! stops have corrupted it, so nothing here is believed:
 //!
-//!     stored key                          stored value (at most 6 KiB)
-//!     `r` ‖ key                           CRC ‖ u16 continuation rows ‖ first piece
-//!     `c` ‖ u16 key length ‖ key ‖ u16 n  CRC ‖ piece n, for values that do not fit one row
-//!     `m`                                 CRC ‖ digest (32) ‖ mark
+//! ```text
+//! stored key                          stored value (at most 6 KiB)
+//! `r` ‖ key                           CRC ‖ u16 continuation rows ‖ first piece
+//! `c` ‖ u16 key length ‖ key ‖ u16 n  CRC ‖ piece n, for values that do not fit one row
+//! `m`                                 CRC ‖ digest (32) ‖ mark
+//! ```
 //!
 //! The CRC is CRC-64/NVME over `u32 length of the stored key ‖ stored key ‖ what follows`, big-endian.
 //! The *mark* is opaque: Raft keeps there how far the rows have come. The *digest* is the sum (four

@@ -162,25 +162,32 @@ fn admit_run(
     if is_taken(txn, run, first, last)? {
         return Err(Refusal::RunOverlaps.into());
     }
-    missing_slots(&group, run).ok_or(Refusal::BadRuns.into())
+    Ok(missing_slots(&group, run)?)
 }
 
-fn missing_slots(group: &GroupEpochRow, run: &WrittenRun) -> Option<Vec<Slot>> {
-    let slots = group.changed.len();
+/// Refused when a chunk of the run might be left with fewer than k shards where commits look for them
+/// (docs/decisions/0003). No chunk was acknowledged with more than m - 1 slots missing, however many
+/// the writer names for the whole run.
+fn missing_slots(group: &GroupEpochRow, run: &WrittenRun) -> Result<Vec<Slot>, Refusal> {
     let said: BTreeSet<Slot> = run.missing.iter().copied().collect();
-    if said.iter().any(|slot| usize::from(slot.0) >= slots) {
-        return None;
+    if said
+        .iter()
+        .any(|slot| usize::from(slot.0) >= group.changed.len())
+    {
+        return Err(Refusal::BadRuns);
     }
-    let changed = (0..).zip(&group.changed);
-    let changed_since = changed.filter(|(_, changed)| **changed > run.epoch);
-    let since = changed_since.map(|(slot, _)| Slot(slot));
-    Some(
-        said.into_iter()
-            .chain(since)
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .collect(),
-    )
+    let changed = (0..).map(Slot).zip(&group.changed);
+    let since: BTreeSet<Slot> = changed
+        .filter(|(_, changed)| **changed > run.epoch)
+        .map(|(slot, _)| slot)
+        .collect();
+    let profile = group.profile;
+    let unacknowledged = profile.shards() - profile.least_durable();
+    let besides = said.difference(&since).count().min(unacknowledged);
+    if since.len() + besides > profile.parity() {
+        return Err(Refusal::TooFewRemain);
+    }
+    Ok(said.union(&since).copied().collect())
 }
 
 /// Whether the group has a run with one of these chunks. Runs are disjoint and lie in order of their

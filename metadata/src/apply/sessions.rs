@@ -1,6 +1,8 @@
 //! Sessions, leases, and time, which ends both.
 //!
-//!     open --renew--> open --time--> expired --ticks--> gone, with its leases and stored answers
+//! ```text
+//! open --renew--> open --time--> expired --ticks--> gone, with its leases and stored answers
+//! ```
 //!
 //! A session that has expired is refused from that moment, whether or not its rows are gone yet.
 //! Answers to numbered requests are stored until the session says that it has them: the same number

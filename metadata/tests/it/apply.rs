@@ -22,7 +22,8 @@ fn count<T>(rows: impl Iterator<Item = Result<T, StoreError>>) -> usize {
 #[test]
 fn each_fence_refuses_and_leaves_nothing() {
     type Spoil = fn(&mut World, &mut Commit);
-    let cases: Vec<(&str, Spoil, fn(&Refusal) -> bool)> = vec![
+    type Expected = fn(&Refusal) -> bool;
+    let cases: Vec<(&str, Spoil, Expected)> = vec![
         (
             "another session's lease",
             |world, commit| {
@@ -283,14 +284,14 @@ fn slots_moved_since_the_acknowledgement_are_recorded_as_missing() {
     let mut before = world.chunked("before", 3);
     run_of(&mut before).missing = vec![Slot(5), Slot(5)];
     let mut after = world.chunked("after", 1);
-    assert_eq!(world.raise_epoch(2, &[1, 4]), Reply::Done);
+    assert_eq!(world.raise_epoch(2, &[1]), Reply::Done);
     run_of(&mut after).epoch = Epoch(2);
     for commit in [&before, &after] {
         assert!(matches!(world.commit(commit), Reply::Committed { .. }));
     }
     let store = &world.machine.store;
     let repairs: Vec<_> = REPAIRS.scan(store, &[]).map(Result::unwrap).collect();
-    let expected: Vec<_> = [1, 4, 5]
+    let expected: Vec<_> = [1, 5]
         .map(|slot| (world.groups[0], run_of(&mut before).first_chunk, Slot(slot)).bytes())
         .into();
     assert_eq!(
@@ -309,6 +310,36 @@ fn slots_moved_since_the_acknowledgement_are_recorded_as_missing() {
         world.raise_epoch(2, &[0]),
         Reply::Refused(Refusal::EpochNotRaised { current: Epoch(2) })
     ));
+}
+
+/// What would leave a chunk with fewer than k shards is refused; what leaves k is repaired.
+#[test]
+fn a_run_that_too_few_slots_would_hold_is_refused() {
+    // slots that the writer names, slots closed since, accepted
+    let cases: [(&[u8], &[u8], bool); 7] = [
+        (&[], &[0, 1], true),
+        (&[], &[0, 1, 2], false),
+        (&[5], &[0], true),
+        (&[5], &[0, 1], false),
+        (&[0], &[0, 1], true),
+        (&[3, 4, 5], &[], true),
+        (&[3, 4, 5], &[0], true),
+    ];
+    for (missing, closed, accepted) in cases {
+        let mut world = World::new();
+        let mut commit = world.chunked("object", 1);
+        run_of(&mut commit).missing = missing.iter().copied().map(Slot).collect();
+        if !closed.is_empty() {
+            assert_eq!(world.raise_epoch(2, closed), Reply::Done);
+        }
+        let reply = world.commit(&commit);
+        let expected = match reply {
+            Reply::Committed { .. } => accepted,
+            Reply::Refused(Refusal::TooFewRemain) => !accepted,
+            _ => false,
+        };
+        assert!(expected, "{missing:?}, {closed:?}: {reply:?}");
+    }
 }
 
 /// A numbered request is applied once: asked again it gives the same answer and changes nothing, also

@@ -379,6 +379,7 @@ fn refusals() -> Vec<(&'static str, Refusal)> {
         ("bad runs", R::BadRuns),
         ("unknown group", R::UnknownGroup),
         ("epoch ahead", R::EpochAhead { current }),
+        ("too few remain", R::TooFewRemain),
         ("epoch not raised", R::EpochNotRaised { current }),
         ("wrap expired", R::WrapExpired),
         ("kek retired", R::KekRetired),

@@ -26,7 +26,7 @@ fn some_rows() -> Map {
     (0..400_u32)
         .map(|i| {
             let length = if i % 50 == 0 { 20_000 } else { i as usize };
-            (i.to_be_bytes().to_vec(), vec![i as u8; length])
+            (i.to_be_bytes().to_vec(), vec![i.to_be_bytes()[3]; length])
         })
         .collect()
 }
