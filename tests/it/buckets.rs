@@ -174,3 +174,24 @@ async fn racing_creations_leave_one_bucket() {
         1
     );
 }
+
+/// Names that S3 does not allow are refused, so that no client ever holds one that another cannot use.
+#[tokio::test]
+async fn bad_names_are_refused() {
+    let client = support::client(support::cluster());
+    for name in [
+        "b",
+        "ab",
+        "Upper",
+        "under_score",
+        "-dash",
+        "dash-",
+        "a..b",
+        "192.168.1.1",
+        "ü-umlaut",
+    ] {
+        let refused = client.create_bucket().bucket(name).send().await;
+        let refused = support::refusal(refused.expect_err("the name is bad"));
+        assert!(refused.is(400, "InvalidBucketName"), "{name}: {refused:?}");
+    }
+}

@@ -33,7 +33,7 @@ pub(crate) fn is_store(folder: &Path) -> bool {
 async fn a_harmed_store_is_rebuilt() {
     let (mut dice, seed) = Dice::announced("harmed store");
     let mut cluster = Cluster::start("cache").unwrap();
-    support::make_bucket(&support::client(&cluster), "b").await;
+    support::make_bucket(&support::client(&cluster), "data").await;
     let mut objects: Vec<(String, Content)> = Vec::new();
     let harms = [
         Harm::Deleted,
@@ -53,7 +53,7 @@ async fn a_harmed_store_is_rebuilt() {
                     format!("k{}", objects.len()),
                     Content::new(dice.next_word(), length),
                 );
-                support::put(&client, "b", &key, content)
+                support::put(&client, "data", &key, content)
                     .await
                     .expect("the upload is accepted");
                 objects.push((key, content));
@@ -72,13 +72,13 @@ async fn a_harmed_store_is_rebuilt() {
                 .unwrap_or_else(|error| panic!("{told}: {error:#}"));
             let client = support::client(&cluster);
             for (key, content) in &objects {
-                support::check(&client, "b", key, *content)
+                support::check(&client, "data", key, *content)
                     .await
                     .unwrap_or_else(|error| panic!("{told}: {error}"));
             }
             let mut names: Vec<&str> = objects.iter().map(|(key, _)| key.as_str()).collect();
             names.sort_unstable();
-            assert_eq!(load::listed(&client, "b").await, names, "{told}");
+            assert_eq!(load::listed(&client, "data").await, names, "{told}");
         }
     }
     assert_eq!(

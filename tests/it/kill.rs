@@ -25,10 +25,10 @@ async fn nothing_acknowledged_is_lost() {
     let soak = load::soak_time();
     let rate = soak.map_or(64 * MIB, |time| SOAK_BYTES / time.as_secs().max(1));
     let mut cluster = Cluster::start("kill").unwrap();
-    support::make_bucket(&support::client(&cluster), "b").await;
+    support::make_bucket(&support::client(&cluster), "data").await;
     let pace = Pace::new(rate);
     let mut workers: Vec<Worker> = (0..WORKERS)
-        .map(|name| Worker::new("b", name, KEYS_EACH, dice.split(), &pace))
+        .map(|name| Worker::new("data", name, KEYS_EACH, dice.split(), &pace))
         .collect();
 
     let started = Instant::now();
@@ -49,7 +49,7 @@ async fn nothing_acknowledged_is_lost() {
         let mut expected: Vec<&str> = workers.iter().flat_map(Worker::names).collect();
         expected.sort_unstable();
         assert_eq!(
-            load::listed(&client, "b").await,
+            load::listed(&client, "data").await,
             expected,
             "seed {seed}, kill {kills}"
         );

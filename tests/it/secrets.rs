@@ -5,7 +5,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use strongroom_tests::Cluster;
+use strongroom_tests::{Cluster, Dice};
 
 /// A text that occurs nowhere else.
 struct Marker {
@@ -14,12 +14,9 @@ struct Marker {
 }
 
 impl Marker {
-    fn new(name: &'static str) -> Self {
-        let (mut dice, _) = strongroom_tests::Dice::announced(name);
-        Self {
-            name,
-            text: format!("mark{:016x}{:016x}", dice.next_word(), dice.next_word()),
-        }
+    fn new(name: &'static str, dice: &mut Dice) -> Self {
+        let text = format!("mark{:016x}{:016x}", dice.next_word(), dice.next_word());
+        Self { name, text }
     }
 
     /// How it might be written: plain, in hexadecimal, in base 64 at each of the three alignments.
@@ -56,16 +53,17 @@ fn base64(bytes: &[u8]) -> Vec<u8> {
 /// the log are searched after a stop, and again after a kill.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn markers_are_nowhere() {
+    let (mut dice, _) = Dice::announced("secrets");
     let mut cluster = Cluster::start("secrets").unwrap();
     let client = support::client(&cluster);
-    support::make_bucket(&client, "b").await;
-    let name = Marker::new("object name");
+    support::make_bucket(&client, "data").await;
+    let name = Marker::new("object name", &mut dice);
     let hidden = [
-        Marker::new("metadata value"),
-        Marker::new("metadata name"),
-        Marker::new("content type"),
-        Marker::new("inline body"),
-        Marker::new("chunked body"),
+        Marker::new("metadata value", &mut dice),
+        Marker::new("metadata name", &mut dice),
+        Marker::new("content type", &mut dice),
+        Marker::new("inline body", &mut dice),
+        Marker::new("chunked body", &mut dice),
     ];
     let inline = hidden[3].text.repeat(10).into_bytes();
     let chunked = hidden[4]
@@ -79,7 +77,7 @@ async fn markers_are_nowhere() {
     for (key, body) in keys.iter().zip([&inline, &chunked]) {
         let request = client
             .put_object()
-            .bucket("b")
+            .bucket("data")
             .key(key)
             .body(ByteStream::from(body.clone()));
         let request = request
@@ -94,14 +92,14 @@ async fn markers_are_nowhere() {
     // Every way to a log line: reads, listings, refusals.
     client
         .list_objects_v2()
-        .bucket("b")
+        .bucket("data")
         .prefix(&name.text)
         .send()
         .await
         .expect("it is listed");
     client
         .get_object()
-        .bucket("b")
+        .bucket("data")
         .key(format!("{}/missing", name.text))
         .send()
         .await
@@ -109,7 +107,7 @@ async fn markers_are_nowhere() {
     for (key, body) in keys.iter().zip([&inline, &chunked]) {
         let got = client
             .get_object()
-            .bucket("b")
+            .bucket("data")
             .key(key)
             .send()
             .await
@@ -123,7 +121,7 @@ async fn markers_are_nowhere() {
     let client = support::client(&cluster);
     client
         .put_object()
-        .bucket("b")
+        .bucket("data")
         .key(&keys[0])
         .body(ByteStream::from(inline))
         .send()

@@ -18,12 +18,12 @@ use tokio::sync::mpsc;
 async fn an_idle_stop_is_quick_and_clean() {
     let mut cluster = Cluster::start("idle-stop").unwrap();
     let client = support::client(&cluster);
-    support::make_bucket(&client, "b").await;
+    support::make_bucket(&client, "data").await;
     let content = Content::new(4, MIB + 17);
     for round in 0..3 {
         let client = support::client(&cluster);
         let key = format!("round-{round}");
-        support::put(&client, "b", &key, content)
+        support::put(&client, "data", &key, content)
             .await
             .expect("the upload is accepted");
         let idle =
@@ -40,7 +40,7 @@ async fn an_idle_stop_is_quick_and_clean() {
         cluster.start_again().unwrap();
         let client = support::client(&cluster);
         for earlier in 0..=round {
-            support::check(&client, "b", &format!("round-{earlier}"), content)
+            support::check(&client, "data", &format!("round-{earlier}"), content)
                 .await
                 .unwrap();
         }
@@ -53,9 +53,9 @@ async fn an_idle_stop_is_quick_and_clean() {
 async fn what_is_under_way_is_finished() {
     let mut cluster = Cluster::start("drain").unwrap();
     let client = support::client(&cluster);
-    support::make_bucket(&client, "b").await;
+    support::make_bucket(&client, "data").await;
     let stored = Content::new(6, 24 * MIB);
-    support::put(&client, "b", "stored", stored)
+    support::put(&client, "data", "stored", stored)
         .await
         .expect("the upload is accepted");
 
@@ -64,7 +64,7 @@ async fn what_is_under_way_is_finished() {
     let upload = tokio::spawn({
         let request = client
             .put_object()
-            .bucket("b")
+            .bucket("data")
             .key("late")
             .content_length(i64::try_from(content.length).unwrap());
         request
@@ -78,7 +78,7 @@ async fn what_is_under_way_is_finished() {
         .expect("the upload takes the first half");
     let mut download = client
         .get_object()
-        .bucket("b")
+        .bucket("data")
         .key("stored")
         .send()
         .await
@@ -126,8 +126,10 @@ async fn what_is_under_way_is_finished() {
 
     cluster.start_again().unwrap();
     let client = support::client(&cluster);
-    support::check(&client, "b", "late", content).await.unwrap();
-    support::check(&client, "b", "stored", stored)
+    support::check(&client, "data", "late", content)
+        .await
+        .unwrap();
+    support::check(&client, "data", "stored", stored)
         .await
         .unwrap();
 }
@@ -154,7 +156,7 @@ async fn a_data_folder_has_one_owner() {
     let told = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(told.contains("in use"), "{told}");
     assert!(cluster.is_alive());
-    support::make_bucket(&support::client(&cluster), "b").await;
+    support::make_bucket(&support::client(&cluster), "data").await;
 }
 
 /// A request body that is sent as the test hands it out.

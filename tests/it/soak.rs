@@ -25,10 +25,11 @@ async fn mixed_load_leaves_nothing_behind() {
     let time = load::soak_time().unwrap_or(SHORT);
     let mut cluster = Cluster::start("soak").unwrap();
     let client = support::client(&cluster);
-    support::make_bucket(&client, "b").await;
+    support::make_bucket(&client, "data").await;
     let pace = Pace::new((BYTES / time.as_secs().max(1)).min(40 * MIB));
     let stop = Arc::new(AtomicBool::new(false));
-    let workers = (0..WORKERS).map(|name| Worker::new("b", name, KEYS_EACH, dice.split(), &pace));
+    let workers =
+        (0..WORKERS).map(|name| Worker::new("data", name, KEYS_EACH, dice.split(), &pace));
     let tasks: Vec<_> = workers
         .map(|worker| tokio::spawn(worker.work(client.clone(), Arc::clone(&stop))))
         .collect();
@@ -56,7 +57,7 @@ async fn mixed_load_leaves_nothing_behind() {
         names.extend(worker.names().map(str::to_owned));
     }
     names.sort_unstable();
-    assert_eq!(load::listed(&client, "b").await, names, "seed {seed}");
+    assert_eq!(load::listed(&client, "data").await, names, "seed {seed}");
 
     // The first third warms up caches and pools; a quarter in the middle is held against one at the end.
     let warm = &samples[samples.len() / 3..];
