@@ -3,9 +3,11 @@
 //! Whoever must survive a power cut writes through [`Disk`] and [`File`]: storage volumes, the Raft log,
 //! snapshot files. Three engines stand behind them, equal in what they promise:
 //!
-//!     engine/uring     one ring and one thread a disk, O_DIRECT
-//!     engine/threads   where the kernel forbids io_uring
-//!     engine/sim       scripted: decides at each call what is torn, lost, slow, failing or full
+//! ```text
+//! engine/uring     one ring and one thread a disk, O_DIRECT
+//! engine/threads   where the kernel forbids io_uring
+//! engine/sim       scripted: decides at each call what is torn, lost, slow, failing or full
+//! ```
 //!
 //! Reads, writes and lengths are in whole [`BLOCK`]s; buffers are aligned and pooled. `unsafe` lives in
 //! this crate alone.

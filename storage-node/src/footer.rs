@@ -1,6 +1,8 @@
 //! The end of a sealed volume: a list of its records, so that opening a disk need not read them.
 //!
-//!     records … | entries, 48 bytes each | zeros | trailer, the file's last 64 bytes
+//! ```text
+//! records … | entries, 48 bytes each | zeros | trailer, the file's last 64 bytes
+//! ```
 //!
 //! A file of records always ends with a zero byte, a trailer with the last letter of its magic: nobody
 //! who can only store shards can make an open volume look sealed and so hide the shards in it.

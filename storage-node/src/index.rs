@@ -3,7 +3,9 @@
 //! In memory, because a lookup must not cost a disk read. A shard takes 25 bytes of hash table, at most
 //! 58 right after one has grown; 10 M shards are 250 to 580 MB.
 //!
-//!     absent --appended and synced--> live
+//! ```text
+//! absent --appended and synced--> live
+//! ```
 //!
 //! A shard is live only after its bytes and its volume's length are durable. This module does no I/O.
 

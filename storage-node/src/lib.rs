@@ -2,8 +2,10 @@
 //!
 //! Life of a shard:
 //!
-//!     put: blocks verified -> queued -> appended -> synced with all that waited -> live, answered
-//!     read: looked up -> one read -> blocks verified -> answered from the read's own buffer
+//! ```text
+//! put: blocks verified -> queued -> appended -> synced with all that waited -> live, answered
+//! read: looked up -> one read -> blocks verified -> answered from the read's own buffer
+//! ```
 //!
 //! A disk is a folder with a stamp (`stamp`) and volumes (`volume`), files of records (`record`) that
 //! end in a footer once they are full (`footer`). Where each shard lies is kept in memory (`index`).

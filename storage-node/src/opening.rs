@@ -168,6 +168,7 @@ impl VolumeReader<'_> {
                         sequence: walk.entries.last().map_or(1, |last| last.sequence + 1),
                         entries: walk.entries,
                         end: walk.end,
+                        opened: walk.end,
                         allocated: end,
                     })
                 } else {
@@ -207,7 +208,7 @@ impl VolumeReader<'_> {
                 found.push((at, header));
             }
         }
-        Ok(self.assemble(&found, durable))
+        Ok(self.assemble(&found))
     }
 
     async fn headers(&self) -> Result<Vec<(ByteOffset, Header)>, OpenError> {
@@ -226,6 +227,7 @@ impl VolumeReader<'_> {
             match Header::decode(bytes, self.disk, self.volume) {
                 Ok(header)
                     if header.sequence > last_sequence
+                        && header.opened <= header.durable
                         && header.durable <= at
                         && at + header.length() <= end =>
                 {
@@ -251,7 +253,11 @@ impl VolumeReader<'_> {
         Ok(block::verify(header.key, 0, &bytes.slice(payload)).is_ok())
     }
 
-    fn assemble(&self, found: &[(ByteOffset, Header)], durable: ByteOffset) -> Walk {
+    fn assemble(&self, found: &[(ByteOffset, Header)]) -> Walk {
+        let was_durable = |gap: ByteOffset| {
+            let proves = |header: &Header| header.opened <= gap && gap < header.durable;
+            found.iter().any(|(_, header)| proves(header))
+        };
         let mut walk = Walk {
             entries: Vec::new(),
             damage: Vec::new(),
@@ -263,7 +269,7 @@ impl VolumeReader<'_> {
                     volume: self.volume,
                     at: walk.end,
                     length: *at - walk.end,
-                    durable: walk.end < durable,
+                    durable: was_durable(walk.end),
                 });
             }
             let payload = header.payload().get();

@@ -28,6 +28,7 @@ pub const VERSION: u16 = 1;
 const MAGIC: &[u8; 8] = b"STRSHARD";
 const LENGTHS_AT: usize = 96;
 const DIGESTS_AT: usize = LENGTHS_AT + 4 * MAX_SHARDS;
+const OPENED_AT: usize = DIGESTS_AT + 32 * MAX_SHARDS;
 const CHECKSUM_AT: usize = HEADER - CHECKSUM;
 
 /// What a record's header says.
@@ -43,9 +44,11 @@ pub struct Header {
     pub volume: VolumeId,
     /// Rises from record to record within a volume; a number is never used twice.
     pub sequence: u64,
-    /// Everything in the volume before this position was durable when the record was written. So a bad
-    /// record before it is damage, not a torn write.
+    /// Everything in the volume before this position was durable when the record was written.
     pub durable: ByteOffset,
+    /// Where the volume ended when it was opened last. A bad record from here to `durable` is damage;
+    /// one before it may have been torn by the power cut before that opening.
+    pub opened: ByteOffset,
 }
 
 /// Why bytes are not a record's header.
@@ -142,10 +145,11 @@ impl Header {
         for length in &self.chunk.data_lengths {
             lengths.put(&length.to_be_bytes());
         }
-        let mut digests = Writer::new(&mut bytes[DIGESTS_AT..CHECKSUM_AT]);
+        let mut digests = Writer::new(&mut bytes[DIGESTS_AT..OPENED_AT]);
         for digest in &self.chunk.digests {
             digests.put(&digest.0);
         }
+        Writer::new(&mut bytes[OPENED_AT..]).put(&self.opened.get().to_be_bytes());
         let sum = keyed(disk, self.volume, self.sequence, &bytes);
         bytes[CHECKSUM_AT..].copy_from_slice(&sum);
         bytes
@@ -180,6 +184,7 @@ impl Header {
             volume: reader.u64(),
             sequence: reader.u64(),
             durable: reader.u64(),
+            opened: Reader::new(&bytes[OPENED_AT..]).u64(),
         };
         // Magic, version, sequence and checksum stay where they are in every version, so that a later
         // one can be told from damage.
@@ -218,6 +223,7 @@ struct RawHeader {
     volume: u64,
     sequence: u64,
     durable: u64,
+    opened: u64,
 }
 
 impl RawHeader {
@@ -248,6 +254,7 @@ impl RawHeader {
             volume,
             sequence: self.sequence,
             durable: ByteOffset::new(self.durable),
+            opened: ByteOffset::new(self.opened),
         };
         let agrees = header.payload().get() == self.payload && u64::from(volume.0) == self.volume;
         agrees.then_some(header)

@@ -1,10 +1,12 @@
 //! One disk's decisions: where a shard goes, when a volume is sealed, what is refused. Pure: it takes
 //! what waits, returns an [`Action`], and is told what came of it. The writer performs.
 //!
-//!     next(waiting) -> Append  --written, synced-->  appended   its shards are live
-//!                      Seal    --footer synced---->  sealed     no volume is open
-//!                      Create  --name synced------>  created    a volume is open
-//!                      Allocate ------------------>  allocated  the open volume has room
+//! ```text
+//! next(waiting) -> Append  --written, synced-->  appended   its shards are live
+//!                  Seal    --footer synced---->  sealed     no volume is open
+//!                  Create  --name synced------>  created    a volume is open
+//!                  Allocate ------------------>  allocated  the open volume has room
+//! ```
 //!
 //! What always holds:
 //! - a shard is in the index only after its record is durable;
@@ -106,6 +108,8 @@ pub struct Tail {
     pub entries: Vec<Entry>,
     /// Where the next record goes.
     pub end: ByteOffset,
+    /// Where it ended when it was opened last.
+    pub opened: ByteOffset,
     /// The file's length: zeros from `end` on.
     pub allocated: ByteCount,
     /// The next record's number.
@@ -273,6 +277,7 @@ impl Store {
             volume,
             entries: Vec::new(),
             end: ByteOffset::ZERO,
+            opened: ByteOffset::ZERO,
             allocated: ByteCount::ZERO,
             sequence: 1,
         });
@@ -360,5 +365,6 @@ fn header(put: &PutShard, tail: &Tail, batched: usize) -> Header {
         volume: tail.volume,
         sequence: tail.sequence + batched as u64,
         durable: tail.end,
+        opened: tail.opened,
     }
 }

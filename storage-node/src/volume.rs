@@ -1,7 +1,9 @@
 //! Volumes: append-only files of shard records.
 //!
-//!     open: records … zeros that were allocated ahead
-//!     sealed: records … footer
+//! ```text
+//! open: records … zeros that were allocated ahead
+//! sealed: records … footer
+//! ```
 //!
 //! Only the newest volume is open; one is sealed, and that is durable, before the next is created.
 //! Volume ids count up from 1 and name the files.

@@ -4,8 +4,10 @@
 //! the future that asked for it. So buffer and file live in the driver's slots from submission to
 //! completion, and nowhere else:
 //!
-//!     queue --start--> slot --submit--> kernel --completion--> slot --short?--> submitted again
-//!                                                                \--whole, or failed--> answered
+//! ```text
+//! queue --start--> slot --submit--> kernel --completion--> slot --short?--> submitted again
+//!                                                            \--whole, or failed--> answered
+//! ```
 //!
 //! - In flight is at most [`DEPTH`], below the completion queue's size: it cannot overflow.
 //! - `user_data` is a slot's index and generation, so a completion never meets a slot's next tenant.

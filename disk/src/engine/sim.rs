@@ -2,8 +2,10 @@
 //!
 //! It keeps what a power cut keeps and what it may lose apart:
 //!
-//!     write, set_length, … --> pending --sync--> durable
-//!     create, rename, remove --> pending --sync_folder--> durable
+//! ```text
+//! write, set_length, … --> pending --sync--> durable
+//! create, rename, remove --> pending --sync_folder--> durable
+//! ```
 //!
 //! [`SimDisk::crash`] builds the disk that a power cut would have left: each pending change is, by the
 //! seed, kept, dropped or (a write) torn, and writes reach the platter in any order; each pending name
@@ -141,8 +143,8 @@ impl SimDisk {
         });
     }
 
-    /// Cuts the power at the `number`th call, counted from 0, that changes the disk or makes a change
-    /// durable.
+    /// Cuts the power at the call that would be the disk's `number`th change, counted from 0 like
+    /// [`SimDisk::changes`].
     pub fn cut_at_change(&self, number: u64) {
         let mut changes = self.changes();
         self.script(move |call| {

@@ -6,6 +6,7 @@ use futures::FutureExt;
 use futures::future::{join, join_all};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use strongroom_storage_node::{Damage, Limits, Node};
 use types::wire::ShardStore;
 use types::wire::storage::{DiskState, PutError, PutShard, ReadError};
@@ -193,7 +194,9 @@ fn one_sync_serves_all_that_wait() {
         let puts: Vec<_> = (1..=600).map(|chunk| shard(DISK, chunk, 50, 0)).collect();
         let first = node.put(puts[0].clone());
         let watch = async {
+            let deadline = Instant::now() + Duration::from_secs(10);
             while disk.stalled() == 0 {
+                assert!(Instant::now() < deadline, "no sync was called");
                 tokio::task::yield_now().await;
             }
             let mut rest: Vec<_> = puts[1..].iter().map(|put| node.put(put.clone())).collect();

@@ -33,6 +33,7 @@ fn header() -> Header {
         volume: VOLUME,
         sequence: 12,
         durable: ByteOffset::new(8192),
+        opened: ByteOffset::new(4096),
     }
 }
 

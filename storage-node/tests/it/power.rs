@@ -105,7 +105,7 @@ fn power_loss_keeps_acknowledged_shards() {
             run(async {
                 let disk = stamped(seed).await;
                 let first = node(&disk, SMALL).await;
-                disk.cut_at_change(cut);
+                disk.cut_at_change(disk.changes() + cut);
                 let answered = send(&first).await;
                 assert!(disk.is_cut(), "{case}");
                 drop(first);
@@ -144,7 +144,7 @@ fn a_retry_after_a_kill_is_durable() {
             run(async {
                 let disk = stamped(seed).await;
                 let first = node(&disk, SMALL).await;
-                disk.cut_at_change(kill);
+                disk.cut_at_change(disk.changes() + kill);
                 send(&first).await;
                 drop(first);
 
@@ -172,7 +172,7 @@ fn a_cut_while_opening_loses_nothing() {
             run(async {
                 let disk = stamped(cut).await;
                 let first = node(&disk, SMALL).await;
-                disk.cut_at_change(cut);
+                disk.cut_at_change(disk.changes() + cut);
                 let answered = send(&first).await;
                 drop(first);
                 let disk = disk.crash(cut);
