@@ -1,8 +1,8 @@
 //! The cluster's own certificate authority.
 //!
-//! Made at first start. Its key stays in a file that only the owner reads. Server certificates are
-//! issued anew at every start and their keys never touch a disk; the operator's certificate is a file,
-//! since commands present it.
+//! Made at first start. Its key stays in a file that only the owner reads. Certificates are issued anew
+//! at every start. Servers' keys never touch a disk; the operator's certificate and key are a file, since
+//! commands present them.
 
 use crate::files::{self, Access};
 use anyhow::{Context, Result};
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const AUTHORITY_DAYS: i64 = 3650;
-/// Servers get a new one at every start.
+/// A new one is issued at every start.
 const CERTIFICATE_DAYS: i64 = 825;
 
 /// The authority and where its files are.
@@ -56,12 +56,10 @@ impl Authority {
             issuer: Issuer::from_ca_cert_pem(&pem, key)?,
             operator: private.join("operator.pem"),
         };
-        if !authority.operator.exists() {
-            let (certificate, key) =
-                authority.issue("operator", &[], ExtendedKeyUsagePurpose::ClientAuth)?;
-            let pem = format!("{}{}", key.serialize_pem(), certificate.pem());
-            files::write(&authority.operator, pem.as_bytes(), Access::Private)?;
-        }
+        let (certificate, key) =
+            authority.issue("operator", &[], ExtendedKeyUsagePurpose::ClientAuth)?;
+        let pem = format!("{}{}", key.serialize_pem(), certificate.pem());
+        files::write(&authority.operator, pem.as_bytes(), Access::Private)?;
         Ok(authority)
     }
 

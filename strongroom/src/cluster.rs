@@ -217,7 +217,7 @@ async fn start_storage(
     metadata: &MetadataServer,
 ) -> Result<Arc<Node>> {
     let folders = disks::folders(data, settings.disks);
-    let mut table = group_table(metadata).await?;
+    let table = group_table(metadata).await?;
     if table.groups.is_empty() {
         disks::admit(&folders, settings, metadata, &table).await?;
         metadata
@@ -236,7 +236,7 @@ async fn start_storage(
     let node = node.await;
     node.learn(&table);
     for (disk, damage) in node.damage() {
-        tracing::error!(%disk, ?damage, "a record is damaged; its shard is rebuilt from others");
+        tracing::error!(%disk, ?damage, "a record is damaged; reads of its shard are rebuilt from others");
     }
     Ok(Arc::new(node))
 }

@@ -11,6 +11,7 @@ use metadata::{Log, Server};
 use std::path::{Path, PathBuf};
 use storage_node::DiskFolder;
 use storage_node::stamp::{self, Found, Stamp};
+use storage_node::volume::VolumeId;
 use types::DiskId;
 use types::placement::{Disk, GroupTable};
 
@@ -79,6 +80,7 @@ async fn prepare<L: Log>(
     files::make_folder(folder)?;
     match stamp::read(folder).await? {
         Found::Stamp(stamp) if stamp.cluster == settings.cluster && stamp.node == NODE => {
+            refuse_shards(folder)?;
             Ok(stamp.disk)
         }
         Found::Stamp(stamp) => bail!("it is {} of cluster {}", stamp.disk, stamp.cluster),
@@ -95,4 +97,18 @@ async fn prepare<L: Log>(
             Ok(disk)
         }
     }
+}
+
+/// Shards cannot be older than the groups they belong to: whoever finds some where there are no groups
+/// has lost the metadata, and must not begin a new cluster over the data of the old one.
+fn refuse_shards(folder: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        if VolumeId::of_file(&entry?.file_name().to_string_lossy()).is_some() {
+            bail!(
+                "it holds shards, and the metadata knows of none: metadata-0 is missing or was \
+                 replaced; bring it back"
+            );
+        }
+    }
+    Ok(())
 }

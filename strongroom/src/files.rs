@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -33,24 +33,39 @@ pub(crate) fn write(path: &Path, contents: &[u8], access: Access) -> Result<()> 
         file.write_all(contents)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
-        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+        File::open(parent(path))?.sync_all()
     };
     attempt().with_context(|| format!("writing {}", path.display()))
 }
 
-/// Makes a folder that only its owner may enter, and makes its name durable.
+/// Makes a folder that only its owner may enter, with the folders above it, and makes every new name
+/// durable.
 pub(crate) fn make_folder(path: &Path) -> Result<()> {
     let attempt = || -> std::io::Result<()> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)?;
-        let parent = path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty());
-        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+        let missing: Vec<&Path> = path
+            .ancestors()
+            .take_while(|folder| !exists(folder))
+            .collect();
+        for folder in missing.into_iter().rev() {
+            match fs::DirBuilder::new().mode(0o700).create(folder) {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+                _ => File::open(parent(folder))?.sync_all()?,
+            }
+        }
+        Ok(())
     };
     attempt().with_context(|| format!("making folder {}", path.display()))
+}
+
+fn exists(folder: &Path) -> bool {
+    folder.as_os_str().is_empty() || folder.exists()
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
 }
 
 /// Holds a folder for this process alone until dropped; the kernel lets go when the process dies.
@@ -73,4 +88,43 @@ pub(crate) fn lock(folder: &Path) -> Result<FolderLock> {
         )
     })?;
     Ok(FolderLock(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// Folders and files come out with the access that was asked for, however deep.
+    #[test]
+    fn what_is_private_is_private() {
+        let root = tempfile::tempdir().unwrap();
+        let deep = root.path().join("a/b/c");
+        make_folder(&deep).unwrap();
+        make_folder(&deep).unwrap();
+        for (access, mode) in [(Access::Private, 0o600), (Access::Public, 0o644)] {
+            let file = deep.join("file");
+            write(&file, b"text", access).unwrap();
+            assert_eq!(
+                fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+                mode
+            );
+        }
+        for folder in [deep.as_path(), &root.path().join("a")] {
+            assert_eq!(
+                fs::metadata(folder).unwrap().permissions().mode() & 0o777,
+                0o700
+            );
+        }
+    }
+
+    /// One process at a time has a folder.
+    #[test]
+    fn a_folder_is_held_once() {
+        let root = tempfile::tempdir().unwrap();
+        let held = lock(root.path()).unwrap();
+        assert!(lock(root.path()).is_err());
+        drop(held);
+        assert!(lock(root.path()).is_ok());
+    }
 }
