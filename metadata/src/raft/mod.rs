@@ -13,6 +13,8 @@
 //! All of openraft stays in this folder.
 
 mod frames;
+#[cfg(test)]
+mod golden;
 mod log;
 mod network;
 mod node;
@@ -20,6 +22,8 @@ mod reads;
 mod rebuild;
 mod snapshot;
 mod state_machine;
+#[cfg(test)]
+mod suite;
 mod types;
 
 pub use log::LogOpenError;

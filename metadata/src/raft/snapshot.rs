@@ -82,6 +82,7 @@ pub(crate) type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// A snapshot file on this server's disk.
 pub(crate) struct SnapshotFile {
+    disk: Arc<dyn Disk>,
     frames: FrameFile,
     name: String,
     pub(crate) label: Mark,
@@ -95,8 +96,12 @@ impl std::fmt::Debug for SnapshotFile {
 }
 
 impl SnapshotFile {
-    async fn open(disk: &dyn Disk, name: &str, sealing: &Sealing) -> Result<Self, SnapshotError> {
-        let frames = FrameFile::open(disk, name, Kind::Snapshot, sealing).await?;
+    async fn open(
+        disk: &Arc<dyn Disk>,
+        name: &str,
+        sealing: &Sealing,
+    ) -> Result<Self, SnapshotError> {
+        let frames = FrameFile::open(disk.as_ref(), name, Kind::Snapshot, sealing).await?;
         let bytes = frames.file.length().await?;
         let first = frames.frames().await?.next().await?;
         let label = first
@@ -105,6 +110,7 @@ impl SnapshotFile {
             .and_then(|body| types::codec::decode(body).ok())
             .ok_or(SnapshotError::Damaged("its label"))?;
         Ok(Self {
+            disk: Arc::clone(disk),
             frames,
             name: name.to_owned(),
             label,
@@ -271,7 +277,7 @@ impl Snapshots {
             if entry.name.starts_with(UNFINISHED) {
                 disk.remove(&entry.name).await?;
             } else if entry.name == CURRENT {
-                match SnapshotFile::open(disk.as_ref(), CURRENT, &sealing).await {
+                match SnapshotFile::open(&disk, CURRENT, &sealing).await {
                     Ok(file) => current = Some(Arc::new(file)),
                     Err(SnapshotError::Damaged(what)) => {
                         tracing::error!(what, "the snapshot file is damaged and not used");
@@ -347,7 +353,7 @@ impl Snapshots {
         piece.extend_from_slice(&types::codec::encode(&writer.sum.trailer()));
         writer.write(&piece).await?;
         writer.frames.file.sync().await?;
-        let file = SnapshotFile::open(self.disk.as_ref(), &writer.name, &self.sealing).await?;
+        let file = SnapshotFile::open(&self.disk, &writer.name, &self.sealing).await?;
         file.verify().await?;
         Ok(Arc::new(file))
     }
@@ -360,11 +366,18 @@ impl Snapshots {
         }
     }
 
-    /// Makes a finished file the current snapshot, unless the current one is as new.
+    /// Makes a finished file the current snapshot, unless the current one is as new. One that is on
+    /// another server's disk is copied first.
     pub(crate) async fn publish(
         &self,
         file: &Arc<SnapshotFile>,
     ) -> Result<Arc<SnapshotFile>, SnapshotError> {
+        let received = if Arc::ptr_eq(&file.disk, &self.disk) {
+            Arc::clone(file)
+        } else {
+            self.receive(file).await?
+        };
+        let file = &received;
         let mut current = self.current.lock().await;
         if let Some(newer) = current.as_ref()
             && newer.label.applied >= file.label.applied
@@ -376,7 +389,7 @@ impl Snapshots {
         }
         self.disk.rename(&file.name, CURRENT).await?;
         self.disk.sync_folder().await?;
-        let published = SnapshotFile::open(self.disk.as_ref(), CURRENT, &self.sealing).await?;
+        let published = SnapshotFile::open(&self.disk, CURRENT, &self.sealing).await?;
         let published = Arc::new(published);
         if let Some(at) = published.label.applied {
             self.verified.raise(at.index);
@@ -471,3 +484,6 @@ fn take_mutation(body: &mut &[u8]) -> Option<Mutation> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

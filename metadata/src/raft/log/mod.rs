@@ -22,6 +22,8 @@ mod reader;
 mod record;
 mod recover;
 mod storage;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub(crate) use reader::LogReader;
@@ -120,7 +122,7 @@ impl Verified {
     }
 
     /// Whether entries up to `index` may be purged.
-    fn covers(&self, index: u64) -> bool {
+    pub(crate) fn covers(&self, index: u64) -> bool {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) >= Some(index)
     }
 }

@@ -13,6 +13,7 @@ use crate::raft::log::memory::{Location, Memory};
 use crate::raft::log::record::{self, Checkpoint, Record};
 use crate::raft::log::writer::End;
 use crate::raft::log::{LogConfig, LogOpenError, file_name, file_number, in_file};
+use crate::raft::types::Position;
 use disk::Disk;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -167,10 +168,12 @@ fn resume(
         memory.resume(checkpoint);
         return Ok(());
     };
+    // Of entries that removed files held, memory knows the index alone.
+    let index = |at: Option<Position>| at.map(|at| at.index);
     let same = before.frame == checkpoint.frames_before
         && memory.vote == checkpoint.vote
         && memory.purged() == checkpoint.purged
-        && memory.last() == checkpoint.last;
+        && index(memory.last()) == index(checkpoint.last);
     if same {
         Ok(())
     } else {
