@@ -45,10 +45,13 @@ async fn disk_with(name: &str, write: impl AsyncFnOnce(SimDisk)) -> SimDisk {
         let used = content.iter().rposition(|byte| *byte != 0).unwrap() + 1;
         std::fs::write(&path, &content[..used]).unwrap();
     }
-    let content = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let content =
+        std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let disk = SimDisk::new(1);
     let file = disk.create(name).await.unwrap();
-    file.write(ByteOffset::ZERO, Buffer::copy_of(&content)).await.unwrap();
+    file.write(ByteOffset::ZERO, Buffer::copy_of(&content))
+        .await
+        .unwrap();
     disk
 }
 
@@ -62,9 +65,15 @@ fn id(term: u64, index: u64) -> LogId {
 }
 
 fn membership() -> Membership {
-    let nodes = [(1, "one.example:7000"), (2, "two.example:7000"), (3, "three.example:7000")];
-    let nodes: BTreeMap<u64, BasicNode> =
-        nodes.into_iter().map(|(id, at)| (id, BasicNode::new(at))).collect();
+    let nodes = [
+        (1, "one.example:7000"),
+        (2, "two.example:7000"),
+        (3, "three.example:7000"),
+    ];
+    let nodes: BTreeMap<u64, BasicNode> = nodes
+        .into_iter()
+        .map(|(id, at)| (id, BasicNode::new(at)))
+        .collect();
     let voters = vec![BTreeSet::from([1, 2]), BTreeSet::from([1, 3])];
     Membership::new(voters, nodes).unwrap()
 }
@@ -97,7 +106,9 @@ async fn an_old_log_is_read() {
         log.save_vote(&Vote::new_committed(7, 2)).await.unwrap();
         log.save_committed(Some(id(1, 1))).await.unwrap();
         let (done, durable) = TypeConfig::oneshot::<std::io::Result<()>>();
-        log.append(entries(), IOFlushed::signal(done)).await.unwrap();
+        log.append(entries(), IOFlushed::signal(done))
+            .await
+            .unwrap();
         durable.await.unwrap().unwrap();
         log.truncate_after(Some(id(2, 2))).await.unwrap();
         log.purge(id(1, 0)).await.unwrap();
@@ -120,7 +131,10 @@ async fn an_old_log_is_read() {
 }
 
 fn label() -> Mark {
-    Mark::new(Some(id(2, 2)), &StoredMembership::new(Some(id(1, 0)), membership()))
+    Mark::new(
+        Some(id(2, 2)),
+        &StoredMembership::new(Some(id(1, 0)), membership()),
+    )
 }
 
 /// A snapshot of a few rows and of changes made while they were scanned.
@@ -133,7 +147,10 @@ async fn an_old_snapshot_is_read() {
             .await
             .unwrap();
         let mut writer = snapshots.begin(&label()).await.unwrap();
-        writer.add(&crate::raft::snapshot::encode_rows(&rows)).await.unwrap();
+        writer
+            .add(&crate::raft::snapshot::encode_rows(&rows))
+            .await
+            .unwrap();
         // Put "one" = "11", delete "two".
         let mutations = b"M\0\0\0\x03one\x01\0\0\0\x0211\0\0\0\x03two\0";
         writer.add(mutations).await.unwrap();
@@ -145,7 +162,10 @@ async fn an_old_snapshot_is_read() {
         .await
         .unwrap();
     let changes = snapshots.verify_current().await.unwrap().unwrap();
-    let expected = [(b"one".to_vec(), Some(b"11".to_vec())), (b"two".to_vec(), None)];
+    let expected = [
+        (b"one".to_vec(), Some(b"11".to_vec())),
+        (b"two".to_vec(), None),
+    ];
     assert_eq!(changes, expected.into());
     let file = snapshots.current().await.unwrap();
     assert_eq!(file.label, label());

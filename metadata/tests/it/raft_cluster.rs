@@ -34,7 +34,11 @@ impl Cluster {
                 *node = match server.start().await {
                     Ok(started) => Some(started),
                     Err(error) => {
-                        assert!(server.disk.is_cut(), "{:?} does not start: {error}", server.id());
+                        assert!(
+                            server.disk.is_cut(),
+                            "{:?} does not start: {error}",
+                            server.id()
+                        );
                         None
                     }
                 };
@@ -46,7 +50,10 @@ impl Cluster {
     /// it has begun. One that dies after it asked for votes is needed back first.
     async fn begin(&mut self) -> bool {
         self.start().await;
-        let voters = self.servers.iter().map(|server| (server.id(), "here".to_owned()));
+        let voters = self
+            .servers
+            .iter()
+            .map(|server| (server.id(), "here".to_owned()));
         let voters: Vec<_> = voters.collect();
         for node in self.nodes.iter().flatten() {
             if node.initialize(voters.clone()).await.is_err() {
@@ -91,7 +98,11 @@ impl Cluster {
     async fn write(&self, numbers: std::ops::Range<u64>) {
         for number in numbers {
             let written = propose_somewhere(&self.running(), number).await;
-            assert!(written, "{number} was never acknowledged: {:?}", self.status());
+            assert!(
+                written,
+                "{number} was never acknowledged: {:?}",
+                self.status()
+            );
         }
     }
 
@@ -121,10 +132,17 @@ impl Cluster {
         loop {
             let all: Vec<_> = running.iter().map(|node| node.status()).collect();
             let last = all[0].last;
-            if all.len() == 3 && all.iter().all(|one| (one.last, one.applied) == (last, last)) {
+            if all.len() == 3
+                && all
+                    .iter()
+                    .all(|one| (one.last, one.applied) == (last, last))
+            {
                 break;
             }
-            assert!(tokio::time::Instant::now() < deadline, "they do not agree: {all:?}");
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "they do not agree: {all:?}"
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let mut digests = Vec::new();
@@ -238,11 +256,17 @@ async fn a_leader_applies_only_what_is_durable_in_its_own_log() {
             let node = cluster.nodes[leader].as_ref().unwrap();
             let proposed = node.propose(keep(3));
             let waited = tokio::time::timeout(Duration::from_millis(500), proposed).await;
-            assert!(waited.is_err(), "it was acknowledged before it was durable here");
+            assert!(
+                waited.is_err(),
+                "it was acknowledged before it was durable here"
+            );
             let others = (0..3).filter(|at| *at != leader);
             for other in others {
                 let status = cluster.nodes[other].as_ref().unwrap().status();
-                assert!(status.applied > before.applied, "the others have it: {status:?}");
+                assert!(
+                    status.applied > before.applied,
+                    "the others have it: {status:?}"
+                );
             }
             assert_eq!(node.status().applied, before.applied);
         }

@@ -272,7 +272,7 @@ async fn queued_appends_are_durable_in_order() {
                 break;
             }
             waiting.push(flushed);
-            if index % 7 == 0 {
+            if index.is_multiple_of(7) {
                 tokio::task::yield_now().await;
             }
         }

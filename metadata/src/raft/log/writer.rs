@@ -299,7 +299,10 @@ impl Writer {
             Ok(())
         };
         for (_, effect) in items {
-            effect.answer(removed.as_ref().map(|()| ()).map_err(copy_of));
+            effect.answer(match &removed {
+                Ok(()) => Ok(()),
+                Err(error) => Err(copy_of(error)),
+            });
         }
         removed
     }

@@ -75,7 +75,10 @@ async fn power_loss_leaves_a_whole_snapshot() {
             let disk = disk.crash(seed * 1000 + cut);
             let (snapshots, _) = open(&disk).await.unwrap();
             let current = snapshots.current().await;
-            assert!(published == 0 || current.is_some(), "seed {seed}, cut {cut}");
+            assert!(
+                published == 0 || current.is_some(),
+                "seed {seed}, cut {cut}"
+            );
             if let Some(file) = current {
                 let index = file.label.applied.unwrap().index;
                 assert!(index >= published, "seed {seed}, cut {cut}");
@@ -138,7 +141,9 @@ async fn a_received_snapshot_is_sealed_anew() {
 
     let ours = SimDisk::new(2);
     let disk: Arc<dyn Disk> = Arc::new(ours.clone());
-    let receiver = Snapshots::open(disk, sealing(2), Arc::default()).await.unwrap();
+    let receiver = Snapshots::open(disk, sealing(2), Arc::default())
+        .await
+        .unwrap();
     let file = receiver.receive(&sent).await.unwrap();
     let file = receiver.publish(&file).await.unwrap();
     assert_eq!(contents(&file).await.unwrap(), rows(5));
