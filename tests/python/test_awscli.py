@@ -1,6 +1,7 @@
 """The AWS command line, as a steward types it, over http and https."""
 
 import json
+import os
 import random
 import subprocess
 
@@ -17,7 +18,7 @@ def aws(scheme, tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
 
     def run(*words, fails=False):
-        done = subprocess.run(["aws", "--endpoint-url", endpoint(scheme), *words], capture_output=True, text=True)
+        done = subprocess.run(["aws", "--endpoint-url", endpoint(scheme), *words], capture_output=True, text=True, timeout=40)
         assert (done.returncode != 0) == fails, (words, done.stdout, done.stderr)
         return done.stderr if fails else done.stdout
 
@@ -32,6 +33,7 @@ def test_a_data_set_goes_up_and_comes_down(aws, bucket, tmp_path):
     for name, length in files.items():
         (up / name).parent.mkdir(parents=True, exist_ok=True)
         (up / name).write_bytes(random.randbytes(length))
+        os.utime(up / name, (1_700_000_000, 1_700_000_000))  # older than any upload, for `sync`
     aws("s3", "cp", "--recursive", "--no-progress", str(up), f"s3://{bucket}/set")
     listing = aws("s3", "ls", "--recursive", f"s3://{bucket}/set/")
     assert sorted(int(line.split()[2]) for line in listing.splitlines()) == sorted(files.values())
@@ -42,6 +44,18 @@ def test_a_data_set_goes_up_and_comes_down(aws, bucket, tmp_path):
     assert aws("s3", "sync", "--no-progress", str(up), f"s3://{bucket}/set") == "", "nothing is left to upload"
     aws("s3", "rm", "--recursive", f"s3://{bucket}/set")
     assert aws("s3", "ls", "--recursive", f"s3://{bucket}/") == ""
+
+
+def test_an_empty_file_holds_up_nobody(aws, bucket, tmp_path):
+    """Empty files between others, all on one connection. An empty upload is answered without `100 Continue`,
+    after which this client misreads the next answer on that connection and waits for a minute."""
+    with open(os.environ["AWS_CONFIG_FILE"], "a") as config:
+        config.write("  max_concurrent_requests = 1\n")
+    for name, length in [("0", 0), ("1", 100_000), ("2", 0), ("3", 5), ("4", 0), ("5", 100_000)]:
+        (tmp_path / "up").mkdir(exist_ok=True)
+        (tmp_path / "up" / name).write_bytes(b"x" * length)
+    uploads = aws("s3", "cp", "--recursive", "--no-progress", str(tmp_path / "up"), f"s3://{bucket}/")
+    assert uploads.count("upload: ") == 6
 
 
 def test_a_bucket_by_hand(aws, bucket, tmp_path):
