@@ -1,17 +1,19 @@
 //! The kernel's calls, blocking: what the real engines share.
 //!
-//! A folder is locked while it is open, so that two servers never append to the same files. Files are
-//! opened with O_DIRECT; where the file system knows no direct I/O they go through the page cache,
-//! which changes speed, not promises.
+//! A folder is locked while it is open, so that two servers never append to the same files. Names are
+//! resolved in the locked folder itself (`names`), whatever its path leads to by now: else a file could
+//! be created in one folder and its name be synced in another. Files are opened with O_DIRECT; where the
+//! file system knows no direct I/O they go through the page cache, which changes speed, not promises.
 
 use crate::buffer::Buffer;
 use crate::device::{BLOCK, Entry};
+use crate::engine::names;
 use bytes::Bytes;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
 use std::sync::Arc;
 use types::{ByteCount, ByteOffset};
 
@@ -21,7 +23,6 @@ const PROBE: &str = ".probe";
 
 /// An open, locked folder.
 pub(crate) struct Folder {
-    path: PathBuf,
     handle: Arc<fs::File>,
 }
 
@@ -43,24 +44,23 @@ impl Folder {
             },
         )?;
         Ok(Self {
-            path: path.to_owned(),
             handle: Arc::new(handle),
         })
     }
 
     /// Opens a file, or with `fresh` creates one whose name is not taken.
     pub(crate) fn file(&self, name: &str, fresh: bool) -> io::Result<RawFile> {
-        let path = self.at(name)?;
-        let open = |flags| {
-            let mut options = OpenOptions::new();
-            options.read(true).write(true).create_new(fresh);
-            options.custom_flags(flags).open(&path)
+        let fresh_flags = if fresh {
+            libc::O_CREAT | libc::O_EXCL
+        } else {
+            0
         };
+        let open = |flags| names::open(&self.handle, name, fresh_flags | flags);
         let file = match open(libc::O_DIRECT) {
             // Some file systems create the name before they refuse the flag.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
                 if fresh {
-                    match fs::remove_file(&path) {
+                    match self.remove(name) {
                         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                         _ => {}
                     }
@@ -89,27 +89,18 @@ impl Folder {
 
     /// Regular files by name; a file system's own folders, such as `lost+found`, do not count.
     pub(crate) fn list(&self) -> io::Result<Vec<Entry>> {
-        let mut entries = Vec::new();
-        for entry in fs::read_dir(&self.path)? {
-            let entry = entry?;
-            let status = entry.metadata()?;
-            if status.is_file() && entry.file_name() != PROBE {
-                entries.push(Entry {
-                    name: entry.file_name().to_string_lossy().into_owned(),
-                    length: ByteCount::new(status.len()),
-                });
-            }
-        }
+        let mut entries = names::files(&self.handle)?;
+        entries.retain(|entry| entry.name != PROBE);
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(entries)
     }
 
     pub(crate) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.at(from)?, self.at(to)?)
+        names::rename(&self.handle, from, to)
     }
 
     pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.at(name)?)
+        names::remove(&self.handle, name)
     }
 
     pub(crate) fn sync(&self) -> io::Result<()> {
@@ -123,14 +114,6 @@ impl Folder {
         // SAFETY: the descriptor is open and `status` is a valid place to write to.
         check(unsafe { libc::fstatvfs(self.handle.as_raw_fd(), &raw mut status) })?;
         Ok(ByteCount::new(status.f_bavail * status.f_frsize))
-    }
-
-    /// One folder, flat: a name that could lead out of it is refused.
-    fn at(&self, name: &str) -> io::Result<PathBuf> {
-        if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
-            return Err(io::ErrorKind::InvalidFilename.into());
-        }
-        Ok(self.path.join(name))
     }
 }
 
@@ -222,7 +205,7 @@ pub(crate) fn advance(
 }
 
 /// The C convention: -1 and errno.
-fn check(result: i32) -> io::Result<()> {
+pub(crate) fn check(result: i32) -> io::Result<()> {
     if result == -1 {
         return Err(io::Error::last_os_error());
     }

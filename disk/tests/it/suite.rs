@@ -195,7 +195,7 @@ fn a_folder_is_served_once() {
 #[test]
 fn names_stay_inside_the_folder() {
     let (_folder, disk) = real(Choice::Threads);
-    for name in ["", ".", "..", "a/b", "/etc/passwd", "../x"] {
+    for name in ["", ".", "..", "a/b", "/etc/passwd", "../x", "a\0b"] {
         assert_eq!(
             kind(block_on(disk.create(name))),
             ErrorKind::InvalidFilename,
@@ -217,4 +217,36 @@ fn what_is_no_folder_is_refused() {
         kind(strongroom_disk::open(&missing, Choice::Auto)),
         ErrorKind::NotADirectory
     );
+}
+
+/// Names belong to the folder that was opened and locked, whatever its path leads to by now: a file
+/// that is created elsewhere would have its name synced here.
+/// Method: move the folder away under the engine, and put another one in its place.
+#[test]
+fn names_stay_in_the_folder_that_was_opened() {
+    for choice in [Choice::Threads, Choice::Auto] {
+        let above = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let (path, moved) = (above.path().join("disk"), above.path().join("moved"));
+        std::fs::create_dir(&path).unwrap();
+        let disk = strongroom_disk::open(&path, choice).unwrap();
+        std::fs::rename(&path, &moved).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("stranger"), b"not ours").unwrap();
+        block_on(async {
+            let file = disk.create("a").await.unwrap();
+            file.write(at(0), filled(1, 1)).await.unwrap();
+            assert!(moved.join("a").exists(), "{choice:?}");
+            let reopened = disk.open("a").await.unwrap();
+            assert_eq!(reopened.length().await.unwrap(), blocks(1));
+            let listed = disk.list().await.unwrap();
+            assert_eq!(listed.len(), 1, "{listed:?}");
+            disk.rename("a", "b").await.unwrap();
+            assert!(moved.join("b").exists(), "{choice:?}");
+            assert_eq!(kind(disk.remove("stranger").await), ErrorKind::NotFound);
+            disk.remove("b").await.unwrap();
+            assert_eq!(file.links().await.unwrap(), 0);
+        });
+        assert_eq!(std::fs::read_dir(&moved).unwrap().count(), 0, "{choice:?}");
+        assert_eq!(std::fs::read_dir(&path).unwrap().count(), 1, "{choice:?}");
+    }
 }
