@@ -3,12 +3,25 @@
 //! An access key has a tenant and works at one label. Requests prove their secret by Signature
 //! Version 4 (s3s compares the computed HMAC in constant time); version 2 is refused, and nothing is
 //! ever done for a request without a signature.
+//!
+//! Above all policy: a key reads its tenant's buckets whose label its own dominates, and writes those
+//! of the same label. What it may not read does not exist for it.
 
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::{S3ErrorCode, S3Result};
 use std::fmt;
 use subtle::ConstantTimeEq;
+use types::wire::metadata::Bucket;
 use types::{Label, TenantId};
+
+/// What an operation does to a bucket or to what is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// It tells.
+    Read,
+    /// It changes or deletes.
+    Write,
+}
 
 /// An access key: its secret, whose it is, and the label it works at.
 #[derive(Clone)]
@@ -49,6 +62,25 @@ impl AccessKey {
     /// The label it works at.
     pub fn label(&self) -> &Label {
         &self.label
+    }
+
+    /// Whether a bucket exists as far as this key is told.
+    pub(crate) fn sees(&self, bucket: &Bucket) -> bool {
+        bucket.tenant == self.tenant && self.label.dominates(&bucket.label)
+    }
+
+    /// Whether this key may do `access` to a bucket.
+    ///
+    /// # Errors
+    /// There is no such bucket, or it may be read only.
+    pub(crate) fn allows(&self, bucket: &Bucket, access: Access) -> S3Result<()> {
+        if !self.sees(bucket) {
+            return Err(S3ErrorCode::NoSuchBucket.into());
+        }
+        match access {
+            Access::Write if bucket.label != self.label => Err(S3ErrorCode::AccessDenied.into()),
+            Access::Read | Access::Write => Ok(()),
+        }
     }
 }
 

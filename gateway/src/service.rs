@@ -50,12 +50,17 @@ impl Front {
         let id = request_id();
         let operation = Operation::default();
         let method = request.method().clone();
+        let part = must_part(request.headers());
         let begun = Instant::now();
         let mut response = self
             .answer(request, operation.clone())
             .instrument(tracing::info_span!("s3", request = %id))
             .await;
         finish(&mut response, &method, &id);
+        if part {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
         let status = response.status().as_u16();
         let name = operation.name();
         metrics::counter!("strongroom_gateway_requests_total", "operation" => name.clone(), "status" => status.to_string())
@@ -83,6 +88,16 @@ impl Front {
             }
         }
     }
+}
+
+/// An empty upload that waits for `100 Continue` is answered without one, since there is nothing to wait
+/// for. The AWS command line then takes the next answer on that connection for garbage and stalls for a
+/// minute (botocore before 1.44), so the connection ends with the answer.
+fn must_part(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::EXPECT)
+        && headers
+            .get(header::CONTENT_LENGTH)
+            .is_some_and(|length| length == "0")
 }
 
 /// A form's fields would be read before its signature: nobody's body is read before that.

@@ -17,6 +17,18 @@ pub struct Label {
 }
 
 impl Label {
+    /// Whether who works at this label may read what bears `other`: level at least as high, every
+    /// compartment held, and released to no nation that `other` is not released to. An unrestricted
+    /// label is released to all, so it does not dominate a restricted one.
+    pub fn dominates(&self, other: &Self) -> bool {
+        let unrestricted = other.releasability.is_empty();
+        let narrower = !self.releasability.is_empty()
+            && self.releasability.is_subset(&other.releasability);
+        self.level >= other.level
+            && self.compartments.is_superset(&other.compartments)
+            && (unrestricted || narrower)
+    }
+
     /// SHA-256 over length-prefixed big-endian fields (DESIGN §3, "Encodings"):
     /// `4·len ‖ level`, `4·len ‖ compartments…`, `4·len ‖ releasability…`.
     pub fn digest(&self) -> [u8; 32] {
@@ -55,6 +67,48 @@ impl LengthPrefixed {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Reading goes up to what is dominated and no further; dominance is a partial order.
+    /// Method: a table of pairs; then reflexivity, antisymmetry and transitivity over all small labels.
+    #[test]
+    fn dominance_is_a_partial_order() {
+        let label = |level, compartments: &[u32], releasability: &[u32]| Label {
+            level,
+            compartments: compartments.iter().copied().collect(),
+            releasability: releasability.iter().copied().collect(),
+        };
+        for (high, low, expected) in [
+            (label(1, &[], &[]), label(0, &[], &[]), true),
+            (label(0, &[], &[]), label(1, &[], &[]), false),
+            (label(0, &[1, 2], &[]), label(0, &[1], &[]), true),
+            (label(9, &[1], &[]), label(0, &[2], &[]), false),
+            (label(0, &[], &[1]), label(0, &[], &[]), true),
+            (label(0, &[], &[]), label(0, &[], &[1]), false),
+            (label(0, &[], &[1]), label(0, &[], &[1, 2]), true),
+            (label(0, &[], &[1, 2]), label(0, &[], &[1]), false),
+            (label(0, &[], &[3]), label(0, &[], &[1, 2]), false),
+        ] {
+            assert_eq!(high.dominates(&low), expected, "{high:?} {low:?}");
+        }
+        let sets: [&[u32]; 4] = [&[], &[1], &[2], &[1, 2]];
+        let mut all = Vec::new();
+        for level in 0..2 {
+            for compartments in sets {
+                for releasability in sets {
+                    all.push(label(level, compartments, releasability));
+                }
+            }
+        }
+        for a in &all {
+            assert!(a.dominates(a));
+            for b in &all {
+                assert!(a == b || !(a.dominates(b) && b.dominates(a)));
+                for c in &all {
+                    assert!(!(a.dominates(b) && b.dominates(c)) || a.dominates(c));
+                }
+            }
+        }
+    }
 
     /// The digest is in the associated data of every stored key wrap: it must never change.
     #[test]

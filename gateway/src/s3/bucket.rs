@@ -3,6 +3,7 @@
 use super::headers::timestamp;
 use super::{Adapter, bucket_name};
 use crate::error::ToS3;
+use crate::identity::{Access, AccessKey};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use client::{BucketError, NewBucket};
@@ -34,7 +35,7 @@ pub(super) async fn list(
         .as_ref()
         .is_some_and(|region| *region != adapter.region);
     let mut buckets = adapter.client.buckets().await.map_err(ToS3::to_s3)?;
-    buckets.retain(|bucket| bucket.tenant == caller.tenant() && !elsewhere);
+    buckets.retain(|bucket| caller.sees(bucket) && !elsewhere);
     let (page, next) = page(
         buckets,
         input.prefix.as_deref().unwrap_or_default(),
@@ -119,7 +120,7 @@ pub(super) async fn create(
         .create_bucket(NewBucket {
             tenant: caller.tenant(),
             owner: caller.id().to_owned(),
-            name,
+            name: name.clone(),
             label: caller.label().clone(),
             profile: None,
         })
@@ -129,10 +130,22 @@ pub(super) async fn create(
             location: Some(location),
             ..Default::default()
         })),
-        Err(BucketError::Exists { owner }) if owner == caller.id() => {
-            Err(S3ErrorCode::BucketAlreadyOwnedByYou.into())
+        Err(BucketError::Exists { .. }) => {
+            let taken = adapter.client.bucket(&name).await.ok();
+            Err(conflict(caller, taken.as_ref()).into())
         }
         Err(error) => Err(error.to_s3()),
+    }
+}
+
+/// Why a name cannot be had. Of a bucket that the caller may not see it is told the one thing that
+/// cannot be hidden: that the name is taken.
+fn conflict(caller: &AccessKey, taken: Option<&Bucket>) -> S3ErrorCode {
+    match taken {
+        Some(bucket) if caller.sees(bucket) && bucket.owner == caller.id() => {
+            S3ErrorCode::BucketAlreadyOwnedByYou
+        }
+        _ => S3ErrorCode::BucketAlreadyExists,
     }
 }
 
@@ -147,7 +160,12 @@ pub(super) async fn head(
 ) -> S3Result<S3Response<HeadBucketOutput>> {
     let input = request.input;
     adapter
-        .bucket(input.bucket, input.expected_bucket_owner)
+        .bucket(
+            request.credentials.as_ref(),
+            Access::Read,
+            input.bucket,
+            input.expected_bucket_owner,
+        )
         .await?;
     Ok(S3Response::new(HeadBucketOutput {
         bucket_region: Some(adapter.region.clone()),
@@ -161,7 +179,12 @@ pub(super) async fn location(
 ) -> S3Result<S3Response<GetBucketLocationOutput>> {
     let input = request.input;
     adapter
-        .bucket(input.bucket, input.expected_bucket_owner)
+        .bucket(
+            request.credentials.as_ref(),
+            Access::Read,
+            input.bucket,
+            input.expected_bucket_owner,
+        )
         .await?;
     let named = adapter.region != NAMELESS_REGION;
     Ok(S3Response::new(GetBucketLocationOutput {
@@ -175,7 +198,12 @@ pub(super) async fn delete(
 ) -> S3Result<S3Response<DeleteBucketOutput>> {
     let input = request.input;
     let bucket = adapter
-        .bucket(input.bucket, input.expected_bucket_owner)
+        .bucket(
+            request.credentials.as_ref(),
+            Access::Write,
+            input.bucket,
+            input.expected_bucket_owner,
+        )
         .await?;
     adapter
         .client

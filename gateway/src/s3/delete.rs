@@ -4,6 +4,7 @@ use super::{Adapter, null_version, object_key};
 use crate::checksum::Promise;
 use crate::digest::{Digests, Sums};
 use crate::error::ToS3;
+use crate::identity::Access;
 use crate::ingress::Tap;
 use crate::md5;
 use crate::xml;
@@ -35,7 +36,12 @@ pub(super) async fn one(
     }
     let key = object_key(input.key)?;
     let bucket = adapter
-        .bucket(input.bucket, input.expected_bucket_owner)
+        .bucket(
+            request.credentials.as_ref(),
+            Access::Write,
+            input.bucket,
+            input.expected_bucket_owner,
+        )
         .await?;
     adapter
         .client
@@ -60,7 +66,12 @@ pub(super) async fn many(
         return Err(S3ErrorCode::MalformedXML.into());
     }
     let bucket = adapter
-        .bucket(input.bucket, input.expected_bucket_owner)
+        .bucket(
+            request.credentials.as_ref(),
+            Access::Write,
+            input.bucket,
+            input.expected_bucket_owner,
+        )
         .await?;
     let quiet = input.delete.quiet.unwrap_or(false);
     let outcomes: Vec<(ObjectIdentifier, S3Result<()>)> = stream::iter(objects)

@@ -6,6 +6,7 @@
 use super::Adapter;
 use super::headers::timestamp;
 use crate::error::ToS3;
+use crate::identity::Access;
 use crate::xml;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -56,7 +57,12 @@ pub(super) async fn list_v2(
         None => input.start_after.clone(),
     };
     let bucket = adapter
-        .bucket(input.bucket, input.expected_bucket_owner)
+        .bucket(
+            request.credentials.as_ref(),
+            Access::Read,
+            input.bucket,
+            input.expected_bucket_owner,
+        )
         .await?;
     let owner = input.fetch_owner.unwrap_or(false);
     let question = Question {
@@ -92,7 +98,12 @@ pub(super) async fn list_v1(
     let encoding = Encoding::of(input.encoding_type.as_ref())?;
     let limit = limit(input.max_keys)?;
     let bucket = adapter
-        .bucket(input.bucket, input.expected_bucket_owner)
+        .bucket(
+            request.credentials.as_ref(),
+            Access::Read,
+            input.bucket,
+            input.expected_bucket_owner,
+        )
         .await?;
     let question = Question {
         prefix: input.prefix.clone(),

@@ -13,7 +13,7 @@ mod read;
 mod write;
 
 use crate::error::ToS3;
-use crate::identity::{AccessKey, Identity};
+use crate::identity::{Access, AccessKey, Identity};
 use client::Client;
 use s3s::auth::Credentials;
 use s3s::dto::*;
@@ -49,12 +49,24 @@ impl Adapter {
     }
 
     /// Finds a bucket by the name in a request, whose `owner` must be whom the request expects.
-    async fn bucket(&self, name: String, owner: Option<String>) -> S3Result<Bucket> {
+    ///
+    /// # Errors
+    /// What the caller may not read does not exist, whatever else is wrong with the request. What it
+    /// may read and not write is denied.
+    async fn bucket(
+        &self,
+        credentials: Option<&Credentials>,
+        access: Access,
+        name: String,
+        owner: Option<String>,
+    ) -> S3Result<Bucket> {
+        let caller = self.caller(credentials)?;
         let bucket = self
             .client
             .bucket(&bucket_name(name)?)
             .await
             .map_err(ToS3::to_s3)?;
+        caller.allows(&bucket, access)?;
         match owner {
             Some(owner) if owner != bucket.owner => Err(S3ErrorCode::AccessDenied.into()),
             _ => Ok(bucket),

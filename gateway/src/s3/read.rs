@@ -8,6 +8,7 @@ use super::condition::Conditions;
 use super::headers::{self, Overrides, timestamp};
 use super::{Adapter, null_version, object_key};
 use crate::error::{self, ToS3};
+use crate::identity::Access;
 use bytes::Bytes;
 use client::{Body, GetError};
 use futures::{Stream, StreamExt};
@@ -47,7 +48,12 @@ pub(super) async fn get(
     };
     let key = object_key(input.key)?;
     let bucket = adapter
-        .bucket(input.bucket, input.expected_bucket_owner)
+        .bucket(
+            request.credentials.as_ref(),
+            Access::Read,
+            input.bucket,
+            input.expected_bucket_owner,
+        )
         .await?;
     let wanted = input.range.map_or(Wanted::All, wanted);
     let found = adapter.client.get(&bucket, &key, wanted).await;
@@ -100,7 +106,12 @@ pub(super) async fn head(
     };
     let key = object_key(input.key)?;
     let bucket = adapter
-        .bucket(input.bucket, input.expected_bucket_owner)
+        .bucket(
+            request.credentials.as_ref(),
+            Access::Read,
+            input.bucket,
+            input.expected_bucket_owner,
+        )
         .await?;
     let located = adapter
         .client

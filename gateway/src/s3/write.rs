@@ -8,6 +8,7 @@ use super::{Adapter, headers, object_key};
 use crate::checksum::{self, Promise};
 use crate::digest::{Lane, Sums};
 use crate::error::{self, ToS3};
+use crate::identity::Access;
 use crate::md5;
 use client::Upload;
 use futures::StreamExt;
@@ -38,7 +39,12 @@ pub(super) async fn put(
     let length = length(input.content_length)?;
     let key = object_key(input.key)?;
     let bucket = adapter
-        .bucket(input.bucket, input.expected_bucket_owner)
+        .bucket(
+            request.credentials.as_ref(),
+            Access::Write,
+            input.bucket,
+            input.expected_bucket_owner,
+        )
         .await?;
     let _buffered = signed_stream(adapter, &request.headers).await?;
 

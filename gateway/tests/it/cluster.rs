@@ -30,6 +30,10 @@ use types::{
 
 pub(crate) const ACCESS_KEY: &str = "AKTEST";
 pub(crate) const SECRET: &str = "secret of the test";
+/// A key of another tenant.
+pub(crate) const FOREIGN_KEY: &str = "AKFOREIGN";
+/// A key of the same tenant at a label that dominates the default one.
+pub(crate) const HIGH_KEY: &str = "AKHIGH";
 
 /// A gateway on a cluster in memory.
 pub(crate) struct World {
@@ -65,13 +69,18 @@ impl World {
             limits: Limits::default(),
         };
         change(&mut config);
-        let key = AccessKey::new(
-            ACCESS_KEY,
-            SECRET.to_owned(),
-            TenantId::new(1),
-            Label::default(),
-        );
-        let identity = Identity::new(vec![key]);
+        let high = Label {
+            level: 1,
+            compartments: [7].into(),
+            ..Label::default()
+        };
+        let key =
+            |id, tenant, label| AccessKey::new(id, SECRET.to_owned(), TenantId::new(tenant), label);
+        let identity = Identity::new(vec![
+            key(ACCESS_KEY, 1, Label::default()),
+            key(FOREIGN_KEY, 2, Label::default()),
+            key(HIGH_KEY, 1, high),
+        ]);
         let gateway = Gateway::start(config, client.clone(), identity)
             .await
             .expect("starts");

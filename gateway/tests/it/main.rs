@@ -3,6 +3,7 @@
 mod access;
 mod bucket;
 mod cluster;
+mod label;
 mod listing;
 mod object;
 mod server;
