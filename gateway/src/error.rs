@@ -14,6 +14,7 @@
 //! Length, a body cut short               IncompleteBody              400
 //! a body's signed hash differs           XAmzContentSHA256Mismatch   400
 //! a chunk's signature differs            SignatureDoesNotMatch       403
+//! an unsigned chunk's head is malformed  InvalidRequest              400
 //! a chunk or a body too large            EntityTooLarge              400
 //! a body that stands still               RequestTimeout              400
 //! ```
@@ -21,6 +22,7 @@
 //! What a client may not act on (status 500 and above) is logged here, with its causes; the client is
 //! told the code alone. Everything else is the client's affair and is not logged.
 
+use crate::framing::BadHead;
 use crate::ingress::Stalled;
 use client::{BucketError, DeleteError, GetError, ListError, PutError};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -122,6 +124,12 @@ fn known(error: &(dyn Error + 'static)) -> Option<S3Error> {
     if error.is::<Stalled>() {
         return Some(S3ErrorCode::RequestTimeout.into());
     }
+    if error.is::<BadHead>() {
+        return Some(s3_error!(
+            InvalidRequest,
+            "The head of an unsigned chunk is not its size alone."
+        ));
+    }
     if error.is::<BodySizeLimitExceeded>() {
         return Some(S3ErrorCode::EntityTooLarge.into());
     }
@@ -213,6 +221,10 @@ mod tests {
             (
                 Box::new(AwsChunkedStreamError::Underlying(Box::new(Stalled))),
                 "RequestTimeout",
+            ),
+            (
+                Box::new(AwsChunkedStreamError::Underlying(Box::new(BadHead))),
+                "InvalidRequest",
             ),
             (
                 Box::new(UploadStreamError::Underlying(Box::new(Stalled))),

@@ -1,9 +1,11 @@
-//! A request's body on its way in: it must keep moving, and may be summed as it passes.
+//! A request's body on its way in: it must keep moving, be framed as it should, and may be summed as it
+//! passes.
 //!
 //! Nothing is read before somebody asks: hyper answers `Expect: 100-continue` at the first poll, so a
 //! request that is refused never has its body sent.
 
 use crate::digest::Digests;
+use crate::framing::Framing;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -30,16 +32,24 @@ pub(crate) struct Ingress {
     /// When the wait for the next piece ends; none while there is no wait.
     deadline: Option<Pin<Box<Sleep>>>,
     tap: Option<Tap>,
+    /// Of a body in unsigned chunks.
+    framing: Option<Framing>,
 }
 
 impl Ingress {
-    /// Wraps `inner`; what passes also goes to `tap`.
-    pub(crate) fn new(inner: Incoming, idle: Duration, tap: Option<Tap>) -> Self {
+    /// Wraps `inner`; what passes also goes to `tap`, and must be framed as `framing` has it.
+    pub(crate) fn new(
+        inner: Incoming,
+        idle: Duration,
+        tap: Option<Tap>,
+        framing: Option<Framing>,
+    ) -> Self {
         Self {
             inner,
             idle,
             deadline: None,
             tap,
+            framing,
         }
     }
 }
@@ -69,6 +79,11 @@ impl Body for Ingress {
                 .increment(data.len() as u64);
             if let Some(tap) = &self.tap {
                 tap.lock().expect("nobody panics holding it").update(data);
+            }
+            if let Some(framing) = &mut self.framing
+                && let Err(error) = framing.pass(data)
+            {
+                return Poll::Ready(Some(Err(Box::new(error))));
             }
         }
         polled.map_err(StdError::from)

@@ -24,6 +24,7 @@ mod checksum;
 mod config;
 mod digest;
 mod error;
+mod framing;
 mod identity;
 mod ingress;
 mod md5;

@@ -3,6 +3,7 @@
 
 use crate::checksum::Promise;
 use crate::digest::Digests;
+use crate::framing::Framing;
 use crate::ingress::{Ingress, Tap};
 use crate::xml;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -79,7 +80,8 @@ impl Front {
         parts.extensions.insert(operation);
         let tap = tap(&parts);
         parts.extensions.insert(tap.clone());
-        let body = Body::http_body(Ingress::new(incoming, self.idle, tap));
+        let framing = is_unsigned_stream(&parts.headers).then(Framing::new);
+        let body = Body::http_body(Ingress::new(incoming, self.idle, tap, framing));
         match self.s3.call(Request::from_parts(parts, body)).await {
             Ok(response) => response,
             Err(error) => {
@@ -108,6 +110,12 @@ fn is_form(headers: &HeaderMap) -> bool {
         let form = b"multipart/form-data";
         kind.len() >= form.len() && kind[..form.len()].eq_ignore_ascii_case(form)
     })
+}
+
+/// Whether the body comes in chunks without signatures.
+fn is_unsigned_stream(headers: &HeaderMap) -> bool {
+    let kind = headers.get("x-amz-content-sha256");
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"STREAMING-UNSIGNED-"))
 }
 
 fn refusal() -> HttpResponse {

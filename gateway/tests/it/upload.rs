@@ -166,6 +166,29 @@ async fn trailers_are_verified() {
     );
 }
 
+/// A chunk that claims a signature where there are none is refused at its head: nobody holds it.
+/// Method: announce 8 MiB in such a chunk and send none of it; the answer comes all the same. Of the
+/// places for signed streams there is none left.
+#[tokio::test]
+async fn unsigned_chunks_are_never_held() {
+    let world = World::with(|config| config.limits.signed_streams = 0).await;
+    let at = world.address;
+    ask("PUT", "/bucket").send(at).await;
+    let signature = "0".repeat(64);
+    for first in ["", "1\r\nx\r\n"] {
+        let (head, _) = unsigned_trailer("9000000")
+            .header("content-length", "9000100")
+            .head(at, &now());
+        let body = format!("{first}800000;chunk-signature={signature}\r\n");
+        let reply = exchange(at, head.as_bytes(), body.as_bytes()).await;
+        assert_eq!(
+            (reply.status, reply.code().as_str()),
+            (400, "InvalidRequest")
+        );
+        absent(at).await;
+    }
+}
+
 /// Signed chunks are stored when every signature is right.
 /// Method: three chunks; then one byte of the second changed.
 #[tokio::test]
