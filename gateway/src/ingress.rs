@@ -1,11 +1,12 @@
-//! A request's body on its way in: it must keep moving, be framed as it should, and may be summed as it
-//! passes.
+//! A request's body on its way in: it must keep moving, be framed as it should, passes in pieces that
+//! are worth it, and may be summed as it passes.
 //!
 //! Nothing is read before somebody asks: hyper answers `Expect: 100-continue` at the first poll, so a
 //! request that is refused never has its body sent.
 
 use crate::digest::Digests;
-use crate::framing::Framing;
+use crate::framing::{BadHead, Framing};
+use crate::gather::Gather;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -34,6 +35,7 @@ pub(crate) struct Ingress {
     tap: Option<Tap>,
     /// Of a body in unsigned chunks.
     framing: Option<Framing>,
+    gather: Gather,
 }
 
 impl Ingress {
@@ -50,6 +52,34 @@ impl Ingress {
             deadline: None,
             tap,
             framing,
+            gather: Gather::default(),
+        }
+    }
+
+    /// The body's next piece as it comes, however small.
+    fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
+        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        if polled.is_pending() {
+            let idle = self.idle;
+            let deadline = self
+                .deadline
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+            ready!(deadline.as_mut().poll(cx));
+            return Poll::Ready(Some(Err(Box::new(Stalled))));
+        }
+        self.deadline = None;
+        polled.map_err(StdError::from)
+    }
+
+    /// Looks at what came.
+    fn inspect(&mut self, data: &[u8]) -> Result<(), BadHead> {
+        metrics::counter!("strongroom_gateway_received_bytes_total").increment(data.len() as u64);
+        if let Some(tap) = &self.tap {
+            tap.lock().expect("nobody panics holding it").update(data);
+        }
+        match &mut self.framing {
+            Some(framing) => framing.pass(data),
+            None => Ok(()),
         }
     }
 }
@@ -62,38 +92,35 @@ impl Body for Ingress {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
-        let polled = Pin::new(&mut self.inner).poll_frame(cx);
-        if polled.is_pending() {
-            let idle = self.idle;
-            let deadline = self
-                .deadline
-                .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
-            ready!(deadline.as_mut().poll(cx));
-            return Poll::Ready(Some(Err(Box::new(Stalled))));
-        }
-        self.deadline = None;
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(data) = frame.data_ref()
-        {
-            metrics::counter!("strongroom_gateway_received_bytes_total")
-                .increment(data.len() as u64);
-            if let Some(tap) = &self.tap {
-                tap.lock().expect("nobody panics holding it").update(data);
+        loop {
+            if let Some(piece) = self.gather.next() {
+                return Poll::Ready(Some(Ok(Frame::data(piece))));
             }
-            if let Some(framing) = &mut self.framing
-                && let Err(error) = framing.pass(data)
-            {
+            let data = match ready!(self.poll_inner(cx)) {
+                // HTTP's own trailers say nothing in S3.
+                Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(self.gather.rest().map(|rest| Ok(Frame::data(rest)))),
+            };
+            if let Err(error) = self.inspect(&data) {
                 return Poll::Ready(Some(Err(Box::new(error))));
             }
+            self.gather.add(data);
         }
-        polled.map_err(StdError::from)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.gather.held() == 0 && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let held = self.gather.held() as u64;
+        let inner = self.inner.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(inner.lower() + held);
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(upper + held);
+        }
+        hint
     }
 }

@@ -25,6 +25,7 @@ mod config;
 mod digest;
 mod error;
 mod framing;
+mod gather;
 mod identity;
 mod ingress;
 mod md5;

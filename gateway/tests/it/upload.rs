@@ -189,6 +189,56 @@ async fn unsigned_chunks_are_never_held() {
     }
 }
 
+/// However small the pieces are in which a body comes, it is stored as it is.
+/// Method: chunks of transfer coding of one byte, of a few and of many, in unsigned aws-chunks.
+#[tokio::test]
+async fn small_pieces_make_whole_objects() {
+    let world = world().await;
+    let at = world.address;
+    let bytes: Vec<u8> = b"123456789".repeat(1500);
+    let body = [
+        format!("{:x}\r\n", bytes.len()).into_bytes(),
+        bytes.clone(),
+        b"\r\n0\r\nx-amz-checksum-crc32:".to_vec(),
+        crc32(&bytes).into_bytes(),
+        b"\r\n\r\n".to_vec(),
+    ]
+    .concat();
+    for piece in [1, 37, 5000, body.len()] {
+        let (head, _) = unsigned_trailer(&bytes.len().to_string())
+            .header("transfer-encoding", "chunked")
+            .head(at, &now());
+        let mut coded = Vec::new();
+        for piece in body.chunks(piece).chain([&b""[..]]) {
+            coded.extend(format!("{:x}\r\n", piece.len()).bytes());
+            coded.extend(piece);
+            coded.extend(b"\r\n");
+        }
+        let reply = exchange(at, head.as_bytes(), &coded).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let got = ask("GET", "/bucket/key").send(at).await;
+        assert!(got.body == bytes);
+        ask("DELETE", "/bucket/key").send(at).await;
+    }
+}
+
+/// In base64, bit by bit.
+fn crc32(bytes: &[u8]) -> String {
+    let mut sum = u32::MAX;
+    for byte in bytes {
+        sum ^= u32::from(*byte);
+        for _ in 0..8 {
+            sum = (sum >> 1) ^ (0xEDB8_8320 & (sum & 1).wrapping_neg());
+        }
+    }
+    base64(&(!sum).to_be_bytes())
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
 /// Signed chunks are stored when every signature is right.
 /// Method: three chunks; then one byte of the second changed.
 #[tokio::test]
