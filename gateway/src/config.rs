@@ -4,6 +4,7 @@ use crate::admin::Report;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use types::size::ByteCount;
 
 /// Where a gateway listens, and within which bounds it serves.
 pub struct GatewayConfig {
@@ -47,6 +48,9 @@ pub struct Limits {
     pub head: Duration,
     /// A body, in either direction, must move within this.
     pub idle: Duration,
+    /// Every so many bytes of a request's body may be waited for `idle` long, all waits together. It
+    /// bounds how long an upload can hold what it holds.
+    pub least: ByteCount,
     /// Requests under way at shutdown may finish within this.
     pub drain: Duration,
     /// Uploads at once whose every chunk is signed: each holds a chunk of up to 8 MiB until its
@@ -60,6 +64,7 @@ impl Default for Limits {
             connections: 4096,
             head: Duration::from_secs(60),
             idle: Duration::from_secs(60),
+            least: ByteCount::new(64 << 10),
             drain: Duration::from_secs(30),
             signed_streams: 32,
         }

@@ -16,7 +16,7 @@
 //! a chunk's signature differs            SignatureDoesNotMatch       403
 //! an unsigned chunk's head is malformed  InvalidRequest              400
 //! a chunk or a body too large            EntityTooLarge              400
-//! a body that stands still               RequestTimeout              400
+//! a body that stands still or trickles   RequestTimeout              400
 //! ```
 //!
 //! What a client may not act on (status 500 and above) is logged here, with its causes; the client is

@@ -7,31 +7,28 @@
 use crate::digest::Digests;
 use crate::framing::{BadHead, Framing};
 use crate::gather::Gather;
+use crate::pace::Pace;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use s3s::StdError;
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
-use tokio::time::Sleep;
+use types::size::ByteCount;
 
 /// The sums of a body, shared between the body and whoever checks them once it has been read.
 pub(crate) type Tap = Arc<Mutex<Digests>>;
 
-/// A body stood still for too long.
+/// A body stood still for too long, or came too slowly.
 #[derive(Debug, thiserror::Error)]
-#[error("the request's body stood still")]
+#[error("the request's body came too slowly")]
 pub(crate) struct Stalled;
 
-/// A request's body with a bound on how long it may stand still.
+/// A request's body with a bound on how slowly it may come.
 pub(crate) struct Ingress {
     inner: Incoming,
-    idle: Duration,
-    /// When the wait for the next piece ends; none while there is no wait.
-    deadline: Option<Pin<Box<Sleep>>>,
+    pace: Pace,
     tap: Option<Tap>,
     /// Of a body in unsigned chunks.
     framing: Option<Framing>,
@@ -39,17 +36,16 @@ pub(crate) struct Ingress {
 }
 
 impl Ingress {
-    /// Wraps `inner`; what passes also goes to `tap`, and must be framed as `framing` has it.
+    /// Wraps `inner`, which must keep `pace`; what passes also goes to `tap`, and must be framed as `framing` has it.
     pub(crate) fn new(
         inner: Incoming,
-        idle: Duration,
+        pace: Pace,
         tap: Option<Tap>,
         framing: Option<Framing>,
     ) -> Self {
         Self {
             inner,
-            idle,
-            deadline: None,
+            pace,
             tap,
             framing,
             gather: Gather::default(),
@@ -60,14 +56,14 @@ impl Ingress {
     fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
         if polled.is_pending() {
-            let idle = self.idle;
-            let deadline = self
-                .deadline
-                .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
-            ready!(deadline.as_mut().poll(cx));
+            ready!(self.pace.wait(cx));
             return Poll::Ready(Some(Err(Box::new(Stalled))));
         }
-        self.deadline = None;
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            let data = frame.data_ref();
+            self.pace
+                .moved(data.map_or(ByteCount::ZERO, |data| ByteCount::of(data)));
+        }
         polled.map_err(StdError::from)
     }
 

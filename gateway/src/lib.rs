@@ -29,6 +29,7 @@ mod gather;
 mod identity;
 mod ingress;
 mod md5;
+mod pace;
 mod refuse;
 mod s3;
 mod server;

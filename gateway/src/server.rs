@@ -95,7 +95,7 @@ impl Gateway {
     ) -> Result<Self, StartError> {
         let limits = config.limits.clone();
         let s3 = service(&config, client, identity)?;
-        let front = Arc::new(Front::new(s3, limits.idle));
+        let front = Arc::new(Front::new(s3, limits.clone()));
         let s3 = service_fn(move |request| Arc::clone(&front).handle(request));
 
         let plain = bind("S3", config.s3).await?;

@@ -2,9 +2,11 @@
 //! metrics; its answer names the id, in a header and in error documents.
 
 use crate::checksum::Promise;
+use crate::config::Limits;
 use crate::digest::Digests;
 use crate::framing::Framing;
 use crate::ingress::{Ingress, Tap};
+use crate::pace::Pace;
 use crate::xml;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
@@ -12,7 +14,7 @@ use s3s::service::S3Service;
 use s3s::{Body, HttpResponse, s3_error};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tracing::Instrument;
 use types::attributes::ChecksumAlgorithm;
 
@@ -34,13 +36,13 @@ impl Operation {
 /// The S3 service with what surrounds it.
 pub(crate) struct Front {
     s3: S3Service,
-    idle: Duration,
+    limits: Limits,
 }
 
 impl Front {
-    /// Serves `s3`; a body may stand still for `idle`.
-    pub(crate) fn new(s3: S3Service, idle: Duration) -> Self {
-        Self { s3, idle }
+    /// Serves `s3` within `limits`.
+    pub(crate) fn new(s3: S3Service, limits: Limits) -> Self {
+        Self { s3, limits }
     }
 
     /// Answers one request.
@@ -81,7 +83,8 @@ impl Front {
         let tap = tap(&parts);
         parts.extensions.insert(tap.clone());
         let framing = is_unsigned_stream(&parts.headers).then(Framing::new);
-        let body = Body::http_body(Ingress::new(incoming, self.idle, tap, framing));
+        let pace = Pace::new(self.limits.idle, self.limits.least);
+        let body = Body::http_body(Ingress::new(incoming, pace, tap, framing));
         match self.s3.call(Request::from_parts(parts, body)).await {
             Ok(response) => response,
             Err(error) => {

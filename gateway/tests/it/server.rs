@@ -65,6 +65,39 @@ async fn bodies_must_move() {
     assert_eq!(ask("HEAD", "/bucket/key").send(at).await.status, 404);
 }
 
+/// A client that sends a little now and then is given up like one that sends nothing.
+/// Method: a byte whenever a fraction of a short idle time has passed, until the server answers.
+#[tokio::test]
+async fn bodies_may_not_trickle() {
+    let idle = Duration::from_millis(200);
+    let world = World::with(|config| config.limits.idle = idle).await;
+    let at = world.address;
+    ask("PUT", "/bucket").send(at).await;
+    let put = ask("PUT", "/bucket/key").body(vec![0; 100_000]);
+    let (head, _) = put.head(at, &now());
+    let upload = TcpStream::connect(at).await.expect("listens");
+    let (mut answers, mut upload) = upload.into_split();
+    upload.write_all(head.as_bytes()).await.expect("sent");
+    let trickle = async {
+        let mut ticks = tokio::time::interval(idle / 10);
+        loop {
+            ticks.tick().await;
+            if upload.write_all(b"0").await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    let mut answer = Vec::new();
+    tokio::select! {
+        () = trickle => {}
+        read = answers.read_to_end(&mut answer) => drop(read),
+        () = tokio::time::sleep(Duration::from_secs(10)) => {}
+    }
+    let answer = String::from_utf8(answer).expect("text");
+    assert!(answer.contains("RequestTimeout"), "{answer}");
+    assert_eq!(ask("HEAD", "/bucket/key").send(at).await.status, 404);
+}
+
 /// The admin API answers those who show a certificate, and nobody else; S3 over TLS serves S3.
 /// Method: one authority; ask with and without a certificate of it.
 #[tokio::test]
