@@ -17,8 +17,10 @@ use s3s::dto::{PutObjectInput, PutObjectOutput, StreamingBlob};
 use s3s::{S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use std::time::Duration;
 use types::attributes::ChecksumAlgorithm;
-use types::size::ByteCount;
+use types::size::{ByteCount, GIB};
 
+/// The largest object of one PUT, as on S3.
+const LARGEST: u64 = 5 * GIB;
 /// How long an upload in signed chunks waits for its turn before it is told to slow down.
 const PLACE_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -99,6 +101,7 @@ async fn receive(
 fn length(declared: Option<i64>) -> S3Result<ByteCount> {
     let declared = declared.ok_or(S3ErrorCode::MissingContentLength)?;
     match u64::try_from(declared) {
+        Ok(length) if length > LARGEST => Err(S3ErrorCode::EntityTooLarge.into()),
         Ok(length) => Ok(ByteCount::new(length)),
         Err(_) => Err(S3ErrorCode::InvalidArgument.into()),
     }
@@ -116,5 +119,29 @@ async fn signed_stream<'a>(
     match tokio::time::timeout(PLACE_PATIENCE, adapter.signed_streams.acquire()).await {
         Ok(Ok(place)) => Ok(Some(place)),
         _ => Err(S3ErrorCode::SlowDown.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A length is known, and not more than one PUT may bring, before any byte is asked for.
+    /// Method: a table around the bound.
+    #[test]
+    fn lengths_are_bounded() {
+        let bound = i64::try_from(LARGEST).expect("fits");
+        for (declared, expected) in [
+            (Some(0), Ok(0)),
+            (Some(bound), Ok(LARGEST)),
+            (Some(bound + 1), Err("EntityTooLarge")),
+            (Some(i64::MAX), Err("EntityTooLarge")),
+            (Some(-1), Err("InvalidArgument")),
+            (None, Err("MissingContentLength")),
+        ] {
+            let told = length(declared).map(ByteCount::get);
+            let told = told.map_err(|error| error.code().as_str().to_owned());
+            assert_eq!(told, expected.map_err(str::to_owned), "{declared:?}");
+        }
     }
 }

@@ -114,6 +114,27 @@ async fn short_bodies_store_nothing() {
     absent(at).await;
 }
 
+/// An object that is too large for one PUT is refused before its body is asked for.
+/// Method: `Expect: 100-continue`, with each way to say the length.
+#[tokio::test]
+async fn too_large_bodies_are_not_asked_for() {
+    let world = world().await;
+    let at = world.address;
+    let large = ((5 << 30) + 1u64).to_string();
+    let plain = ask("PUT", "/bucket/key")
+        .header("content-length", &large)
+        .payload("UNSIGNED-PAYLOAD");
+    let chunks = unsigned_trailer(&large).header("transfer-encoding", "chunked");
+    for request in [plain, chunks] {
+        let (head, _) = request.header("expect", "100-continue").head(at, &now());
+        let reply = exchange(at, head.as_bytes(), b"").await;
+        assert_eq!(
+            (reply.status, reply.code().as_str(), reply.continued),
+            (400, "EntityTooLarge", false)
+        );
+    }
+}
+
 fn unsigned_trailer(decoded: &str) -> Ask {
     ask("PUT", "/bucket/key")
         .header("content-encoding", "aws-chunked")
