@@ -86,18 +86,19 @@ pub(super) async fn many(
     let mut errors = Vec::new();
     for (object, outcome) in outcomes {
         let key = Some(xml::hide(object.key));
+        let version_id = object.version_id.map(xml::hide);
         match outcome {
             Ok(()) if quiet => {}
             Ok(()) => deleted.push(DeletedObject {
                 key,
-                version_id: object.version_id,
+                version_id,
                 ..Default::default()
             }),
             Err(error) => errors.push(s3s::dto::Error {
                 code: Some(error.code().as_str().to_owned()),
                 message: error.message().map(str::to_owned),
                 key,
-                version_id: object.version_id,
+                version_id,
             }),
         }
     }

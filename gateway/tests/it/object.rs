@@ -321,3 +321,25 @@ async fn many_are_deleted_at_once() {
     assert_eq!(reply.all("Deleted"), [""; 0]);
     assert_eq!(ask("HEAD", "/bucket/b").send(at).await.status, 404);
 }
+
+/// Whatever a client names, it is told what became of it.
+/// Method: control characters in a version of DeleteObjects and in a refused parameter's name.
+#[tokio::test]
+async fn hostile_names_are_answered() {
+    let world = World::new().await;
+    let at = world.address;
+    ask("PUT", "/bucket").send(at).await;
+    let document = "<Delete><Object><Key>a</Key><VersionId>\u{1}</VersionId></Object><Object><Key>b</Key></Object></Delete>";
+    let request = ask("POST", "/bucket").query("delete", "").body(document);
+    let reply = request.send(at).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(reply.all("VersionId"), ["&#x01;"]);
+    assert_eq!(reply.all("Deleted"), ["<Key>b</Key>"]);
+    let refused = ask("GET", "/bucket").query("x-amz-\u{1}", "x");
+    let reply = refused.send(at).await;
+    assert_eq!(
+        (reply.status, reply.code().as_str()),
+        (501, "NotImplemented")
+    );
+    assert!(reply.text().contains("x-amz-&#x01;"), "{}", reply.text());
+}
