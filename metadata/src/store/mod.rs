@@ -20,72 +20,29 @@
 //! any of them is served; any mismatch, error or panic of sled wipes the folder.
 //! What this module never does: interpret a row, or let sled out.
 
+mod digest;
+mod error;
+mod last_stop;
+mod rows;
+
 use crate::txn::{Row, RowIter, Rows, Txn};
-use crc_fast::{CrcAlgorithm, Digest as Crc};
+use digest::Digest;
+use error::{at, describe};
+use last_stop::LastStop;
+use rows::{MARK, ROW, continuation_key, continuations, framed, insert_row, row_key, unframed};
 use std::fs::{self, File};
-use std::io::{self, Write};
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use types::label::LengthPrefixed;
 
-/// Longest piece of a value in one stored row: with its frame it stays under 6 KiB, since sled puts 16
-/// rows on a page, and pages above about 128 KiB into files that it never syncs.
-const PIECE: usize = (6 << 10) - FRAME;
-const FRAME: usize = 8 + 2;
 /// Up to this size every start recomputes the digest; beyond it only the start after an unclean stop.
 const ALWAYS_VERIFIED: u64 = 1 << 30;
 const REPLACE_BATCH: usize = 500;
 const CACHE_BYTES: u64 = 128 << 20;
 
-const ROW: u8 = b'r';
-const CONTINUATION: u8 = b'c';
-const MARK: &[u8] = b"m";
-
-/// Why a row cannot be read or written. Each of them means that this copy is broken: the server stops,
-/// and its next start rebuilds the copy.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// sled failed.
-    #[error("the store failed")]
-    Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// sled panicked.
-    #[error("the store panicked")]
-    Panicked,
-    /// A stored row fails its checksum, or a piece of it is gone.
-    #[error("a stored row is damaged")]
-    Damaged,
-    /// There were rows, and none is left.
-    #[error("the store holds nothing")]
-    Empty,
-    /// The stored rows do not add up to the stored digest, or it is not the one of the last stop.
-    #[error("the stored rows do not match their digest")]
-    DigestMismatch,
-    /// A row is intact but is not what its table holds.
-    #[error("a row of table {table} does not decode")]
-    Malformed {
-        /// The table's name.
-        table: &'static str,
-        /// What is wrong with it.
-        #[source]
-        source: types::codec::DecodeError,
-    },
-    /// The store's folder cannot be used.
-    #[error("using {path}")]
-    Folder {
-        /// Which path.
-        path: PathBuf,
-        /// What went wrong.
-        #[source]
-        source: io::Error,
-    },
-    /// The store was closed, or failed before.
-    #[error("the store is closed")]
-    Closed,
-}
+pub use error::StoreError;
 
 /// What `open` found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -406,96 +363,6 @@ impl Changes {
     }
 }
 
-/// A sum of row hashes; the order in which rows came and went does not show in it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Digest([u64; 4]);
-
-impl Digest {
-    fn add(&mut self, key: &[u8], value: &[u8]) {
-        self.each(key, value, u64::wrapping_add);
-    }
-
-    fn remove(&mut self, key: &[u8], value: &[u8]) {
-        self.each(key, value, u64::wrapping_sub);
-    }
-
-    fn each(&mut self, key: &[u8], value: &[u8], step: fn(u64, u64) -> u64) {
-        let mut hash = LengthPrefixed::default();
-        hash.field(key);
-        hash.field(value);
-        let hash = Self::from_bytes(hash.finish());
-        for (lane, part) in self.0.iter_mut().zip(hash.0) {
-            *lane = step(*lane, part);
-        }
-    }
-
-    fn to_bytes(self) -> [u8; 32] {
-        let mut bytes = [0; 32];
-        for (to, lane) in bytes.chunks_exact_mut(8).zip(self.0) {
-            to.copy_from_slice(&lane.to_be_bytes());
-        }
-        bytes
-    }
-
-    fn from_bytes(bytes: [u8; 32]) -> Self {
-        let mut lanes = [0; 4];
-        for (lane, from) in lanes.iter_mut().zip(bytes.as_chunks().0) {
-            *lane = u64::from_be_bytes(*from);
-        }
-        Self(lanes)
-    }
-}
-
-/// How the last use of a folder ended, as the file `state` in it says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum LastStop {
-    /// It does not say.
-    Unknown,
-    /// sled's own recovery ended the process, and would again.
-    WhileOpening,
-    /// Abruptly.
-    WhileRunning,
-    /// Well, with this digest.
-    Clean(Digest),
-}
-
-impl LastStop {
-    fn read(folder: &Path) -> Self {
-        let text = fs::read_to_string(folder.join("state")).unwrap_or_default();
-        match text.trim().split_once(' ') {
-            None if text.trim() == "opening" => Self::WhileOpening,
-            None if text.trim() == "running" => Self::WhileRunning,
-            Some(("clean", digest)) => {
-                let mut bytes = [0; 32];
-                match hex::decode_to_slice(digest, &mut bytes) {
-                    Ok(()) => Self::Clean(Digest::from_bytes(bytes)),
-                    Err(_) => Self::WhileRunning,
-                }
-            }
-            _ => Self::Unknown,
-        }
-    }
-
-    fn write(self, folder: &Path) -> Result<(), StoreError> {
-        let text = match self {
-            Self::Unknown => String::new(),
-            Self::WhileOpening => "opening\n".to_owned(),
-            Self::WhileRunning => "running\n".to_owned(),
-            Self::Clean(digest) => format!("clean {}\n", hex::encode(digest.to_bytes())),
-        };
-        let path = folder.join("state");
-        let new = folder.join("state.new");
-        let replaced = File::create(&new)
-            .and_then(|mut file| {
-                file.write_all(text.as_bytes())?;
-                file.sync_all()
-            })
-            .and_then(|()| fs::rename(&new, &path))
-            .and_then(|()| File::open(folder)?.sync_all());
-        replaced.map_err(|source| at(&path, source))
-    }
-}
-
 fn rows_folder(folder: &Path) -> PathBuf {
     folder.join("rows")
 }
@@ -532,68 +399,6 @@ fn guarded<T>(use_engine: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreEr
     }
 }
 
-fn insert_row(batch: &mut sled::Batch, key: &[u8], value: &[u8]) {
-    let count = continuations(value).to_be_bytes();
-    let (first, rest) = value.split_at(value.len().min(PIECE));
-    let stored = row_key(key);
-    let framed_first = framed(&stored, &[&count, first]);
-    batch.insert(stored, framed_first);
-    for (number, piece) in (0..).zip(rest.chunks(PIECE)) {
-        let stored = continuation_key(key, number);
-        let framed_piece = framed(&stored, &[piece]);
-        batch.insert(stored, framed_piece);
-    }
-}
-
-/// How many continuation rows a value needs.
-fn continuations(value: &[u8]) -> u16 {
-    let pieces = value.len().div_ceil(PIECE).max(1) - 1;
-    u16::try_from(pieces).expect("no command writes a value of hundreds of megabytes")
-}
-
-fn row_key(key: &[u8]) -> Vec<u8> {
-    [&[ROW], key].concat()
-}
-
-fn continuation_key(key: &[u8], number: u16) -> Vec<u8> {
-    let length = u16::try_from(key.len()).expect("a row's key is short");
-    [
-        &[CONTINUATION][..],
-        &length.to_be_bytes(),
-        key,
-        &number.to_be_bytes(),
-    ]
-    .concat()
-}
-
-fn framed(stored_key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
-    let mut value = vec![0; 8];
-    for part in parts {
-        value.extend_from_slice(part);
-    }
-    let crc = checksum(stored_key, &value[8..]);
-    value[..8].copy_from_slice(&crc);
-    value
-}
-
-fn unframed<'a>(stored_key: &[u8], value: &'a [u8]) -> Result<&'a [u8], StoreError> {
-    let (crc, body) = value.split_first_chunk::<8>().ok_or(StoreError::Damaged)?;
-    if checksum(stored_key, body) == *crc {
-        Ok(body)
-    } else {
-        Err(StoreError::Damaged)
-    }
-}
-
-fn checksum(stored_key: &[u8], body: &[u8]) -> [u8; 8] {
-    let length = u32::try_from(stored_key.len()).expect("a row's key is short");
-    let mut crc = Crc::new(CrcAlgorithm::Crc64Nvme);
-    crc.update(&length.to_be_bytes());
-    crc.update(stored_key);
-    crc.update(body);
-    crc.finalize().to_be_bytes()
-}
-
 /// Makes every file under `folder`, and every name in it, durable: sled's flush does not.
 fn sync_all(folder: &Path) -> Result<(), StoreError> {
     let entries = fs::read_dir(folder).map_err(|source| at(folder, source))?;
@@ -610,23 +415,4 @@ fn sync_all(folder: &Path) -> Result<(), StoreError> {
     File::open(folder)
         .and_then(|file| file.sync_all())
         .map_err(|source| at(folder, source))
-}
-
-fn at(path: &Path, source: io::Error) -> StoreError {
-    StoreError::Folder {
-        path: path.to_owned(),
-        source,
-    }
-}
-
-/// An error with its causes, in one line.
-fn describe(error: &StoreError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

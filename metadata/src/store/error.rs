@@ -1,0 +1,66 @@
+//! Why this copy of the rows cannot be used.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a row cannot be read or written. Each of them means that this copy is broken: the server stops,
+/// and its next start rebuilds the copy.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// sled failed.
+    #[error("the store failed")]
+    Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// sled panicked.
+    #[error("the store panicked")]
+    Panicked,
+    /// A stored row fails its checksum, or a piece of it is gone.
+    #[error("a stored row is damaged")]
+    Damaged,
+    /// There were rows, and none is left.
+    #[error("the store holds nothing")]
+    Empty,
+    /// The stored rows do not add up to the stored digest, or it is not the one of the last stop.
+    #[error("the stored rows do not match their digest")]
+    DigestMismatch,
+    /// A row is intact but is not what its table holds.
+    #[error("a row of table {table} does not decode")]
+    Malformed {
+        /// The table's name.
+        table: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: types::codec::DecodeError,
+    },
+    /// The store's folder cannot be used.
+    #[error("using {path}")]
+    Folder {
+        /// Which path.
+        path: PathBuf,
+        /// What went wrong.
+        #[source]
+        source: io::Error,
+    },
+    /// The store was closed, or failed before.
+    #[error("the store is closed")]
+    Closed,
+}
+
+pub(super) fn at(path: &Path, source: io::Error) -> StoreError {
+    StoreError::Folder {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// An error with its causes, in one line.
+pub(super) fn describe(error: &StoreError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

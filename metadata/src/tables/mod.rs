@@ -1,0 +1,172 @@
+//! The tables: what is in a row, and under which key.
+//!
+//! All tables share one tree; the first byte of a key names the table. Integers in keys are
+//! fixed-width and big-endian, so that rows lie in the order of their numbers. Values are
+//! `types::codec`. A table's byte and name never change their meaning; a field may be added to a value
+//! (with `#[serde(default)]`). `docs/formats/metadata.md` draws them all.
+//!
+//! Tables below 0x40 are the cluster half's, the others the namespace half's.
+
+mod key;
+mod value;
+
+use crate::reply::Reply;
+use crate::store::StoreError;
+use crate::txn::{RowIter, Rows, Txn};
+use bytes::Bytes;
+use serde::{Serialize, de::DeserializeOwned};
+use std::marker::PhantomData;
+use std::ops::Bound;
+use types::codec;
+use types::id::{
+    BlobId, BucketId, ChunkId, DiskId, GroupId, LeaseId, NodeId, SessionId, VersionId,
+};
+use types::name::{BucketName, ObjectKey};
+use types::placement::{Disk, Group, Slot};
+
+pub use key::{ClusterId, NamespaceId, TableKey, after_all, escape, unescape};
+pub use value::{
+    BlobPlace, BlobRow, BucketRow, ClockRow, ExtentRow, GroupEpochRow, GroupRunRow, HeadRow,
+    KekRow, LeaseRow, NodeRow, ReclaimRow, RepairRow, SessionRow, VersionRow,
+};
+
+/// Counters of the cluster half's ids.
+pub const CLUSTER_COUNTERS: Table<ClusterId, u64> = Table::new(0x01, "cluster counters");
+/// Servers.
+pub const NODES: Table<NodeId, NodeRow> = Table::new(0x02, "nodes");
+/// Admitted disks.
+pub const DISKS: Table<DiskId, Disk> = Table::new(0x03, "disks");
+/// Placement groups.
+pub const GROUPS: Table<GroupId, Group> = Table::new(0x04, "groups");
+/// Version of the group table: of the rows in `disks` and `groups` together.
+pub const GROUP_TABLE_VERSION: Table<(), u64> = Table::new(0x05, "group table version");
+/// Buckets' keys, by version.
+pub const KEKS: Table<(BucketId, u32), KekRow> = Table::new(0x06, "keks");
+
+/// Cluster time.
+pub const CLOCK: Table<(), ClockRow> = Table::new(0x40, "clock");
+/// Counters of the namespace half's ids.
+pub const NAMESPACE_COUNTERS: Table<NamespaceId, u64> = Table::new(0x41, "namespace counters");
+/// The namespace's revision: raised by each command that changes an object.
+pub const REVISION: Table<(), u64> = Table::new(0x42, "revision");
+/// Sessions.
+pub const SESSIONS: Table<SessionId, SessionRow> = Table::new(0x43, "sessions");
+/// Sessions by the time at which they expire.
+pub const SESSION_EXPIRY: Table<(u64, SessionId), SessionId> = Table::new(0x44, "session expiry");
+/// Answers that a session may still ask for, by the request's number.
+pub const REPLIES: Table<(SessionId, u64), Reply> = Table::new(0x45, "replies");
+/// Leases, under their session, so that they end with it.
+pub const LEASES: Table<(SessionId, LeaseId), LeaseRow> = Table::new(0x46, "leases");
+/// Buckets.
+pub const BUCKETS: Table<BucketId, BucketRow> = Table::new(0x47, "buckets");
+/// Buckets by name and digest of their label: a name is unique per label.
+pub const BUCKET_NAMES: Table<(BucketName, [u8; 32]), BucketId> = Table::new(0x48, "bucket names");
+/// Current versions of objects: what GET and LIST see.
+pub const HEADS: Table<(BucketId, ObjectKey), HeadRow> = Table::new(0x49, "heads");
+/// Version ids in use, so that none is used twice.
+pub const VERSIONS: Table<VersionId, VersionRow> = Table::new(0x4a, "versions");
+/// Blobs.
+pub const BLOBS: Table<BlobId, BlobRow> = Table::new(0x4b, "blobs");
+/// Bytes of blobs that are kept inline, sealed.
+pub const INLINE: Table<BlobId, Bytes> = Table::new(0x4c, "inline");
+/// Runs by group and *last* chunk, so that one seek finds what a new run could overlap.
+pub const GROUP_RUNS: Table<(GroupId, ChunkId), GroupRunRow> = Table::new(0x4d, "group runs");
+/// Groups' epochs as commits see them.
+pub const GROUP_EPOCHS: Table<GroupId, GroupEpochRow> = Table::new(0x4e, "group epochs");
+/// Shards to be made again: group, first chunk of the run, slot.
+pub const REPAIRS: Table<(GroupId, ChunkId, Slot), RepairRow> = Table::new(0x4f, "repairs");
+/// Dead blobs by the time of their death.
+pub const RECLAIMS: Table<(u64, BlobId), ReclaimRow> = Table::new(0x50, "reclaims");
+
+/// A table of rows of type `V` under keys of type `K`.
+pub struct Table<K, V> {
+    prefix: u8,
+    name: &'static str,
+    rows: PhantomData<fn(&K) -> V>,
+}
+
+impl<K: TableKey, V: Serialize + DeserializeOwned> Table<K, V> {
+    const fn new(prefix: u8, name: &'static str) -> Self {
+        Self {
+            prefix,
+            name,
+            rows: PhantomData,
+        }
+    }
+
+    /// The row under `key`, if there is one.
+    ///
+    /// # Errors
+    /// When the store is broken.
+    pub fn get(&self, rows: &impl Rows, key: &K) -> Result<Option<V>, StoreError> {
+        let value = rows.get(&self.key(key))?;
+        value.map(|value| self.decode(&value)).transpose()
+    }
+
+    /// Whether there is a row under `key`.
+    ///
+    /// # Errors
+    /// When the store is broken.
+    pub fn contains(&self, rows: &impl Rows, key: &K) -> Result<bool, StoreError> {
+        Ok(rows.get(&self.key(key))?.is_some())
+    }
+
+    /// Sets a row.
+    pub fn put(&self, txn: &mut Txn<'_>, key: &K, value: &V) {
+        txn.put(self.key(key), codec::encode(value));
+    }
+
+    /// Removes a row, if it is there.
+    pub fn delete(&self, txn: &mut Txn<'_>, key: &K) {
+        txn.delete(self.key(key));
+    }
+
+    /// The rows whose keys, less the table's byte, begin with `prefix`, in order, with their keys.
+    pub fn scan<'r, R: Rows>(
+        &self,
+        rows: &'r R,
+        prefix: &[u8],
+    ) -> impl Iterator<Item = Result<(Vec<u8>, V), StoreError>> + use<'r, K, V, R> {
+        let from = [&[self.prefix], prefix].concat();
+        let to = after_all(&from);
+        self.decoded(rows.scan(Bound::Included(from), Bound::Excluded(to)))
+    }
+
+    /// The rows from `from` to `to`, in order, with their keys less the table's byte.
+    pub fn range<'r, R: Rows>(
+        &self,
+        rows: &'r R,
+        from: &[u8],
+        to: &[u8],
+    ) -> impl Iterator<Item = Result<(Vec<u8>, V), StoreError>> + use<'r, K, V, R> {
+        let from = [&[self.prefix], from].concat();
+        let to = [&[self.prefix], to].concat();
+        self.decoded(rows.scan(Bound::Included(from), Bound::Excluded(to)))
+    }
+
+    fn decoded<'r>(
+        &self,
+        rows: RowIter<'r>,
+    ) -> impl Iterator<Item = Result<(Vec<u8>, V), StoreError>> + use<'r, K, V> {
+        let table = Self { ..*self };
+        rows.map(move |row| {
+            let (mut key, value) = row?;
+            let value = table.decode(&value)?;
+            key.remove(0);
+            Ok((key, value))
+        })
+    }
+
+    fn key(&self, key: &K) -> Vec<u8> {
+        let mut bytes = vec![self.prefix];
+        key.write(&mut bytes);
+        bytes
+    }
+
+    fn decode(&self, value: &[u8]) -> Result<V, StoreError> {
+        codec::decode(value).map_err(|source| StoreError::Malformed {
+            table: self.name,
+            source,
+        })
+    }
+}

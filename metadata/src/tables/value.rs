@@ -1,0 +1,173 @@
+//! What is in a row.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use types::id::{BlobId, ChunkId, NodeId, VersionId};
+use types::manifest::Run;
+use types::placement::Epoch;
+use types::profile::Profile;
+use types::size::{ByteCount, ByteOffset};
+use types::wire::metadata::{Bucket, WallTime};
+
+/// A server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRow {
+    /// When it was admitted, as the proposer's wall had it.
+    pub admitted: WallTime,
+}
+
+/// A bucket's key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KekRow {
+    /// Wrapped under the ring key.
+    pub wrapped: Bytes,
+}
+
+/// Cluster time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockRow {
+    /// Milliseconds of running since the cluster was made.
+    pub now_ms: u64,
+}
+
+/// A session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionRow {
+    /// Whose.
+    pub gateway: NodeId,
+    /// Cluster time from which it is expired.
+    pub expires_ms: u64,
+    /// Requests below this have been answered.
+    pub answered_below: u64,
+}
+
+/// A range of chunk ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseRow {
+    /// The first.
+    pub first: ChunkId,
+    /// How many.
+    pub count: u64,
+    /// Cluster time at which it was taken.
+    pub opened_ms: u64,
+}
+
+/// A bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BucketRow {
+    /// As the service tells of it.
+    pub bucket: Bucket,
+    /// The version of its key that new objects use.
+    pub kek_version: u32,
+    /// Versions of its key that commits may still be sealed under.
+    pub live_keks: Vec<u32>,
+    /// The revision that made it.
+    pub born: u64,
+}
+
+/// The current version of an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeadRow {
+    /// Its id.
+    pub version: VersionId,
+    /// The revision that made it.
+    pub born: u64,
+    /// When it was committed, for display.
+    pub modified: WallTime,
+    /// Length of the object.
+    pub length: ByteCount,
+    /// `types::Attributes`, sealed; it names the version of the bucket's key.
+    pub attributes: Bytes,
+    /// What it shows, in order.
+    pub extents: Vec<ExtentRow>,
+}
+
+/// A piece of a blob that a version shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExtentRow {
+    /// Whose bytes.
+    pub blob: BlobId,
+    /// Where in the blob it begins.
+    pub offset: ByteOffset,
+    /// How long it is.
+    pub length: ByteCount,
+    /// Number of the part that it came from; 0 for a plain PUT.
+    pub part: u32,
+    /// The blob's key, wrapped for this reference; it names the version of the bucket's key.
+    pub wrap: Bytes,
+}
+
+/// A version id in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionRow {
+    /// The revision that made it.
+    pub born: u64,
+    /// The revision that replaced or deleted it.
+    pub superseded: Option<u64>,
+}
+
+/// A blob.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobRow {
+    /// Plaintext length.
+    pub length: ByteCount,
+    /// How many extents show it. It never rises from zero.
+    pub references: u32,
+    /// Raised by each change of place.
+    pub generation: u64,
+    /// Where it is.
+    pub place: BlobPlace,
+}
+
+/// Where a blob is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum BlobPlace {
+    /// In table `inline`.
+    Inline,
+    /// In chunks.
+    Runs {
+        /// How they are coded.
+        profile: Profile,
+        /// Sorted by `first_index`, without gaps.
+        runs: Vec<Run>,
+    },
+}
+
+/// A run as its group sees it. Its last chunk is in the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupRunRow {
+    /// Its first chunk.
+    pub first: ChunkId,
+    /// Whose bytes.
+    pub blob: BlobId,
+}
+
+/// A group as commits see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupEpochRow {
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// The profile of its chunks.
+    pub profile: Profile,
+    /// For each slot the epoch that last closed or moved it.
+    pub changed: Vec<Epoch>,
+}
+
+/// Shards of one slot of a run that may be missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepairRow {
+    /// How many chunks the run has.
+    pub chunks: u32,
+    /// Whose bytes.
+    pub blob: BlobId,
+    /// The revision that recorded it.
+    pub born: u64,
+}
+
+/// A dead blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReclaimRow {
+    /// The revision of its death.
+    pub born: u64,
+}
