@@ -1,10 +1,9 @@
-//! A request's body on its way in: it must keep moving, be framed as it should, passes in pieces that
-//! are worth it, and may be summed as it passes.
+//! A request's body on its way in: it must keep moving, be framed as it should, and passes in pieces
+//! that are worth it.
 //!
 //! Nothing is read before somebody asks: hyper answers `Expect: 100-continue` at the first poll, so a
 //! request that is refused never has its body sent.
 
-use crate::digest::Digests;
 use crate::framing::{BadHead, Framing};
 use crate::gather::Gather;
 use crate::pace::Pace;
@@ -13,12 +12,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use s3s::StdError;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use types::size::ByteCount;
-
-/// The sums of a body, shared between the body and whoever checks them once it has been read.
-pub(crate) type Tap = Arc<Mutex<Digests>>;
 
 /// A body stood still for too long, or came too slowly.
 #[derive(Debug, thiserror::Error)]
@@ -29,24 +24,17 @@ pub(crate) struct Stalled;
 pub(crate) struct Ingress {
     inner: Incoming,
     pace: Pace,
-    tap: Option<Tap>,
     /// Of a body in unsigned chunks.
     framing: Option<Framing>,
     gather: Gather,
 }
 
 impl Ingress {
-    /// Wraps `inner`, which must keep `pace`; what passes also goes to `tap`, and must be framed as `framing` has it.
-    pub(crate) fn new(
-        inner: Incoming,
-        pace: Pace,
-        tap: Option<Tap>,
-        framing: Option<Framing>,
-    ) -> Self {
+    /// Wraps `inner`, which must keep `pace` and be framed as `framing` has it.
+    pub(crate) fn new(inner: Incoming, pace: Pace, framing: Option<Framing>) -> Self {
         Self {
             inner,
             pace,
-            tap,
             framing,
             gather: Gather::default(),
         }
@@ -70,9 +58,6 @@ impl Ingress {
     /// Looks at what came.
     fn inspect(&mut self, data: &[u8]) -> Result<(), BadHead> {
         metrics::counter!("strongroom_gateway_received_bytes_total").increment(data.len() as u64);
-        if let Some(tap) = &self.tap {
-            tap.lock().expect("nobody panics holding it").update(data);
-        }
         match &mut self.framing {
             Some(framing) => framing.pass(data),
             None => Ok(()),

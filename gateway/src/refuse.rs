@@ -7,8 +7,9 @@
 
 use crate::service::Operation;
 use crate::xml;
-use http::HeaderMap;
+use http::{HeaderMap, Uri};
 use s3s::access::{S3Access, S3AccessContext};
+use s3s::auth::Credentials;
 use s3s::{S3ErrorCode, S3Result, s3_error};
 
 /// Headers that pass whatever their value: each is honoured by s3s or by the operation, or is about
@@ -61,17 +62,38 @@ pub(crate) struct Gate;
 #[async_trait::async_trait]
 impl S3Access for Gate {
     async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
-        let name = cx.s3_op().name().to_owned();
-        if let Some(operation) = cx.extensions_mut().get::<Operation>() {
-            operation.set(name);
-        }
-        if cx.credentials().is_none() {
-            return Err(S3ErrorCode::AccessDenied.into());
-        }
-        signed_chunks(cx.s3_op().name(), cx.headers())?;
-        headers(cx.headers())?;
-        query(cx.uri().query().unwrap_or_default())
+        // An operation is a handle: setting it through a clone sets it for all.
+        let operation = cx.extensions_mut().get::<Operation>().cloned();
+        check(
+            cx.s3_op().name(),
+            operation,
+            cx.credentials(),
+            cx.headers(),
+            cx.uri(),
+        )
     }
+}
+
+/// What the gate asks of a signed request.
+///
+/// # Errors
+/// The request is not signed, or asks for what is not implemented.
+pub(crate) fn check(
+    name: &str,
+    operation: Option<Operation>,
+    credentials: Option<&Credentials>,
+    headers: &HeaderMap,
+    uri: &Uri,
+) -> S3Result<()> {
+    if let Some(operation) = operation {
+        operation.set(name.to_owned());
+    }
+    if credentials.is_none() {
+        return Err(S3ErrorCode::AccessDenied.into());
+    }
+    signed_chunks(name, headers)?;
+    known_headers(headers)?;
+    query(uri.query().unwrap_or_default())
 }
 
 /// Signed chunks are held back until their signatures are known, each in a place of its own: see
@@ -88,7 +110,7 @@ fn signed_chunks(operation: &str, headers: &HeaderMap) -> S3Result<()> {
     Ok(())
 }
 
-fn headers(headers: &HeaderMap) -> S3Result<()> {
+fn known_headers(headers: &HeaderMap) -> S3Result<()> {
     if headers.contains_key("x-amz-security-token") {
         return Err(s3_error!(
             InvalidToken,
@@ -140,7 +162,7 @@ fn query(query: &str) -> S3Result<()> {
 }
 
 /// Undoes percent-encoding; what is malformed stays as it is.
-fn decode(text: &str) -> String {
+pub(crate) fn decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, behind)) = rest.split_first() {
@@ -201,7 +223,7 @@ mod tests {
         ] {
             let mut map = HeaderMap::new();
             map.insert(name, HeaderValue::from_static(value));
-            assert_eq!(answer(headers(&map)), expected, "{name}: {value}");
+            assert_eq!(answer(known_headers(&map)), expected, "{name}: {value}");
         }
     }
 

@@ -9,7 +9,7 @@ use crate::admin;
 use crate::config::{GatewayConfig, Limits, TlsListen};
 use crate::identity::Identity;
 use crate::refuse::Gate;
-use crate::s3::Adapter;
+use crate::s3::{Adapter, DOCUMENT, Deletions};
 use crate::service::Front;
 use crate::stall::Moving;
 use client::Client;
@@ -34,8 +34,6 @@ use tokio_rustls::TlsAcceptor;
 
 /// A signed chunk is held back until its signature is known; longer ones are refused.
 const SIGNED_CHUNK: usize = 8 << 20;
-/// DeleteObjects with a thousand long keys; XML bodies are read whole.
-const DOCUMENT: usize = 2 << 20;
 /// How long to wait after accepting failed, which is when descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -155,6 +153,7 @@ fn service(
     let mut s3s = S3Config::default();
     s3s.aws_chunked_stream_max_chunk_size = SIGNED_CHUNK;
     s3s.xml_max_body_size = DOCUMENT;
+    s3s.custom_route_max_body_size = Some(DOCUMENT as u64);
     // An STS request's body is read before its signature is checked.
     s3s.sig_v4_allowed_services = vec!["s3".into()];
     // `x-id` in a query would rule over headers: a copy could be taken for an upload.
@@ -166,18 +165,26 @@ fn service(
         config.region.clone(),
         config.limits.signed_streams,
     );
+    let deletions = Deletions::new(adapter.clone(), domain(config)?);
     let mut builder = S3ServiceBuilder::new(adapter);
     builder.set_auth(identity);
     builder.set_access(Gate);
+    builder.set_route(deletions);
     builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(s3s))));
-    if let Some(domain) = &config.domain {
-        let host = SingleDomain::new(domain).map_err(|source| StartError::Domain {
-            domain: domain.clone(),
-            source,
-        })?;
+    if let Some(host) = domain(config)? {
         builder.set_host(host);
     }
     Ok(builder.build())
+}
+
+fn domain(config: &GatewayConfig) -> Result<Option<SingleDomain>, StartError> {
+    let parse = |domain: &String| {
+        SingleDomain::new(domain).map_err(|source| StartError::Domain {
+            domain: domain.clone(),
+            source,
+        })
+    };
+    config.domain.as_ref().map(parse).transpose()
 }
 
 fn split(listen: Option<TlsListen>) -> (Option<SocketAddr>, Option<TlsAcceptor>) {

@@ -1,11 +1,9 @@
 //! What happens to every S3 request before and after s3s: it gets an id, a span, a bounded body and
 //! metrics; its answer names the id, in a header and in error documents.
 
-use crate::checksum::Promise;
 use crate::config::Limits;
-use crate::digest::Digests;
 use crate::framing::Framing;
-use crate::ingress::{Ingress, Tap};
+use crate::ingress::Ingress;
 use crate::pace::Pace;
 use crate::xml;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -13,10 +11,9 @@ use hyper::body::Incoming;
 use s3s::service::S3Service;
 use s3s::{Body, HttpResponse, s3_error};
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use tracing::Instrument;
-use types::attributes::ChecksumAlgorithm;
 
 /// Which operation a request turned out to be, for whoever counts it.
 #[derive(Clone, Default)]
@@ -80,11 +77,9 @@ impl Front {
         }
         let (mut parts, incoming) = request.into_parts();
         parts.extensions.insert(operation);
-        let tap = tap(&parts);
-        parts.extensions.insert(tap.clone());
         let framing = is_unsigned_stream(&parts.headers).then(Framing::new);
         let pace = Pace::new(self.limits.idle, self.limits.least);
-        let body = Body::http_body(Ingress::new(incoming, pace, tap, framing));
+        let body = Body::http_body(Ingress::new(incoming, pace, framing));
         match self.s3.call(Request::from_parts(parts, body)).await {
             Ok(response) => response,
             Err(error) => {
@@ -132,20 +127,6 @@ fn plain(status: StatusCode) -> HttpResponse {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     response
-}
-
-/// DeleteObjects sees its document parsed, but must check what the client said of the bytes.
-fn tap(parts: &http::request::Parts) -> Option<Tap> {
-    let query = parts.uri.query().unwrap_or_default();
-    let deletes = parts.method == Method::POST
-        && query
-            .split('&')
-            .any(|pair| pair == "delete" || pair.starts_with("delete="));
-    deletes.then(|| {
-        let promise = Promise::of(&parts.headers);
-        let algorithm = promise.map_or(ChecksumAlgorithm::Crc64Nvme, |p| p.algorithm());
-        Arc::new(Mutex::new(Digests::new(algorithm)))
-    })
 }
 
 fn request_id() -> String {

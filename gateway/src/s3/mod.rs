@@ -1,12 +1,14 @@
 //! S3's operations, one file per family, over the data path.
 //!
 //! s3s has checked the signature, parsed the request, and asked the [gate](crate::refuse) before
-//! anything here runs; it serialises what is returned. Operations that are not named here it answers
+//! anything here runs; it serialises what is returned. (DeleteObjects is a [route](deletions) of its
+//! own.) Operations that are not named here it answers
 //! with NotImplemented.
 
 mod bucket;
 mod condition;
 mod delete;
+mod deletions;
 mod headers;
 mod list;
 mod read;
@@ -23,13 +25,16 @@ use tokio::sync::Semaphore;
 use types::wire::metadata::Bucket;
 use types::{BucketName, ObjectKey};
 
+pub(crate) use deletions::{DOCUMENT, Deletions};
+
 /// S3 on top of a client of the cluster.
+#[derive(Clone)]
 pub(crate) struct Adapter {
     client: Arc<Client>,
     identity: Identity,
     region: String,
     /// See [`crate::Limits::signed_streams`].
-    signed_streams: Semaphore,
+    signed_streams: Arc<Semaphore>,
 }
 
 impl Adapter {
@@ -44,7 +49,7 @@ impl Adapter {
             client,
             identity,
             region,
-            signed_streams: Semaphore::new(signed_streams),
+            signed_streams: Arc::new(Semaphore::new(signed_streams)),
         }
     }
 
@@ -160,13 +165,6 @@ impl S3 for Adapter {
         request: S3Request<DeleteObjectInput>,
     ) -> S3Result<S3Response<DeleteObjectOutput>> {
         delete::one(self, request).await
-    }
-
-    async fn delete_objects(
-        &self,
-        request: S3Request<DeleteObjectsInput>,
-    ) -> S3Result<S3Response<DeleteObjectsOutput>> {
-        delete::many(self, request).await
     }
 
     async fn list_objects_v2(

@@ -305,6 +305,11 @@ async fn many_are_deleted_at_once() {
         let reply = request().header(name, value).send(at).await;
         assert_eq!((reply.status, reply.code().as_str()), (400, "BadDigest"));
     }
+    let contradicted = request().payload(&"0".repeat(64)).send(at).await;
+    assert_eq!(
+        (contradicted.status, contradicted.code().as_str()),
+        (400, "XAmzContentSHA256Mismatch")
+    );
     assert_eq!(ask("HEAD", "/bucket/a").send(at).await.status, 200);
     let reply = request().send(at).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
@@ -320,6 +325,36 @@ async fn many_are_deleted_at_once() {
         .await;
     assert_eq!(reply.all("Deleted"), [""; 0]);
     assert_eq!(ask("HEAD", "/bucket/b").send(at).await.status, 404);
+}
+
+/// A document may come in chunks, with its checksum behind it; the checksum is the document's.
+/// Method: the right one and a wrong one.
+#[tokio::test]
+async fn documents_may_come_in_chunks() {
+    let world = World::new().await;
+    let at = world.address;
+    ask("PUT", "/bucket").send(at).await;
+    ask("PUT", "/bucket/a").body("x").send(at).await;
+    let document = "<Delete><Object><Key>a</Key></Object></Delete>";
+    for (sum, status, kept) in [("AAAAAA==", 400, 200), ("v6Ysrw==", 200, 404)] {
+        let (one, two) = document.split_at(10);
+        let body = format!(
+            "{:x}\r\n{one}\r\n{:x}\r\n{two}\r\n0\r\nx-amz-checksum-crc32:{sum}\r\n\r\n",
+            one.len(),
+            two.len()
+        );
+        let reply = ask("POST", "/bucket")
+            .query("delete", "")
+            .header("x-amz-decoded-content-length", &document.len().to_string())
+            .header("x-amz-trailer", "x-amz-checksum-crc32")
+            .payload("STREAMING-UNSIGNED-PAYLOAD-TRAILER")
+            .body(body)
+            .send(at)
+            .await;
+        assert_eq!(reply.status, status, "{}", reply.text());
+        let there = ask("HEAD", "/bucket/a").send(at).await;
+        assert_eq!(there.status, kept);
+    }
 }
 
 /// Whatever a client names, it is told what became of it.
