@@ -220,12 +220,13 @@ async fn start_storage(
     let table = group_table(metadata).await?;
     if table.groups.is_empty() {
         disks::admit(&folders, settings, metadata, &table).await?;
-        metadata
-            .create_groups(settings.profile)
-            .await
-            .context("laying out the groups")?;
-        table = group_table(metadata).await?;
     }
+    // Always: a start that was cut short may have left some of it undone.
+    metadata
+        .create_groups(settings.profile)
+        .await
+        .context("laying out the groups")?;
+    let table = group_table(metadata).await?;
     let node = Node::open(NodeConfig {
         cluster: settings.cluster,
         node: NODE,
