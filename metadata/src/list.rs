@@ -44,8 +44,12 @@ pub fn page(rows: &impl Rows, list: &List) -> Result<Page, StoreError> {
         return Ok(page);
     }
     let bucket = list.bucket.bytes();
-    let end = after_all(&beginning(&bucket, &list.prefix));
-    let mut from = start(&bucket, list);
+    let Some(end) = behind_all(&bucket, &list.prefix) else {
+        return Ok(page);
+    };
+    let Some(mut from) = start(&bucket, list) else {
+        return Ok(page);
+    };
     // Behind a common prefix the scan begins anew; else it runs on.
     'seek: while from < end {
         for row in HEADS.range(rows, &from, &end) {
@@ -57,8 +61,10 @@ pub fn page(rows: &impl Rows, list: &List) -> Result<Page, StoreError> {
             let key = unescape(&row_key[bucket.len()..]).ok_or(StoreError::Damaged)?;
             match common_prefix(key.as_str(), list) {
                 Some(prefix) => {
-                    from = after_all(&beginning(&bucket, prefix));
+                    let behind = behind_all(&bucket, prefix);
                     page.entries.push(Entry::CommonPrefix(prefix.to_owned()));
+                    let Some(behind) = behind else { break 'seek };
+                    from = behind;
                     continue 'seek;
                 }
                 None => page.entries.push(Entry::Object(key, Box::new(head))),
@@ -77,18 +83,25 @@ fn common_prefix<'k>(key: &'k str, list: &List) -> Option<&'k str> {
     Some(&key[..list.prefix.len() + at + delimiter.len()])
 }
 
-/// Where the page begins: at the prefix, or behind the entry that `after` is or belongs to.
-fn start(bucket: &[u8], list: &List) -> Vec<u8> {
+/// Where the page begins: at the prefix, or behind the entry that `after` is or belongs to. `None` when
+/// there is nothing behind that.
+fn start(bucket: &[u8], list: &List) -> Option<Vec<u8>> {
     let first = beginning(bucket, &list.prefix);
     let Some(after) = list.after.as_deref().filter(|after| !after.is_empty()) else {
-        return first;
+        return Some(first);
     };
     let behind = match common_prefix(after, list) {
-        Some(prefix) => after_all(&beginning(bucket, prefix)),
+        Some(prefix) => behind_all(bucket, prefix)?,
         // The key itself ends with 00 01; nothing lies between that and 00 02.
         None => [&beginning(bucket, after)[..], &[0x00, 0x02]].concat(),
     };
-    behind.max(first)
+    Some(behind.max(first))
+}
+
+/// The least row key behind those of all keys that begin with `text`. A bucket whose id is the last of
+/// all has none when `text` is empty; no such id is handed out, but it can be asked for.
+fn behind_all(bucket: &[u8], text: &str) -> Option<Vec<u8>> {
+    after_all(&beginning(bucket, text))
 }
 
 fn beginning(bucket: &[u8], text: &str) -> Vec<u8> {

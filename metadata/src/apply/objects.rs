@@ -90,8 +90,8 @@ fn admit(txn: &Txn<'_>, commit: &Commit) -> Result<BlobPlace, Stop> {
     }
     match &commit.place {
         CommittedPlace::Inline { sealed } => {
-            let exact = sealed.len() as u64 == commit.length.get() + SEAL_OVERHEAD as u64;
-            if !exact || commit.length.get() > INLINE_LIMIT {
+            let sealed_length = commit.length.get().checked_add(SEAL_OVERHEAD as u64);
+            if commit.length.get() > INLINE_LIMIT || sealed_length != Some(sealed.len() as u64) {
                 return Err(Refusal::BadInline.into());
             }
             Ok(BlobPlace::Inline)

@@ -42,7 +42,7 @@ pub(super) fn tick(txn: &mut Txn<'_>, tick: &Tick) -> Applied {
     if tick.from_ms != now_ms {
         return Err(Refusal::TimeMoved { now_ms }.into());
     }
-    let now_ms = now_ms + tick.elapsed_ms.min(MAX_TICK_MS);
+    let now_ms = now_ms.saturating_add(tick.elapsed_ms.min(MAX_TICK_MS));
     CLOCK.put(txn, &(), &ClockRow { now_ms });
     expire(txn, now_ms)?;
     Ok(Reply::Time { now_ms })

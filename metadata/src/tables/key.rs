@@ -153,15 +153,12 @@ pub fn unescape(escaped: &[u8]) -> Option<ObjectKey> {
     String::from_utf8(text).ok()?.try_into().ok()
 }
 
-/// The least key above all that begin with `prefix`, which is not empty and does not begin with FF.
-pub fn after_all(prefix: &[u8]) -> Vec<u8> {
-    let end = prefix
-        .iter()
-        .rposition(|byte| *byte != 0xff)
-        .expect("a table's byte is not FF");
+/// The least key above all that begin with `prefix`. `None` when it is nothing but FF.
+pub fn after_all(prefix: &[u8]) -> Option<Vec<u8>> {
+    let end = prefix.iter().rposition(|byte| *byte != 0xff)?;
     let mut after = prefix[..=end].to_vec();
     after[end] += 1;
-    after
+    Some(after)
 }
 
 #[cfg(test)]
@@ -203,7 +200,8 @@ mod tests {
 
     #[test]
     fn after_all_carries_over_ff() {
-        assert_eq!(after_all(&[1, 2]), [1, 3]);
-        assert_eq!(after_all(&[1, 0xff, 0xff]), [2]);
+        assert_eq!(after_all(&[1, 2]), Some(vec![1, 3]));
+        assert_eq!(after_all(&[1, 0xff, 0xff]), Some(vec![2]));
+        assert_eq!(after_all(&[0xff, 0xff]), None);
     }
 }

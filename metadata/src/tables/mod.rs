@@ -128,7 +128,7 @@ impl<K: TableKey, V: Serialize + DeserializeOwned> Table<K, V> {
         prefix: &[u8],
     ) -> impl Iterator<Item = Result<(Vec<u8>, V), StoreError>> + use<'r, K, V, R> {
         let from = [&[self.prefix], prefix].concat();
-        let to = after_all(&from);
+        let to = after_all(&from).expect("a table's byte is not FF");
         self.decoded(rows.scan(Bound::Included(from), Bound::Excluded(to)))
     }
 

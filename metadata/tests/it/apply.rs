@@ -221,6 +221,16 @@ fn each_fence_refuses_and_leaves_nothing() {
             |r| *r == Refusal::BadInline,
         ),
         (
+            "inline bytes of an object that ends past 64 bits",
+            |_, commit| {
+                commit.length = ByteCount::new(u64::MAX);
+                commit.place = CommittedPlace::Inline {
+                    sealed: vec![0; 27].into(),
+                };
+            },
+            |r| *r == Refusal::BadInline,
+        ),
+        (
             "inline bytes of a large object",
             |_, commit| {
                 commit.length = ByteCount::new(4097);

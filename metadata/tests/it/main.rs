@@ -1,6 +1,7 @@
 //! The metadata crate from outside.
 
 mod apply;
+mod extremes;
 mod fixture;
 mod golden;
 mod listing;
