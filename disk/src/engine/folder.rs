@@ -171,8 +171,10 @@ impl RawFile {
             i64::try_from(value).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))
         };
         let (at, length) = (signed(at.get())?, signed(length.get())?);
-        // SAFETY: fallocate takes an open descriptor and integers.
-        check(unsafe { libc::fallocate(self.descriptor(), mode, at, length) })
+        uninterrupted(|| {
+            // SAFETY: fallocate takes an open descriptor and integers.
+            check(unsafe { libc::fallocate(self.descriptor(), mode, at, length) })
+        })
     }
 
     /// Answers from memory, without I/O.
@@ -204,6 +206,16 @@ pub(crate) fn advance(
     }
 }
 
+/// Calls again for as long as a signal breaks the call off.
+pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
 /// The C convention: -1 and errno.
 pub(crate) fn check(result: i32) -> io::Result<()> {
     if result == -1 {
@@ -226,5 +238,19 @@ mod tests {
         assert_eq!(advance(0, Ok(0), eof).unwrap_err().kind(), eof);
         let interrupted = Err(io::ErrorKind::Interrupted.into());
         assert_eq!(advance(BLOCK, interrupted, eof).unwrap(), BLOCK);
+    }
+
+    /// A signal fails no call, and every other error is passed on.
+    #[test]
+    fn a_signal_is_no_failure() {
+        let mut outcomes = vec![Ok(7), Err(libc::EINTR), Err(libc::EINTR)];
+        let mut call = || {
+            let outcome = outcomes.pop().expect("called once more than needed");
+            outcome.map_err(io::Error::from_raw_os_error)
+        };
+        assert_eq!(uninterrupted(&mut call).unwrap(), 7);
+        let full = || Err::<(), _>(io::Error::from_raw_os_error(libc::ENOSPC));
+        let error = uninterrupted(full).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
     }
 }

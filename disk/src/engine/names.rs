@@ -3,7 +3,7 @@
 //! A folder is flat: a name that could lead out of it is refused.
 
 use crate::device::Entry;
-use crate::engine::folder::check;
+use crate::engine::folder::{check, uninterrupted};
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
@@ -112,23 +112,14 @@ impl Drop for Listing {
 fn open_at(folder: &File, name: &CStr, flags: i32) -> io::Result<File> {
     /// For its owner to read and write; others as the process's mask says.
     const MODE: libc::c_uint = 0o666;
-    loop {
+    let (folder, flags) = (folder.as_raw_fd(), flags | libc::O_CLOEXEC);
+    uninterrupted(|| {
         // SAFETY: the folder is open; the name ends with a zero and outlives the call.
-        let descriptor = unsafe {
-            libc::openat(
-                folder.as_raw_fd(),
-                name.as_ptr(),
-                flags | libc::O_CLOEXEC,
-                MODE,
-            )
-        };
-        match check(descriptor) {
-            // SAFETY: the descriptor is fresh, so `File` is its only owner.
-            Ok(()) => return Ok(unsafe { File::from_raw_fd(descriptor) }),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+        let descriptor = unsafe { libc::openat(folder, name.as_ptr(), flags, MODE) };
+        check(descriptor)?;
+        // SAFETY: the descriptor is fresh, so `File` is its only owner.
+        Ok(unsafe { File::from_raw_fd(descriptor) })
+    })
 }
 
 /// A name without a path.
