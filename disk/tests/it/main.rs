@@ -1,4 +1,5 @@
 //! The engines against the trait's promises, and the simulated disk against its own.
 
+mod denied;
 mod sim;
 mod suite;

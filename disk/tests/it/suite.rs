@@ -26,7 +26,7 @@ fn kind<T>(result: io::Result<T>) -> ErrorKind {
 }
 
 /// What every engine promises, on a fresh folder.
-async fn suite(disk: Arc<dyn Disk>) {
+pub(crate) async fn suite(disk: Arc<dyn Disk>) {
     names(&*disk).await;
     bytes(&*disk).await;
     lengths(&*disk).await;
