@@ -159,6 +159,29 @@ fn a_sync_stalls_until_it_is_released() {
     assert_eq!(disk.crash(0).content("file").unwrap()[BLOCK], 2);
 }
 
+/// A stalled sync can fail, and then is as bad as one that failed at once.
+#[test]
+fn a_stalled_sync_can_fail() {
+    let mut lost = 0;
+    for seed in 0..SEEDS {
+        let (disk, file) = settled(seed);
+        let mut stalled = false;
+        disk.script(move |call| match call.operation {
+            Operation::Sync if !std::mem::replace(&mut stalled, true) => Fate::Stall,
+            _ => Fate::Proceed,
+        });
+        block_on(file.write(at(1), filled(1, 2))).unwrap();
+        let mut sync = file.sync();
+        assert!((&mut sync).now_or_never().is_none());
+        disk.fail_stalled(5);
+        assert_eq!(block_on(sync).unwrap_err().raw_os_error(), Some(5));
+        block_on(file.sync()).unwrap();
+        let content = disk.crash(seed).content("file").unwrap();
+        lost += u64::from(content[BLOCK..2 * BLOCK] != [2; BLOCK]);
+    }
+    assert!(lost > SEEDS / 4, "{lost}");
+}
+
 /// Full is ENOSPC, a failing call carries its errno, a removed name leaves an open file without links.
 #[test]
 fn scripted_faults_look_like_the_kernels() {

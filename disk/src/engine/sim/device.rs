@@ -3,7 +3,7 @@
 use super::SimDisk;
 use super::crash::{Change, Content, NameChange};
 use super::script::{Call, Fate, Operation, call};
-use super::state::{Stalled, State, power_cut};
+use super::state::{Stalled, power_cut};
 use crate::buffer::Buffer;
 use crate::device::{Disk, Entry, File, Pending};
 use bytes::Bytes;
@@ -177,11 +177,7 @@ impl File for SimFile {
                         state.cut_power();
                         return Err(power_cut());
                     }
-                    Fate::Fail(errno) => {
-                        let State { files, random, .. } = &mut *state;
-                        files[id].fail_sync(random);
-                        return Err(io::Error::from_raw_os_error(errno));
-                    }
+                    Fate::Fail(errno) => return Err(state.fail_sync(id, errno)),
                     Fate::Stall => {
                         let (done, waiting) = oneshot::channel();
                         state.stalled.push(Stalled {

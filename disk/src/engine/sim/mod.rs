@@ -15,7 +15,7 @@
 //! "succeeds" does not bring it back, though reads go on showing it.
 //!
 //! Calls act when their future is first polled and complete at once, on any executor; only a stalled
-//! sync waits, until [`SimDisk::release`].
+//! sync waits, until [`SimDisk::release`] or [`SimDisk::fail_stalled`].
 
 mod crash;
 mod device;
@@ -161,6 +161,15 @@ impl SimDisk {
         for stalled in std::mem::take(&mut state.stalled) {
             let result = state.finish_sync(stalled.file, stalled.pending);
             let _abandoned = stalled.done.send(result);
+        }
+    }
+
+    /// Fails all stalled syncs with this errno.
+    pub fn fail_stalled(&self, errno: i32) {
+        let mut state = self.state();
+        for stalled in std::mem::take(&mut state.stalled) {
+            let error = state.fail_sync(stalled.file, errno);
+            let _abandoned = stalled.done.send(Err(error));
         }
     }
 

@@ -55,7 +55,7 @@ pub enum Fate {
     Proceed,
     /// It fails with this errno. A write may have left any part of itself.
     Fail(i32),
-    /// It waits for [`SimDisk::release`]; only a sync can.
+    /// It waits for [`SimDisk::release`](super::SimDisk::release); only a sync can.
     Stall,
     /// The power goes while it acts: it fails, and what it did is as pending as the rest.
     CutPower,

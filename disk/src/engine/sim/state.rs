@@ -75,6 +75,12 @@ impl State {
         Ok(())
     }
 
+    /// Decides what is left of the file's pending changes; the error to answer with.
+    pub(super) fn fail_sync(&mut self, file: usize, errno: i32) -> io::Error {
+        self.files[file].fail_sync(&mut self.random);
+        io::Error::from_raw_os_error(errno)
+    }
+
     pub(super) fn finish_sync(&mut self, file: usize, pending: u64) -> io::Result<()> {
         if self.cut {
             return Err(power_cut());
