@@ -17,7 +17,7 @@
 //! - what a client asks for is done or refused, never silently left out;
 //! - an object is stored only if every sum and length that the client promised holds;
 //! - no key, secret, header value or byte of an object is logged. s3s logs names and documents:
-//!   silence it with [`LOG_FILTER`].
+//!   silence it with [`may_log`].
 
 mod admin;
 mod checksum;
@@ -42,6 +42,9 @@ pub use config::{AdminConfig, GatewayConfig, Limits, TlsListen};
 pub use identity::{AccessKey, Identity};
 pub use server::{Addresses, Gateway, StartError};
 
-/// A directive for the log filter of every process that runs a gateway: at any level above it s3s
-/// prints object names, and documents that it cannot parse.
-pub const LOG_FILTER: &str = "s3s=off";
+/// Whether a line may be logged: nothing of s3s may, which prints object names at any level, and
+/// documents that it cannot parse. A filter for the log layer of every process that runs a gateway; as
+/// a directive it would be overruled by any that is more specific.
+pub fn may_log(metadata: &tracing::Metadata<'_>) -> bool {
+    !metadata.target().starts_with("s3s")
+}
