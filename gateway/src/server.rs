@@ -34,6 +34,10 @@ use tokio_rustls::TlsAcceptor;
 
 /// A signed chunk is held back until its signature is known; longer ones are refused.
 const SIGNED_CHUNK: usize = 8 << 20;
+/// What a connection may hold of a head that is not yet complete, and thus before anybody is known: S3's
+/// heads have 8 KiB of metadata and as much of signature. It is also the largest piece in which a body
+/// is read: one segment.
+const HEAD: usize = 64 << 10;
 /// How long to wait after accepting failed, which is when descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -225,7 +229,8 @@ impl Listener {
     fn new(socket: TcpListener, tls: Option<TlsAcceptor>, limits: Limits) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
-            .header_read_timeout(limits.head);
+            .header_read_timeout(limits.head)
+            .max_buf_size(HEAD);
         Self {
             socket,
             tls,

@@ -98,6 +98,28 @@ async fn bodies_may_not_trickle() {
     assert_eq!(ask("HEAD", "/bucket/key").send(at).await.status, 404);
 }
 
+/// A head is held only as far as S3's heads go.
+/// Method: a header of a size that is served, and one that is not.
+#[tokio::test]
+async fn heads_are_bounded() {
+    let world = World::new().await;
+    let at = world.address;
+    let fits = ask("GET", "/").header("padding", &"x".repeat(48 << 10));
+    assert_eq!(fits.send(at).await.status, 200);
+    let large = ask("GET", "/").header("padding", &"x".repeat(128 << 10));
+    let (head, _) = large.head(at, &now());
+    let mut stream = TcpStream::connect(at).await.expect("listens");
+    // The server hangs up on what it has not read, which may overtake its answer.
+    let _ = stream.write_all(head.as_bytes()).await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    let answer = String::from_utf8(answer).expect("text");
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 431"),
+        "{answer}"
+    );
+}
+
 /// The admin API answers those who show a certificate, and nobody else; S3 over TLS serves S3.
 /// Method: one authority; ask with and without a certificate of it.
 #[tokio::test]
