@@ -30,6 +30,7 @@ mod identity;
 mod ingress;
 mod md5;
 mod pace;
+mod range;
 mod refuse;
 mod s3;
 mod server;

@@ -5,6 +5,7 @@ use crate::config::Limits;
 use crate::framing::Framing;
 use crate::ingress::Ingress;
 use crate::pace::Pace;
+use crate::range;
 use crate::xml;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
@@ -77,6 +78,7 @@ impl Front {
         }
         let (mut parts, incoming) = request.into_parts();
         parts.extensions.insert(operation);
+        range::ignore_unknown(&mut parts);
         let framing = is_unsigned_stream(&parts.headers).then(Framing::new);
         let pace = Pace::new(self.limits.idle, self.limits.least);
         let body = Body::http_body(Ingress::new(incoming, pace, framing));

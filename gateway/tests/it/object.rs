@@ -378,3 +378,30 @@ async fn hostile_names_are_answered() {
     );
     assert!(reply.text().contains("x-amz-&#x01;"), "{}", reply.text());
 }
+
+/// A range that is none, or several, is answered with the whole object, as on S3.
+/// Method: each kind, in the clear and behind a presigned URL; one that is good stays.
+#[tokio::test]
+async fn unknown_ranges_are_ignored() {
+    let world = World::new().await;
+    let at = world.address;
+    ask("PUT", "/bucket").send(at).await;
+    ask("PUT", "/bucket/key").body("0123456789").send(at).await;
+    for (range, status, body) in [
+        ("bytes=2-3", 206, &b"23"[..]),
+        ("bytes=3-2", 200, b"0123456789"),
+        ("bytes=0-1,4-5", 200, b"0123456789"),
+        ("lines=0-1", 200, b"0123456789"),
+        ("bytes=", 200, b"0123456789"),
+    ] {
+        let get = ask("GET", "/bucket/key").header("range", range);
+        let reply = get.clone().send(at).await;
+        assert_eq!((reply.status, reply.body.as_slice()), (status, body));
+        assert_eq!(reply.header("content-range").is_some(), status == 206);
+        let url = get.presigned(at);
+        let reply = crate::wire::exchange(at, url.as_bytes(), b"").await;
+        assert_eq!((reply.status, reply.body.as_slice()), (status, body));
+        let head = ask("HEAD", "/bucket/key").header("range", range);
+        assert_eq!(head.send(at).await.status, status);
+    }
+}
