@@ -6,11 +6,13 @@ use crate::framing::Framing;
 use crate::ingress::Ingress;
 use crate::pace::Pace;
 use crate::range;
+use crate::refuse;
 use crate::xml;
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use s3s::service::S3Service;
-use s3s::{Body, HttpResponse, s3_error};
+use s3s::{Body, HttpResponse, S3Error, S3ErrorCode, s3_error};
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -73,10 +75,14 @@ impl Front {
     }
 
     async fn answer(&self, request: Request<Incoming>, operation: Operation) -> HttpResponse {
-        if is_form(request.headers()) {
-            return refusal();
-        }
         let (mut parts, incoming) = request.into_parts();
+        if !is_signed(&parts) {
+            return refusal(&parts.method, S3ErrorCode::AccessDenied.into());
+        }
+        if is_form(&parts.headers) {
+            let error = s3_error!(NotImplemented, "Uploads by form are not implemented.");
+            return refusal(&parts.method, error);
+        }
         parts.extensions.insert(operation);
         range::ignore_unknown(&mut parts);
         let framing = is_unsigned_stream(&parts.headers).then(Framing::new);
@@ -118,11 +124,28 @@ fn is_unsigned_stream(headers: &HeaderMap) -> bool {
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"STREAMING-UNSIGNED-"))
 }
 
-fn refusal() -> HttpResponse {
-    let error = s3_error!(NotImplemented, "Uploads by form are not implemented.");
-    error
+/// Whether s3s will look for a signature. Who shows none is told nothing: not even, as s3s would,
+/// which operations there are.
+fn is_signed(parts: &Parts) -> bool {
+    let mut headers = parts.headers.get_all(header::AUTHORIZATION).iter();
+    let in_header = match (headers.next(), headers.next()) {
+        (Some(only), None) => only.to_str().is_ok(),
+        _ => false,
+    };
+    let query = parts.uri.query().unwrap_or_default();
+    let mut names = query.split('&').filter_map(|pair| pair.split('=').next());
+    in_header || names.any(|name| refuse::decode(name) == "X-Amz-Signature")
+}
+
+fn refusal(method: &Method, error: S3Error) -> HttpResponse {
+    let status = error.status_code();
+    let mut response = error
         .to_http_response()
-        .unwrap_or_else(|_| plain(StatusCode::NOT_IMPLEMENTED))
+        .unwrap_or_else(|_| plain(status.unwrap_or(StatusCode::FORBIDDEN)));
+    if method == Method::HEAD {
+        *response.body_mut() = Body::empty();
+    }
+    response
 }
 
 fn plain(status: StatusCode) -> HttpResponse {

@@ -42,6 +42,38 @@ async fn nothing_without_a_signature() {
     assert_eq!(ask("GET", "/bucket").send(world.address).await.status, 200);
 }
 
+/// Who shows no signature learns nothing, not even which operations and names there can be.
+/// Method: requests that are answered otherwise once they are signed.
+#[tokio::test]
+async fn the_anonymous_are_told_nothing() {
+    let world = World::new().await;
+    let at = world.address;
+    for request in [
+        ask("GET", "/bucket").query("versions", ""),
+        ask("GET", "/bucket").query("unheard-of", ""),
+        ask("PATCH", "/bucket/key"),
+        ask("POST", "/bucket/key").query("uploads", ""),
+        ask("POST", "/bucket").query("delete", "").body("<Delete/>"),
+        ask("PUT", "/Bad_Name"),
+        ask("GET", format!("/bucket/{}", "x".repeat(1025))),
+        ask("PUT", "/bucket/key").header("x-amz-copy-source", "/b/k"),
+        ask("GET", "/")
+            .header("authorization", "a")
+            .header("authorization", "b"),
+    ] {
+        let head = request.unsigned(at);
+        let reply = exchange(at, head.as_bytes(), b"").await;
+        assert_eq!(
+            (reply.status, reply.code().as_str()),
+            (403, "AccessDenied"),
+            "{head}"
+        );
+    }
+    let head = ask("HEAD", "/Bad_Name").unsigned(at);
+    let reply = exchange(at, head.as_bytes(), b"").await;
+    assert_eq!((reply.status, reply.body.len()), (403, 0));
+}
+
 /// A body is asked for only once the request was found good: by its signature, its headers and its
 /// bucket.
 /// Method: `Expect: 100-continue` on uploads that fail each of these, and on one that fails none.
@@ -59,9 +91,11 @@ async fn bodies_of_refused_requests_are_not_asked_for() {
     assert_eq!((reply.status, reply.continued), (403, false));
     let form = ask("POST", "/bucket")
         .header("expect", "100-continue")
-        .header("content-type", "multipart/form-data; boundary=x")
-        .unsigned(world.address);
-    let reply = exchange(world.address, form.as_bytes(), b"").await;
+        .header("content-type", "multipart/form-data; boundary=x");
+    let unsigned = form.unsigned(world.address);
+    let reply = exchange(world.address, unsigned.as_bytes(), b"").await;
+    assert_eq!((reply.status, reply.continued), (403, false));
+    let reply = form.send(world.address).await;
     assert_eq!((reply.status, reply.continued), (501, false));
 
     let mut wrong = expecting("/bucket/key");
