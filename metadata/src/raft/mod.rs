@@ -6,12 +6,15 @@
 //!     frames.rs          sealed, checksummed frames, of which both are made
 //!     state_machine.rs   batches of entries into transactions of the store         a cache
 //!     rebuild.rs         at start: may the store be used, or is it made anew
+//!     due.rs             when a snapshot is to be taken
 //!     reads.rs           one round to a quorum, shared by the reads that wait for it
 //!     network.rs         calls between servers of one process
 //!     types.rs           openraft's parameters, and how its values are stored
 //!
 //! All of openraft stays in this folder.
 
+mod config;
+mod due;
 mod frames;
 #[cfg(test)]
 mod golden;
@@ -26,9 +29,10 @@ mod state_machine;
 mod suite;
 mod types;
 
+pub use config::NodeConfig;
 pub use log::LogOpenError;
 pub use network::Network;
-pub use node::{InitializeError, Node, NodeConfig, StartError, Status};
+pub use node::{InitializeError, Node, StartError, Status};
 pub use rebuild::RebuildError;
 pub use snapshot::SnapshotError;
 pub use types::Position;

@@ -2,8 +2,10 @@
 
 use crate::command::Proposal;
 use crate::log::{Log, LogError};
+use crate::raft::config::NodeConfig;
+use crate::raft::due::{Due, snapshot};
 use crate::raft::frames::Sealing;
-use crate::raft::log::{self, LogConfig, LogOpenError, LogTask, LogView, Verified};
+use crate::raft::log::{self, LogConfig, LogOpenError, LogTask, Verified};
 use crate::raft::network::{Network, Server};
 use crate::raft::reads::Rounds;
 use crate::raft::rebuild::{self, RebuildError};
@@ -15,80 +17,19 @@ use crate::store::Store;
 use disk::Disk;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use openraft::BasicNode;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
-use openraft::{BasicNode, SnapshotPolicy};
 use seal::{Provider, StorageKey};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinHandle;
-use types::size::MIB;
-use types::{ByteCount, NodeId};
+use types::NodeId;
 
 /// A command is far below this; what is above is not proposed.
 const MAX_PROPOSAL: usize = 1 << 20;
-
-/// How a server takes part.
-#[derive(Clone, Debug)]
-pub struct NodeConfig {
-    /// Its id, never used by another server before or after.
-    pub node: NodeId,
-    /// How often a leader shows that it is there.
-    pub heartbeat: Duration,
-    /// After between one and two times as long without a leader, another is elected.
-    pub election: Duration,
-    /// How long a proposal or a read waits for its quorum.
-    pub patience: Duration,
-    /// Size of one log file.
-    pub log_file: ByteCount,
-    /// Payloads of entries kept in memory.
-    pub log_cache: ByteCount,
-    /// Entries kept behind a snapshot, so that peers that lag need no snapshot.
-    pub keep_entries: u64,
-    /// A snapshot is due when the log since the last exceeds this and the snapshot's size.
-    pub snapshot_after: ByteCount,
-}
-
-impl NodeConfig {
-    /// What suits production.
-    pub fn new(node: NodeId) -> Self {
-        Self {
-            node,
-            heartbeat: Duration::from_millis(200),
-            election: Duration::from_millis(1000),
-            patience: Duration::from_secs(10),
-            log_file: ByteCount::new(64 * MIB),
-            log_cache: ByteCount::new(64 * MIB),
-            keep_entries: 100_000,
-            snapshot_after: ByteCount::new(64 * MIB),
-        }
-    }
-
-    fn raft(&self) -> Result<openraft::Config, openraft::ConfigError> {
-        let config = openraft::Config {
-            cluster_name: "strongroom".into(),
-            heartbeat_interval: milliseconds(self.heartbeat),
-            election_timeout_min: milliseconds(self.election),
-            election_timeout_max: 2 * milliseconds(self.election),
-            // Bounds the installing of a snapshot, which is as long as the state is large.
-            install_snapshot_timeout: 600_000,
-            snapshot_policy: SnapshotPolicy::Never,
-            max_in_snapshot_log_to_keep: self.keep_entries,
-            enable_pre_vote: Some(true),
-            // A leader may have committed, with its peers, what its own log had not made durable
-            // when its power went. Restored without an election it would lead without it.
-            enable_leader_restore: Some(false),
-            ..openraft::Config::default()
-        };
-        config.validate()
-    }
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -373,51 +314,6 @@ impl Node {
 
 fn refused(error: &ClientWriteError<TypeConfig>) -> LogError {
     LogError::Unavailable(error.to_string())
-}
-
-async fn snapshot(raft: &Server, patience: Duration) -> Result<(), LogError> {
-    let applied = raft.metrics().borrow_watched().last_applied;
-    let Some(applied) = applied else {
-        return Ok(());
-    };
-    let triggered = raft.trigger().snapshot().await;
-    triggered.map_err(|_| LogError::Stopped)?;
-    let waiting = raft.wait(Some(patience));
-    let written = |metrics: &openraft::RaftMetrics<TypeConfig>| {
-        metrics.snapshot.is_some_and(|at| at.index >= applied.index)
-    };
-    match waiting.metrics(written, "a snapshot").await {
-        Ok(_) => Ok(()),
-        Err(error) => Err(LogError::Unavailable(error.to_string())),
-    }
-}
-
-/// Triggers a snapshot when one is due.
-struct Due {
-    raft: Server,
-    log: LogView,
-    snapshots: Arc<Snapshots>,
-    after: ByteCount,
-}
-
-impl Due {
-    /// How long one snapshot may take before the next is asked for.
-    const PATIENCE: Duration = Duration::from_secs(600);
-
-    async fn run(self) {
-        let mut progress = self.log.progress();
-        while progress.changed().await.is_ok() {
-            let current = self.snapshots.current().await;
-            let label = current.as_ref().and_then(|file| file.label.applied);
-            let size = current.as_ref().map_or(ByteCount::ZERO, |file| file.bytes);
-            let behind = self.log.bytes_behind(label.map(|at| at.index));
-            if behind > size.max(self.after)
-                && let Err(error) = snapshot(&self.raft, Self::PATIENCE).await
-            {
-                tracing::warn!(%error, "a snapshot was due and was not written");
-            }
-        }
-    }
 }
 
 impl Log for Node {

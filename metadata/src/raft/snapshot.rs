@@ -17,14 +17,15 @@
 //! written under another name, synced, read back and only then renamed; an older snapshot never
 //! replaces a newer one; `Verified` is raised, and so the log may be purged, only after all that.
 
+mod parts;
+
+pub(crate) use parts::{Changes, encode_rows, rows_of};
+
 use crate::raft::frames::{FrameError, FrameFile, Frames, Kind, Sealing};
 use crate::raft::log::Verified;
 use crate::raft::types::Mark;
-use crate::txn::Row;
 use disk::{BLOCK, Disk};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use parts::{LABEL, MUTATIONS, Sum, TRAILER, Trailer, decode_mutations, split};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,11 +34,6 @@ use types::{ByteCount, ByteOffset};
 
 const CURRENT: &str = "snapshot";
 const UNFINISHED: &str = "snapshot-new-";
-
-const LABEL: u8 = b'L';
-const ROWS: u8 = b'R';
-const MUTATIONS: u8 = b'M';
-const TRAILER: u8 = b'T';
 
 /// Why a snapshot cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -67,18 +63,6 @@ impl From<FrameError> for SnapshotError {
         }
     }
 }
-
-/// The last frame.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Trailer {
-    rows: u64,
-    mutations: u64,
-    #[serde(with = "serde_bytes")]
-    digest: [u8; 32],
-}
-
-/// What changed after a key was scanned: its value, or that it is gone.
-pub(crate) type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// A snapshot file on this server's disk.
 pub(crate) struct SnapshotFile {
@@ -168,59 +152,6 @@ impl Pieces<'_> {
                 self.sum.add(&plain)?;
                 Ok(Some(plain))
             }
-        }
-    }
-}
-
-/// The rows of a part, or none if it holds something else.
-pub(crate) fn rows_of(piece: &[u8]) -> Result<Vec<Row>, SnapshotError> {
-    match split(piece)? {
-        (ROWS, body) => decode_rows(body),
-        _ => Ok(Vec::new()),
-    }
-}
-
-/// Encodes rows as one part.
-pub(crate) fn encode_rows(rows: &[Row]) -> Vec<u8> {
-    let mut piece = vec![ROWS];
-    for (key, value) in rows {
-        put_field(&mut piece, key);
-        put_field(&mut piece, value);
-    }
-    piece
-}
-
-/// Counts and digest of the parts so far.
-#[derive(Default)]
-struct Sum {
-    rows: u64,
-    mutations: u64,
-    digest: Sha256,
-}
-
-impl Sum {
-    fn add(&mut self, piece: &[u8]) -> Result<(), SnapshotError> {
-        match split(piece)? {
-            (LABEL, _) => {}
-            (ROWS, body) => self.rows += decode_rows(body)?.len() as u64,
-            (MUTATIONS, body) => self.mutations += decode_mutations(body)?.len() as u64,
-            _ => {
-                return Err(SnapshotError::Damaged(
-                    "a frame of a kind that is not known",
-                ));
-            }
-        }
-        let length = u32::try_from(piece.len()).expect("frames are far below 4 GiB");
-        self.digest.update(length.to_be_bytes());
-        self.digest.update(piece);
-        Ok(())
-    }
-
-    fn trailer(&self) -> Trailer {
-        Trailer {
-            rows: self.rows,
-            mutations: self.mutations,
-            digest: self.digest.clone().finalize().into(),
         }
     }
 }
@@ -428,60 +359,6 @@ impl Snapshots {
             self.discard(&name).await;
         }
         copied
-    }
-}
-
-fn split(piece: &[u8]) -> Result<(u8, &[u8]), SnapshotError> {
-    piece
-        .split_first()
-        .map(|(kind, body)| (*kind, body))
-        .ok_or(SnapshotError::Damaged("an empty frame"))
-}
-
-fn put_field(piece: &mut Vec<u8>, field: &[u8]) {
-    let length = u32::try_from(field.len()).expect("keys and values are far below 4 GiB");
-    piece.extend_from_slice(&length.to_be_bytes());
-    piece.extend_from_slice(field);
-}
-
-fn take_field<'a>(body: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let (length, rest) = body.split_first_chunk::<4>()?;
-    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-    let (field, rest) = rest.split_at_checked(length)?;
-    *body = rest;
-    Some(field)
-}
-
-fn decode_rows(mut body: &[u8]) -> Result<Vec<Row>, SnapshotError> {
-    let mut rows = Vec::new();
-    while !body.is_empty() {
-        let row = take_field(&mut body)
-            .zip(take_field(&mut body))
-            .ok_or(SnapshotError::Damaged("its rows"))?;
-        rows.push((row.0.to_vec(), row.1.to_vec()));
-    }
-    Ok(rows)
-}
-
-type Mutation = (Vec<u8>, Option<Vec<u8>>);
-
-fn decode_mutations(mut body: &[u8]) -> Result<Vec<Mutation>, SnapshotError> {
-    let mut mutations = Vec::new();
-    while !body.is_empty() {
-        let mutation = take_mutation(&mut body).ok_or(SnapshotError::Damaged("its mutations"))?;
-        mutations.push(mutation);
-    }
-    Ok(mutations)
-}
-
-fn take_mutation(body: &mut &[u8]) -> Option<Mutation> {
-    let key = take_field(body)?.to_vec();
-    let (kind, rest) = body.split_first()?;
-    *body = rest;
-    match kind {
-        0 => Some((key, None)),
-        1 => Some((key, Some(take_field(body)?.to_vec()))),
-        _ => None,
     }
 }
 

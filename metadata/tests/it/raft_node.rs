@@ -123,6 +123,34 @@ async fn a_damaged_store_is_rebuilt() {
     }
 }
 
+/// A store that has applied what its log does not hold is not believed: the log decides.
+/// Method: start with the log as it was before the last proposals.
+#[tokio::test(start_paused = true)]
+async fn a_store_ahead_of_its_log_is_rebuilt() {
+    let mut server = Server::new(7, &Network::new(), 1);
+    let node = server.alone().await.unwrap();
+    for number in 0..5 {
+        node.propose(keep(number)).await.unwrap();
+    }
+    node.shutdown().await;
+    let before = server.disk.restart();
+    server.after_kill();
+    let node = server.alone().await.unwrap();
+    for number in 5..10 {
+        node.propose(keep(number)).await.unwrap();
+    }
+    node.shutdown().await;
+    drop(node);
+
+    server.disk = before;
+    let node = server.alone().await.unwrap();
+    for number in 0..10 {
+        assert_eq!(kept(&node, number).await.unwrap(), number < 5, "{number}");
+    }
+    assert_eq!(node.propose(keep(7)).await.unwrap(), Reply::Done);
+    node.shutdown().await;
+}
+
 async fn digest(node: &Node) -> [u8; 32] {
     let digest = node.linearizable(|store| store.digest().unwrap()).await;
     digest.unwrap()

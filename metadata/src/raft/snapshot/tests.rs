@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::raft::types::{Position, StoredMembership};
+use crate::txn::Row;
 use disk::sim::SimDisk;
 use seal::StorageKey;
 

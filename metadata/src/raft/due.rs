@@ -1,0 +1,59 @@
+//! When a snapshot is due: once the log behind the last is longer than that snapshot, and than a
+//! limit. So a snapshot costs no more than the writing that made it necessary.
+
+use crate::log::LogError;
+use crate::raft::log::LogView;
+use crate::raft::network::Server;
+use crate::raft::snapshot::Snapshots;
+use crate::raft::types::TypeConfig;
+use openraft::async_runtime::watch::WatchReceiver;
+use std::sync::Arc;
+use std::time::Duration;
+use types::ByteCount;
+
+/// Has openraft write a snapshot of all that is applied now, and waits for it.
+pub(crate) async fn snapshot(raft: &Server, patience: Duration) -> Result<(), LogError> {
+    let applied = raft.metrics().borrow_watched().last_applied;
+    let Some(applied) = applied else {
+        return Ok(());
+    };
+    let triggered = raft.trigger().snapshot().await;
+    triggered.map_err(|_| LogError::Stopped)?;
+    let waiting = raft.wait(Some(patience));
+    let written = |metrics: &openraft::RaftMetrics<TypeConfig>| {
+        metrics.snapshot.is_some_and(|at| at.index >= applied.index)
+    };
+    match waiting.metrics(written, "a snapshot").await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(LogError::Unavailable(error.to_string())),
+    }
+}
+
+/// Triggers a snapshot when one is due.
+pub(crate) struct Due {
+    pub(crate) raft: Server,
+    pub(crate) log: LogView,
+    pub(crate) snapshots: Arc<Snapshots>,
+    pub(crate) after: ByteCount,
+}
+
+impl Due {
+    /// How long one snapshot may take before the next is asked for.
+    const PATIENCE: Duration = Duration::from_secs(600);
+
+    /// Runs until the log ends.
+    pub(crate) async fn run(self) {
+        let mut progress = self.log.progress();
+        while progress.changed().await.is_ok() {
+            let current = self.snapshots.current().await;
+            let label = current.as_ref().and_then(|file| file.label.applied);
+            let size = current.as_ref().map_or(ByteCount::ZERO, |file| file.bytes);
+            let behind = self.log.bytes_behind(label.map(|at| at.index));
+            if behind > size.max(self.after)
+                && let Err(error) = snapshot(&self.raft, Self::PATIENCE).await
+            {
+                tracing::warn!(%error, "a snapshot was due and was not written");
+            }
+        }
+    }
+}
