@@ -202,7 +202,7 @@ fn key_material(cluster: &Cluster) -> Vec<(PathBuf, Vec<u8>)> {
             .skip(2);
         let secret = match lines.take(1).next() {
             Some(line) => line.trim().as_bytes().to_vec(),
-            None => bytes.trim_ascii().to_vec(),
+            None => bytes,
         };
         assert!(
             secret.len() >= 32,
