@@ -82,7 +82,7 @@ impl ServingDrive {
     pub(crate) async fn put(&self, put: PutShard) -> Result<(), PutError> {
         let drive = &*self.drive;
         let disk = drive.id;
-        if drive.failed.get().is_some() {
+        if drive.serving().is_err() {
             return Err(PutError::DiskFailed { disk });
         }
         // Kept for the comparison; `payload` is shared, not copied.
@@ -157,6 +157,14 @@ impl Drive {
         Arc::clone(&self.state().files[&volume])
     }
 
+    /// Whether the disk has not failed.
+    pub(crate) fn serving(&self) -> Result<(), WriteError> {
+        match self.failed.get() {
+            None => Ok(()),
+            Some(_) => Err(WriteError::Stopped),
+        }
+    }
+
     /// Stops the disk for good.
     pub(crate) fn fail(&self, why: &WriteError) {
         if self.failed.set(why.to_string()).is_ok() {
@@ -166,7 +174,7 @@ impl Drive {
 
     async fn read(&self, request: ReadShard) -> Result<Bytes, ReadError> {
         let ReadShard { disk, key, .. } = request;
-        if self.failed.get().is_some() {
+        if self.serving().is_err() {
             return Err(ReadError::DiskUnavailable { disk });
         }
         let Ok(_permit) = self.reads.try_acquire() else {

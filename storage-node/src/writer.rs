@@ -5,7 +5,8 @@
 //! writable, and what was acknowledged into it would be gone.
 //!
 //! After a failed write or sync nothing is known about what the device holds, and asking again would be
-//! told that all is well: the disk is stopped for good.
+//! told that all is well: the disk is stopped for good. What waited behind the failure is refused unseen,
+//! and nothing is written any more.
 
 use crate::drive::Drive;
 use crate::record;
@@ -60,6 +61,8 @@ pub(crate) async fn run(drive: Arc<Drive>, mut tickets: mpsc::Receiver<Ticket>) 
 /// Why a round ended without an answer. All but a full file system stop the disk.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WriteError {
+    #[error("it was stopped before")]
+    Stopped,
     #[error("writing: {0}")]
     Write(#[source] io::Error),
     #[error("syncing: {0}")]
@@ -77,6 +80,7 @@ impl WriteError {
 
 /// Performs one action.
 async fn round(drive: &Drive, waiting: &mut Vec<Ticket>) -> Result<(), WriteError> {
+    drive.serving()?;
     let free = drive.disk.free().await.map_err(WriteError::Write)?;
     let action = {
         let mut state = drive.state_mut();
@@ -102,6 +106,8 @@ async fn append(drive: &Drive, batch: Batch, waiting: &mut Vec<Ticket>) -> Resul
         }
         state.store.appended(&batch);
     }
+    // Its volume may have been found missing meanwhile, by a comparison.
+    drive.serving()?;
     let answered = waiting.drain(..batch.verdicts.len());
     for (ticket, verdict) in answered.zip(batch.verdicts) {
         let answer = match verdict {

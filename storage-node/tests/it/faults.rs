@@ -92,6 +92,45 @@ fn a_failed_write_or_sync_stops_the_disk() {
     }
 }
 
+/// What waits behind a sync that fails is refused, and reaches the device no more: the kernel would
+/// have cleared the error, so another sync would succeed and prove nothing.
+#[test]
+fn a_stopped_disk_refuses_what_waits() {
+    run(async {
+        let disk = stamped(1).await;
+        let (node, _) = stored(&disk, ROOMY, 0..1).await;
+        let mut stalled = false;
+        disk.script(move |call| match call.operation {
+            Operation::Sync if !std::mem::replace(&mut stalled, true) => Fate::Stall,
+            _ => Fate::Proceed,
+        });
+        let failed = Err(PutError::DiskFailed { disk: DISK });
+        let put = |chunk| node.put(shard(DISK, chunk, 100, 0));
+        let watch = async {
+            until_stalled(&disk).await;
+            let mut waiting = [put(2), put(3)];
+            for put in &mut waiting {
+                assert!(put.now_or_never().is_none());
+            }
+            let changes = disk.changes();
+            disk.fail_stalled(EIO);
+            assert_eq!(join_all(waiting).await, [failed.clone(), failed.clone()]);
+            assert_eq!(disk.changes(), changes);
+        };
+        let (first, ()) = join(put(1), watch).await;
+        assert_eq!(first, failed);
+        node.shutdown().await;
+    });
+}
+
+async fn until_stalled(disk: &SimDisk) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while disk.stalled() == 0 {
+        assert!(Instant::now() < deadline, "no sync was called");
+        tokio::task::yield_now().await;
+    }
+}
+
 /// A file system that is full at any call refuses that shard clearly; the disk goes on, and nothing
 /// that was acknowledged before or after is lost by a power cut.
 #[test]
@@ -194,11 +233,7 @@ fn one_sync_serves_all_that_wait() {
         let puts: Vec<_> = (1..=600).map(|chunk| shard(DISK, chunk, 50, 0)).collect();
         let first = node.put(puts[0].clone());
         let watch = async {
-            let deadline = Instant::now() + Duration::from_secs(10);
-            while disk.stalled() == 0 {
-                assert!(Instant::now() < deadline, "no sync was called");
-                tokio::task::yield_now().await;
-            }
+            until_stalled(&disk).await;
             let mut rest: Vec<_> = puts[1..].iter().map(|put| node.put(put.clone())).collect();
             let busy = rest
                 .iter_mut()
