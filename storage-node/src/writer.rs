@@ -133,9 +133,7 @@ async fn write(
         let payload = &waiting[write.request].put.payload;
         file.write(write.at, record::encode(drive.id, &write.header, payload))
     });
-    for result in join_all(writes).await {
-        result.map_err(WriteError::Write)?;
-    }
+    gravest(join_all(writes).await)?;
     sync(volume, &file).await
 }
 

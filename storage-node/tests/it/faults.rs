@@ -131,6 +131,27 @@ async fn until_stalled(disk: &SimDisk) {
     }
 }
 
+/// An error that stops the disk counts, whatever other writes of the batch met a full file system.
+#[test]
+fn a_full_disk_hides_no_failure() {
+    for errnos in [[ENOSPC, EIO], [EIO, ENOSPC]] {
+        run(async {
+            let disk = stamped(1).await;
+            let (node, _) = stored(&disk, ROOMY, 0..1).await;
+            let mut errnos = errnos.into_iter();
+            disk.script(move |call| match call.operation {
+                Operation::Write => errnos.next().map_or(Fate::Proceed, Fate::Fail),
+                _ => Fate::Proceed,
+            });
+            let puts = [1, 2].map(|chunk| node.put(shard(DISK, chunk, 100, 0)));
+            let failed = Err(PutError::DiskFailed { disk: DISK });
+            assert_eq!(join_all(puts).await, [failed.clone(), failed.clone()]);
+            assert_eq!(node.put(shard(DISK, 3, 100, 0)).await, failed);
+            node.shutdown().await;
+        });
+    }
+}
+
 /// A file system that is full at any call refuses that shard clearly; the disk goes on, and nothing
 /// that was acknowledged before or after is lost by a power cut.
 #[test]
