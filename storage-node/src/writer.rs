@@ -74,11 +74,12 @@ pub(crate) enum WriteError {
 impl WriteError {
     /// Whether the file system refused for want of space: nothing was promised, and nothing is wrong.
     fn is_full(&self) -> bool {
-        matches!(self, Self::Write(error) if error.kind() == io::ErrorKind::StorageFull)
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Write(error) if matches!(error.kind(), StorageFull | QuotaExceeded))
     }
 }
 
-/// Performs one action.
+/// Performs one action, unless the disk has failed.
 async fn round(drive: &Drive, waiting: &mut Vec<Ticket>) -> Result<(), WriteError> {
     drive.serving()?;
     let free = drive.disk.free().await.map_err(WriteError::Write)?;

@@ -21,6 +21,7 @@ const ROOMY: Limits = Limits {
 
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
+const EDQUOT: i32 = 122;
 
 async fn stored(
     disk: &SimDisk,
@@ -152,16 +153,20 @@ fn a_full_disk_hides_no_failure() {
     }
 }
 
-/// A file system that is full at any call refuses that shard clearly; the disk goes on, and nothing
-/// that was acknowledged before or after is lost by a power cut.
+/// A file system that is full, or its owner's quota, at any call refuses that shard clearly; the disk
+/// goes on, and nothing that was acknowledged before or after is lost by a power cut.
 #[test]
 fn no_space_is_a_refusal_not_a_failure() {
-    for operation in [Operation::Write, Operation::Allocate, Operation::Create] {
+    let operations = [Operation::Write, Operation::Allocate, Operation::Create];
+    for (operation, errno) in operations
+        .into_iter()
+        .flat_map(|operation| [(operation, ENOSPC), (operation, EDQUOT)])
+    {
         for chunk in 0..12 {
             run(async {
                 let disk = stamped(chunk).await;
                 let (first, mut puts) = stored(&disk, SMALL, 0..chunk).await;
-                fail_once(&disk, operation, ENOSPC);
+                fail_once(&disk, operation, errno);
                 let full = Err(PutError::Full { disk: DISK });
                 for chunk in chunk..20 {
                     let put = shard(DISK, chunk, 5000, 0);
