@@ -99,8 +99,7 @@ impl ServingDrive {
         drop(tickets);
         match stored.await {
             Ok(Ok(Stored::Durable)) => Ok(()),
-            Ok(Ok(Stored::Before(location))) if drive.holds(location, &retry).await => Ok(()),
-            Ok(Ok(Stored::Before(_))) => Err(PutError::Conflict { key: retry.key }),
+            Ok(Ok(Stored::Before(location))) => drive.compare(location, &retry).await,
             Ok(Err(error)) => Err(error),
             Err(_stopped) => Err(PutError::DiskUnavailable { disk }),
         }
@@ -202,15 +201,30 @@ impl Drive {
         }
     }
 
+    /// Answers a retry whose key has a durable record: the same bytes are stored already.
+    async fn compare(&self, location: Location, put: &PutShard) -> Result<(), PutError> {
+        let disk = self.id;
+        let Ok(_permit) = self.reads.try_acquire() else {
+            return Err(PutError::Busy { disk });
+        };
+        let file = self.file(location.volume);
+        let held = self.holds(&*file, location, put).await;
+        let named = writer::named(location.volume, &file).await;
+        if let Err(why) = named.and_then(|()| self.serving()) {
+            self.fail(&why);
+            return Err(PutError::DiskFailed { disk });
+        }
+        let key = put.key;
+        held.then_some(()).ok_or(PutError::Conflict { key })
+    }
+
     /// Whether the record there is what a retry sent. One that cannot be read, or was damaged since, is
     /// not: the writer takes a fresh chunk id.
-    async fn holds(&self, location: Location, put: &PutShard) -> bool {
-        let volume = location.volume;
-        let file = self.file(volume);
+    async fn holds(&self, file: &dyn File, location: Location, put: &PutShard) -> bool {
         let Ok(bytes) = file.read(location.at(), location.length()).await else {
             return false;
         };
-        let Ok(header) = Header::decode(&bytes, self.id, volume) else {
+        let Ok(header) = Header::decode(&bytes, self.id, location.volume) else {
             return false;
         };
         // Equal descriptions have shards of equal lengths, so the range is inside the record.
@@ -232,4 +246,53 @@ async fn read_range(file: &dyn File, at: ByteOffset, length: ByteCount) -> io::R
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use disk::sim::SimDisk;
+    use types::shard::{ChunkDescription, ShardDigest};
+    use types::{BlobId, ChunkId, Epoch, GroupId, ShardKey};
+
+    fn shard(disk: DiskId) -> PutShard {
+        let key = ShardKey {
+            group: GroupId::new(1),
+            chunk: ChunkId::new(2),
+            index: 0,
+        };
+        let mut payload = Vec::new();
+        block::frame(key, 0, b"sealed", &mut payload);
+        PutShard {
+            disk,
+            key,
+            epoch: Epoch(1),
+            chunk: ChunkDescription {
+                blob: BlobId::new(3),
+                first_segment: 0,
+                profile: "1+1".parse().unwrap(),
+                data_lengths: vec![6],
+                digests: vec![ShardDigest([0; 32]); 2],
+            },
+            payload: payload.into(),
+        }
+    }
+
+    /// A comparison reads a whole record, so it counts as a read: too many are told so.
+    #[tokio::test]
+    async fn a_comparison_takes_a_permit() {
+        let id = DiskId::new(1);
+        let disk = Arc::new(SimDisk::new(1));
+        let serving = ServingDrive::open(disk, id, Limits::default()).await;
+        let serving = serving.unwrap();
+        serving.put(shard(id)).await.unwrap();
+        {
+            let all = u32::try_from(READS).unwrap();
+            let _reads = serving.drive.reads.try_acquire_many(all).unwrap();
+            let busy = PutError::Busy { disk: id };
+            assert_eq!(serving.put(shard(id)).await, Err(busy));
+        }
+        assert_eq!(serving.put(shard(id)).await, Ok(()));
+        serving.shutdown().await;
+    }
 }

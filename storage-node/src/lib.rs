@@ -17,7 +17,7 @@
 //! | bad record with a good one behind it | damage: reported, the rest of the disk serves |
 //! | block fails its checksum | that read says so; its reader rebuilds it from other shards |
 //! | write or sync fails | the disk stops for good; nothing is acknowledged any more |
-//! | its files are deleted under it | noticed before the next answer; the disk stops |
+//! | its files are deleted under it | noticed before an answer out of that file, and when the next volume is created; the disk stops |
 //! | full | refused while a twentieth is left; the disk goes on |
 //! | emptied, missing, foreign, duplicate | absent; the node serves its other disks |
 

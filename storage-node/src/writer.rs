@@ -138,12 +138,36 @@ async fn write(
     sync(volume, &file).await
 }
 
+/// The outcome of several writes: an error that stops the disk counts before one that does not.
+fn gravest(results: Vec<io::Result<()>>) -> Result<(), WriteError> {
+    let errors = results.into_iter().filter_map(Result::err);
+    let gravest = errors
+        .map(WriteError::Write)
+        .min_by_key(WriteError::is_full);
+    gravest.map_or(Ok(()), Err)
+}
+
 async fn sync(volume: VolumeId, file: &Arc<dyn File>) -> Result<(), WriteError> {
     file.sync().await.map_err(WriteError::Sync)?;
+    named(volume, file).await
+}
+
+/// Whether a volume's file still has a name. Without one its records are gone at the next start, though
+/// the open descriptor goes on reading them.
+pub(crate) async fn named(volume: VolumeId, file: &Arc<dyn File>) -> Result<(), WriteError> {
     match file.links().await.map_err(WriteError::Sync)? {
         0 => Err(WriteError::Removed(volume)),
         _ => Ok(()),
     }
+}
+
+/// Looks after the volumes that nobody writes to: once for each that is created, it costs nothing.
+async fn all_named(drive: &Drive) -> Result<(), WriteError> {
+    let files = drive.state().files.clone();
+    for (volume, file) in &files {
+        named(*volume, file).await?;
+    }
+    Ok(())
 }
 
 async fn seal(
@@ -162,6 +186,7 @@ async fn seal(
 }
 
 async fn create(drive: &Drive, volume: VolumeId) -> Result<(), WriteError> {
+    all_named(drive).await?;
     let name = volume.file_name();
     let file = match drive.disk.create(&name).await {
         // An earlier attempt met a full file system before it was done; nothing was written to it.

@@ -234,6 +234,43 @@ fn a_deleted_volume_is_noticed_before_the_answer() {
     });
 }
 
+/// A retry is not told that its shard is stored once the file that holds it has no name any more,
+/// though the open descriptor still reads it.
+#[test]
+fn a_deleted_volume_is_noticed_by_a_retry() {
+    for limits in [ROOMY, SMALL] {
+        run(async {
+            let disk = stamped(1).await;
+            let (node, puts) = stored(&disk, limits, 0..8).await;
+            disk.snatch("volume-00000001");
+            let failed = Err(PutError::DiskFailed { disk: DISK });
+            assert_eq!(node.put(puts[0].clone()).await, failed);
+            assert_eq!(node.put(puts[7].clone()).await, failed);
+            node.shutdown().await;
+        });
+    }
+}
+
+/// A sealed volume that nobody asks for is noticed missing when the next one is created.
+#[test]
+fn a_deleted_sealed_volume_is_noticed() {
+    run(async {
+        let disk = stamped(1).await;
+        let (node, _) = stored(&disk, SMALL, 0..8).await;
+        disk.snatch("volume-00000001");
+        let mut answer = Ok(());
+        for chunk in 8..14 {
+            answer = node.put(shard(DISK, chunk, 5000, 0)).await;
+        }
+        assert_eq!(answer, Err(PutError::DiskFailed { disk: DISK }));
+        let DiskState::Failed(why) = node.report().await[0].state.clone() else {
+            panic!("not failed");
+        };
+        assert_eq!(why, "volume-00000001 was removed under the running server");
+        node.shutdown().await;
+    });
+}
+
 /// While a sync runs nobody is answered and requests gather; the next sync is for all of them. Too many
 /// are refused. Reads do not wait for syncs. A writer that gave up changes nothing.
 #[test]
