@@ -30,7 +30,8 @@ pub struct Limits {
     pub volume: ByteCount,
     /// Space is reserved ahead in steps of this, so that a record never meets a full file system.
     pub allocate: ByteCount,
-    /// Records that are written before one sync, in bytes.
+    /// Records that are written before one sync, in bytes; a longer one goes alone. A disk's writer
+    /// holds a copy of them meanwhile, beside the client's memory budget.
     pub batch: ByteCount,
 }
 
@@ -39,7 +40,7 @@ impl Default for Limits {
         Self {
             volume: ByteCount::new(size::GIB),
             allocate: ByteCount::new(64 * size::MIB),
-            batch: ByteCount::new(64 * size::MIB),
+            batch: ByteCount::new(8 * size::MIB),
         }
     }
 }

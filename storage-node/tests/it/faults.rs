@@ -153,6 +153,33 @@ fn a_full_disk_hides_no_failure() {
     }
 }
 
+/// A batch is encoded as a whole, so its size bounds what a disk's writer holds beside the client's
+/// memory budget.
+#[test]
+fn a_batch_is_small() {
+    run(async {
+        let disk = stamped(1).await;
+        let node = node(&disk, Limits::default()).await;
+        let largest = Arc::new(AtomicU64::new(0));
+        let seen = Arc::clone(&largest);
+        let mut unsynced = 0;
+        disk.script(move |call| {
+            match call.operation {
+                Operation::Write => unsynced += call.length.get(),
+                Operation::Sync => unsynced = 0,
+                _ => {}
+            }
+            seen.fetch_max(unsynced, Ordering::SeqCst);
+            Fate::Proceed
+        });
+        let puts = (0..40).map(|chunk| node.put(shard(DISK, chunk, 1 << 20, 0)));
+        assert!(join_all(puts).await.iter().all(Result::is_ok));
+        let largest = largest.load(Ordering::SeqCst);
+        assert!((4 << 20..=8 << 20).contains(&largest), "{largest}");
+        node.shutdown().await;
+    });
+}
+
 /// A file system that is full, or its owner's quota, at any call refuses that shard clearly; the disk
 /// goes on, and nothing that was acknowledged before or after is lost by a power cut.
 #[test]
