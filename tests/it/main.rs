@@ -6,6 +6,7 @@
 
 mod buckets;
 mod cache;
+mod deploy;
 mod disks;
 mod kill;
 mod listing;

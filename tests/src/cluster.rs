@@ -369,7 +369,8 @@ fn wait_for_ready(lines: &mpsc::Receiver<String>) -> Result<Vec<String>> {
     }
 }
 
-fn signal_terminate(process: u32) -> Result<()> {
+/// SIGTERM.
+pub fn signal_terminate(process: u32) -> Result<()> {
     let status = Command::new("kill")
         .args(["-TERM", &process.to_string()])
         .status()

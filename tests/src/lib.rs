@@ -25,9 +25,10 @@ pub mod place;
 pub mod process;
 pub mod raw;
 
-pub use cluster::{Cluster, Credentials, Endpoints, Shape};
+pub use cluster::{Cluster, Credentials, Endpoints, Shape, signal_terminate};
 pub use content::Content;
 pub use dice::Dice;
+pub use place::program;
 
 use std::time::{Duration, Instant};
 
