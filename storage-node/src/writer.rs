@@ -161,7 +161,7 @@ pub(crate) async fn named(volume: VolumeId, file: &Arc<dyn File>) -> Result<(), 
     }
 }
 
-/// Looks after the volumes that nobody writes to: once for each that is created, it costs nothing.
+/// Looks after the volumes that nobody writes to. Asked once a volume, it costs nothing.
 async fn all_named(drive: &Drive) -> Result<(), WriteError> {
     let files = drive.state().files.clone();
     for (volume, file) in &files {
