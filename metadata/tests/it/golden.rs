@@ -1,17 +1,13 @@
 //! What was stored once is readable for ever.
 //!
-//! `tests/golden/*.txt` hold one sample of every command, reply and row, a line each: its name and its
-//! bytes in hex (for a row: key, value). To add a variant, a field or a table, add a sample under a
-//! *new* name and run this test with `STRONGROOM_ADD_GOLDEN=1`: lines are added, none is ever changed.
-//! When a new field changes what an old sample encodes to, move that sample to the list of those that
-//! are only decoded (`Written::Before`), so that it stays proven readable.
+//! `tests/golden/{command,reply,row}/` hold a sample of every command, reply and row, a file each. To add a variant, a field or a table, add a sample under a *new* name and run
+//! these tests with `STRONGROOM_GOLDEN=add`: files are added, none is ever changed.
 
 use crate::fixture::{World, bucket_name, key, profile};
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt::Debug;
-use std::fmt::Write;
 use std::path::PathBuf;
 use strongroom_metadata::command::{
     ClusterCommand, Commit, CommittedPlace, LearntGroup, MakeBucket, NamespaceCommand, Tick,
@@ -32,63 +28,38 @@ use types::wire::metadata::{
     Bucket, CreateBucket, DeleteBucket, DeleteObject, Session, WallTime, WriteLease, WrittenRun,
 };
 
-/// Whether today's build still writes a sample so, or only reads it.
-#[derive(Clone, Copy, PartialEq)]
-enum Written {
-    Today,
-    Before,
+/// A folder of samples, one file each.
+struct Samples {
+    folder: &'static str,
+    seen: BTreeSet<String>,
 }
 
-/// The lines of one golden file.
-struct Golden {
-    path: PathBuf,
-    lines: BTreeMap<String, String>,
-    added: bool,
-    seen: Vec<String>,
-}
-
-impl Golden {
-    fn open(name: &str) -> Self {
-        let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden")).join(name);
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
-        let lines = text.lines().map(|line| {
-            let (name, bytes) = line.split_once(": ").unwrap();
-            (name.to_owned(), bytes.to_owned())
-        });
+impl Samples {
+    fn of(folder: &'static str) -> Self {
         Self {
-            lines: lines.collect(),
-            path,
-            added: false,
-            seen: Vec::new(),
+            folder,
+            seen: BTreeSet::new(),
         }
     }
 
-    /// The line of that name, which is added where that is asked for.
-    fn line(&mut self, name: &str, today: &str) -> String {
-        self.seen.push(name.to_owned());
-        if !self.lines.contains_key(name) && std::env::var_os("STRONGROOM_ADD_GOLDEN").is_some() {
-            self.lines.insert(name.to_owned(), today.to_owned());
-            self.added = true;
-        }
-        let line = self.lines.get(name);
-        line.unwrap_or_else(|| panic!("{name} has no golden line in {:?}", self.path))
-            .clone()
+    /// Compares one sample with its file, and returns what that holds.
+    fn compare(&mut self, name: &str, today: &[u8]) -> Vec<u8> {
+        let name = name.replace(' ', "-");
+        let path = format!("{}/{name}", self.folder);
+        assert!(self.seen.insert(name), "{path} has two samples");
+        golden::check(env!("CARGO_MANIFEST_DIR"), &path, today)
     }
 
-    fn check<T>(&mut self, name: &str, written: Written, value: &T)
+    fn check<T>(&mut self, name: &str, value: &T)
     where
         T: Serialize + DeserializeOwned + PartialEq + Debug,
     {
-        let today = hex::encode(encode(value));
-        let golden = self.line(name, &today);
-        let read: T = decode(&hex::decode(&golden).unwrap()).unwrap();
+        let stored = self.compare(&format!("{name}.mp"), &encode(value));
+        let read: T = decode(&stored).unwrap();
         assert_eq!(read, *value, "{name}");
-        assert!(
-            written == Written::Before || golden == today,
-            "{name} is written otherwise today"
-        );
     }
 
+    /// A row's file has its key and its value, in hex, a line each.
     fn check_row<K: TableKey, V>(&mut self, name: &str, table: &Table<K, V>, row_key: &K, value: &V)
     where
         V: Serialize + DeserializeOwned + PartialEq + Debug,
@@ -98,33 +69,28 @@ impl Golden {
         let mut txn = store.begin();
         table.put(&mut txn, row_key, value);
         let changes = txn.into_changes();
-        let (stored, encoded) = changes.iter().next().unwrap();
-        let today = format!("{}, {}", hex::encode(stored), hex::encode(encoded.unwrap()));
-        let golden = self.line(name, &today);
-        let (golden_key, golden_value) = golden.split_once(", ").unwrap();
-        assert_eq!(golden_key, hex::encode(stored), "{name}");
-        let read: V = decode(&hex::decode(golden_value).unwrap()).unwrap();
+        let (key, encoded) = changes.iter().next().unwrap();
+        let today = format!("{}\n{}\n", hex::encode(key), hex::encode(encoded.unwrap()));
+        let stored = self.compare(&format!("{name}.hex"), today.as_bytes());
+        let stored = String::from_utf8(stored).unwrap();
+        let read: V = decode(&hex::decode(stored.lines().nth(1).unwrap()).unwrap()).unwrap();
         assert_eq!(read, *value, "{name}");
-        assert_eq!(golden, today, "{name} is written otherwise today");
     }
 
-    /// Every line was looked at, so that nothing old is forgotten.
+    /// Every file was looked at, so that nothing old is forgotten.
     fn finish(self) {
-        for name in self.lines.keys() {
-            assert!(
-                self.seen.contains(name),
-                "{name} has a golden line and no sample"
-            );
-        }
-        if self.added {
-            let mut text = String::new();
-            for (name, line) in &self.lines {
-                writeln!(text, "{name}: {line}").unwrap();
-            }
-            std::fs::create_dir_all(self.path.parent().unwrap()).unwrap();
-            std::fs::write(&self.path, text).unwrap();
-        }
+        assert_eq!(files(self.folder), self.seen);
     }
+}
+
+/// The names of a folder's files.
+fn files(folder: &str) -> BTreeSet<String> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(folder);
+    let names = std::fs::read_dir(folder).unwrap();
+    let names = names.map(|file| file.unwrap().file_name().into_string().unwrap());
+    names.collect()
 }
 
 fn request() -> RequestId {
@@ -301,10 +267,10 @@ fn namespace_commands() -> Vec<(&'static str, NamespaceCommand)> {
 
 #[test]
 fn commands_are_readable_for_ever() {
-    let mut golden = Golden::open("commands.txt");
+    let mut golden = Samples::of("command");
     let mut check = |name: &str, command| {
         let wall = WallTime(1_700_000_000_000);
-        golden.check(name, Written::Today, &Proposal { wall, command });
+        golden.check(name, &Proposal { wall, command });
     };
     let (from_ms, elapsed_ms) = (1000, 1001);
     check(
@@ -391,20 +357,20 @@ fn refusals() -> Vec<(&'static str, Refusal)> {
 
 #[test]
 fn replies_are_readable_for_ever() {
-    let mut golden = Golden::open("replies.txt");
+    let mut golden = Samples::of("reply");
     for (name, reply) in replies() {
-        golden.check(name, Written::Today, &reply);
+        golden.check(name, &reply);
     }
     for (name, refusal) in refusals() {
-        let name = format!("refused: {name}").replace(": ", " ");
-        golden.check(&name, Written::Today, &Reply::Refused(refusal));
+        let name = format!("refused {name}");
+        golden.check(&name, &Reply::Refused(refusal));
     }
     golden.finish();
 }
 
 #[test]
 fn rows_are_readable_for_ever() {
-    let mut golden = Golden::open("rows.txt");
+    let mut golden = Samples::of("row");
     let (session, blob, bucket_id) = (SessionId::new(21), BlobId::new(61), BucketId::new(41));
     let (group_id, chunk, epoch) = (GroupId::new(11), ChunkId::new(0x1_0001), Epoch(3));
     let version = VersionId::new([0x51; 16]);
@@ -561,12 +527,9 @@ fn no_table_is_without_a_golden_row() {
         wrapped: Bytes::new(),
     };
     world.machine.cluster(install);
-    let golden = Golden::open("rows.txt");
-    let prefixes: Vec<String> = golden
-        .lines
-        .values()
-        .map(|line| line[..2].to_owned())
-        .collect();
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/row");
+    let table_of = |file| std::fs::read_to_string(folder.join(file)).unwrap()[..2].to_owned();
+    let prefixes: BTreeSet<String> = files("row").into_iter().map(table_of).collect();
     for row in world.machine.store.rows() {
         let table = hex::encode(&row.unwrap().0[..1]);
         assert!(prefixes.contains(&table), "table {table}");
