@@ -17,6 +17,7 @@
 //! the same commit.
 
 pub mod apply;
+pub mod asked;
 pub mod command;
 pub mod keys;
 pub mod list;
@@ -32,6 +33,7 @@ pub mod tables;
 pub mod txn;
 
 pub use apply::apply;
+pub use asked::Asked;
 pub use command::{Command, Proposal};
 pub use keys::Keyring;
 pub use log::{Log, LogError};

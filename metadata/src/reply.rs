@@ -80,6 +80,9 @@ pub enum Refusal {
     /// The request's number is too far ahead of the oldest unanswered one.
     #[error("too many requests are unanswered")]
     TooManyUnanswered,
+    /// The request's number was given to another request.
+    #[error("the request's number was used for another request")]
+    NumberUsed,
     /// No such bucket.
     #[error("no such bucket")]
     NoSuchBucket,

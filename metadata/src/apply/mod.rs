@@ -8,6 +8,7 @@
 
 mod cluster;
 mod namespace;
+mod numbered;
 mod objects;
 mod sessions;
 
@@ -17,8 +18,9 @@ use crate::store::StoreError;
 use crate::txn::Txn;
 use types::id;
 
+pub use numbered::{MAX_UNANSWERED, foreseen};
 pub use objects::{MAX_COMMIT_ROWS, MAX_RUNS};
-pub use sessions::{LEASE_CHUNKS, LEASE_OPENS_FOR_MS, MAX_TICK_MS, MAX_UNANSWERED, SESSION_TTL_MS};
+pub use sessions::{LEASE_CHUNKS, LEASE_OPENS_FOR_MS, MAX_TICK_MS, SESSION_TTL_MS};
 
 /// Raised by every restore from a backup; there has been none.
 const INCARNATION: u8 = 0;

@@ -2,7 +2,8 @@
 //!
 //! Nothing here reads a table of the cluster half: what is needed of it comes in the command.
 
-use super::{Applied, Stop, handed_out, objects, sessions, take_ids};
+use super::{Applied, Stop, handed_out, numbered, objects, sessions, take_ids};
+use crate::asked::Asked;
 use crate::command::{LearntGroup, MakeBucket, NamespaceCommand};
 use crate::reply::{Refusal, Reply};
 use crate::store::StoreError;
@@ -31,17 +32,29 @@ pub(super) fn apply(txn: &mut Txn<'_>, wall: WallTime, command: &NamespaceComman
             epoch,
             slots,
         } => raise_epoch(txn, *group, *epoch, slots),
-        NamespaceCommand::MakeBucket(make) => sessions::once(txn, &make.request.request, |txn| {
-            make_bucket(txn, wall, make)
-        }),
-        NamespaceCommand::DeleteBucket(delete) => sessions::once(txn, &delete.request, |txn| {
-            delete_bucket(txn, delete.bucket)
-        }),
-        NamespaceCommand::Commit(commit) => sessions::once(txn, &commit.request, |txn| {
-            objects::commit(txn, wall, commit)
-        }),
+        NamespaceCommand::MakeBucket(make) => {
+            let asked = Asked::create_bucket(&make.request);
+            numbered::once(txn, &make.request.request, asked, |txn| {
+                make_bucket(txn, wall, make)
+            })
+        }
+        NamespaceCommand::DeleteBucket(delete) => {
+            let asked = Asked::delete_bucket(delete);
+            numbered::once(txn, &delete.request, asked, |txn| {
+                delete_bucket(txn, delete.bucket)
+            })
+        }
+        NamespaceCommand::Commit(commit) => {
+            let asked = Asked::commit(commit);
+            numbered::once(txn, &commit.request, asked, |txn| {
+                objects::commit(txn, wall, commit)
+            })
+        }
         NamespaceCommand::DeleteObject(delete) => {
-            sessions::once(txn, &delete.request, |txn| objects::delete(txn, delete))
+            let asked = Asked::delete_object(delete);
+            numbered::once(txn, &delete.request, asked, |txn| {
+                objects::delete(txn, delete)
+            })
         }
     }
 }

@@ -5,11 +5,9 @@
 //! ```
 //!
 //! A session that has expired is refused from that moment, whether or not its rows are gone yet.
-//! Answers to numbered requests are stored until the session says that it has them: the same number
-//! gets the same answer and changes nothing.
 
+use super::Applied;
 use super::namespace::take;
-use super::{Applied, answered};
 use crate::command::Tick;
 use crate::reply::{Refusal, Reply};
 use crate::store::StoreError;
@@ -18,7 +16,7 @@ use crate::tables::{
     TableKey,
 };
 use crate::txn::{Rows, Txn};
-use types::id::{ChunkId, LeaseId, NodeId, RequestId, SessionId};
+use types::id::{ChunkId, LeaseId, NodeId, SessionId};
 use types::wire::metadata::{Session, WriteLease};
 
 /// A session lives so long without a renewal.
@@ -29,13 +27,9 @@ pub const LEASE_OPENS_FOR_MS: u64 = 600_000;
 pub const LEASE_CHUNKS: u64 = 1 << 16;
 /// No tick moves time further: what was measured over a stall is not believed.
 pub const MAX_TICK_MS: u64 = 10_000;
-/// How far a request's number may be ahead of the oldest unanswered one.
-pub const MAX_UNANSWERED: u64 = 4096;
 
 /// Most rows of expired sessions that one tick removes.
 const EXPIRED_ROWS_PER_TICK: usize = 500;
-/// Most stored answers that one request forgets: more than it adds, so that they do not pile up.
-const FORGOTTEN_PER_REQUEST: usize = 64;
 
 pub(super) fn tick(txn: &mut Txn<'_>, tick: &Tick) -> Applied {
     let now_ms = now(txn)?;
@@ -103,50 +97,8 @@ pub(super) fn close_lease(txn: &mut Txn<'_>, session: SessionId, lease: LeaseId)
     Ok(Reply::Done)
 }
 
-/// Applies a numbered request, unless it was applied before.
-pub(super) fn once(
-    txn: &mut Txn<'_>,
-    request: &RequestId,
-    body: impl FnOnce(&mut Txn<'_>) -> Applied,
-) -> Applied {
-    let mut session = live(txn, request.session)?;
-    let number = (request.session, request.sequence);
-    if let Some(reply) = REPLIES.get(txn, &number)? {
-        return Ok(reply);
-    }
-    if request.sequence < session.answered_below {
-        return Err(Refusal::AnswerForgotten.into());
-    }
-    // A number above its own request's would forget the answer that is about to be given.
-    let answered_below = request.answered_below.min(request.sequence);
-    let answered_below = answered_below.max(session.answered_below);
-    if request.sequence - answered_below >= MAX_UNANSWERED {
-        return Err(Refusal::TooManyUnanswered.into());
-    }
-    let reply = answered(body(txn))?;
-    if answered_below != session.answered_below {
-        session.answered_below = answered_below;
-        SESSIONS.put(txn, &request.session, &session);
-        forget_answers(txn, request.session, answered_below)?;
-    }
-    REPLIES.put(txn, &number, &reply);
-    Ok(reply)
-}
-
-fn forget_answers(txn: &mut Txn<'_>, session: SessionId, below: u64) -> Result<(), StoreError> {
-    let (from, to) = ((session, 0_u64).bytes(), (session, below).bytes());
-    let forgotten: Vec<_> = REPLIES
-        .range(txn, &from, &to)
-        .take(FORGOTTEN_PER_REQUEST)
-        .collect::<Result<_, _>>()?;
-    for (key, _) in forgotten {
-        REPLIES.delete(txn, &(session, trailing_number(&key)));
-    }
-    Ok(())
-}
-
 /// The session, if it lives.
-fn live(rows: &impl Rows, session: SessionId) -> Result<SessionRow, super::Stop> {
+pub(super) fn live(rows: &impl Rows, session: SessionId) -> Result<SessionRow, super::Stop> {
     let now_ms = now(rows)?;
     let row = SESSIONS.get(rows, &session)?;
     let row = row.filter(|row| now_ms < row.expires_ms);
@@ -193,7 +145,7 @@ fn expire(txn: &mut Txn<'_>, now_ms: u64) -> Result<(), StoreError> {
 }
 
 /// The last eight bytes of a key.
-fn trailing_number(key: &[u8]) -> u64 {
+pub(super) fn trailing_number(key: &[u8]) -> u64 {
     let number = key.last_chunk().expect("the key ends with a number");
     u64::from_be_bytes(*number)
 }

@@ -36,7 +36,7 @@ impl<L: Log> Server<L> {
         let command = Command::Cluster(ClusterCommand::AdmitNode);
         match self.inner.propose(command).await? {
             Reply::Node(node) => Ok(node),
-            other => Err(unexpected(&other)),
+            _ => Err(unexpected()),
         }
     }
 
@@ -48,7 +48,7 @@ impl<L: Log> Server<L> {
         let command = Command::Cluster(ClusterCommand::ReserveDiskId);
         match self.inner.propose(command).await? {
             Reply::Disk(disk) => Ok(disk),
-            other => Err(unexpected(&other)),
+            _ => Err(unexpected()),
         }
     }
 
@@ -89,7 +89,7 @@ impl<L: Log> Server<L> {
             let reserve = Command::Cluster(ClusterCommand::ReserveGroupIds { count });
             let first = match self.inner.propose(reserve).await? {
                 Reply::Ids { first, .. } => first,
-                other => return Err(unexpected(&other).into()),
+                _ => return Err(unexpected().into()),
             };
             let groups = (first..)
                 .zip(part)

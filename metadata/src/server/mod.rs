@@ -223,9 +223,12 @@ fn unavailable(error: LogError) -> MetadataError {
     MetadataError::Unavailable(error.to_string())
 }
 
-/// The proposal was answered with something that its command never gets: a broken invariant.
-fn unexpected(reply: &Reply) -> MetadataError {
-    unreachable!("no command is answered so: {reply:?}")
+/// The proposal was answered as its command never is. Whether it took effect is not known; what the
+/// answer was is not said, since it may hold names.
+fn unexpected() -> MetadataError {
+    let text = "a command was answered as another is";
+    tracing::error!("{text}");
+    MetadataError::Unavailable(text.to_owned())
 }
 
 fn damaged(what: &str, bucket: BucketId, error: KeyError) -> MetadataError {

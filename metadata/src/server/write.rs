@@ -1,13 +1,15 @@
 //! What changes something: sessions, leases, issued blobs, buckets, objects.
 
 use super::{Inner, lock, unexpected};
+use crate::apply::foreseen;
+use crate::asked::Asked;
 use crate::command::{
     ClusterCommand, Command, Commit, CommittedPlace, MakeBucket, NamespaceCommand,
 };
 use crate::log::Log;
 use crate::reply::{Refusal, Reply};
 use crate::store::{Store, StoreError};
-use crate::tables::{BUCKET_NAMES, BUCKETS, CLOCK, REPLIES, SESSIONS};
+use crate::tables::{BUCKET_NAMES, BUCKETS, CLOCK, SESSIONS};
 use seal::wrap::{self, IssueContext, ReferenceContext};
 use std::ops::Range;
 use types::codec;
@@ -35,7 +37,7 @@ impl<L: Log> Inner<L> {
         let command = NamespaceCommand::OpenSession { gateway };
         match self.propose(namespace(command)).await? {
             Reply::Session(session) => Ok(session),
-            other => Err(unexpected(&other)),
+            _ => Err(unexpected()),
         }
     }
 
@@ -43,7 +45,7 @@ impl<L: Log> Inner<L> {
         let command = NamespaceCommand::RenewSession { session };
         match self.propose(namespace(command)).await? {
             Reply::Session(session) => Ok(session),
-            other => Err(unexpected(&other)),
+            _ => Err(unexpected()),
         }
     }
 
@@ -51,7 +53,7 @@ impl<L: Log> Inner<L> {
         let command = NamespaceCommand::OpenLease { session };
         match self.propose(namespace(command)).await? {
             Reply::Lease(lease) => Ok(lease),
-            other => Err(unexpected(&other)),
+            _ => Err(unexpected()),
         }
     }
 
@@ -112,7 +114,7 @@ impl<L: Log> Inner<L> {
                 *lock(&self.blob_ids) = fresh;
                 Ok(ids)
             }
-            other => Err(unexpected(&other)),
+            _ => Err(unexpected()),
         }
     }
 
@@ -127,7 +129,7 @@ impl<L: Log> Inner<L> {
             return match reply {
                 Reply::Bucket(bucket) => Ok(bucket),
                 Reply::Refused(refusal) => Err(refusal.into()),
-                other => Err(unexpected(&other)),
+                _ => Err(unexpected()),
             };
         }
         let bucket = match self
@@ -135,7 +137,7 @@ impl<L: Log> Inner<L> {
             .await?
         {
             Reply::Ids { first, .. } => BucketId::new(first),
-            other => return Err(unexpected(&other)),
+            _ => return Err(unexpected()),
         };
         let kek_version = 1;
         let install = ClusterCommand::InstallKek {
@@ -155,7 +157,7 @@ impl<L: Log> Inner<L> {
             .await?
         {
             Reply::Bucket(bucket) => Ok(bucket),
-            other => Err(unexpected(&other)),
+            _ => Err(unexpected()),
         }
     }
 
@@ -181,7 +183,7 @@ impl<L: Log> Inner<L> {
         let command = NamespaceCommand::Commit(commit);
         match self.propose(namespace(command)).await {
             Ok(Reply::Committed { modified }) => Ok(modified),
-            Ok(other) => Err(unexpected(&other)),
+            Ok(_) => Err(unexpected()),
             Err(error) => {
                 // What was known of the bucket may be why.
                 lock(&self.buckets).remove(&bucket);
@@ -262,10 +264,10 @@ fn issuable(
         .ok_or(MetadataError::NoSuchBucket))
 }
 
-/// The stored answer to a request, or that its name is taken.
+/// The stored answer to a request, or why it is refused whatever key is made for it.
 fn known_answer(store: &Store, request: &CreateBucket) -> Result<Option<Reply>, StoreError> {
-    let number = (request.request.session, request.request.sequence);
-    if let Some(reply) = REPLIES.get(store, &number)? {
+    let asked = Asked::create_bucket(request);
+    if let Some(reply) = foreseen(store, &request.request, asked)? {
         return Ok(Some(reply));
     }
     let name = (request.name.clone(), request.label.digest());

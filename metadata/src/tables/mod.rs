@@ -10,7 +10,6 @@
 mod key;
 mod value;
 
-use crate::reply::Reply;
 use crate::store::StoreError;
 use crate::txn::{RowIter, Rows, Txn};
 use bytes::Bytes;
@@ -27,7 +26,7 @@ use types::placement::{Disk, Group, Slot};
 pub use key::{ClusterId, NamespaceId, TableKey, after_all, escape, unescape};
 pub use value::{
     BlobPlace, BlobRow, BucketRow, ClockRow, ExtentRow, GroupEpochRow, GroupRunRow, HeadRow,
-    KekRow, LeaseRow, NodeRow, ReclaimRow, RepairRow, SessionRow, VersionRow,
+    KekRow, LeaseRow, NodeRow, ReclaimRow, RepairRow, ReplyRow, SessionRow, VersionRow,
 };
 
 /// Counters of the cluster half's ids.
@@ -54,7 +53,7 @@ pub const SESSIONS: Table<SessionId, SessionRow> = Table::new(0x43, "sessions");
 /// Sessions by the time at which they expire.
 pub const SESSION_EXPIRY: Table<(u64, SessionId), SessionId> = Table::new(0x44, "session expiry");
 /// Answers that a session may still ask for, by the request's number.
-pub const REPLIES: Table<(SessionId, u64), Reply> = Table::new(0x45, "replies");
+pub const REPLIES: Table<(SessionId, u64), ReplyRow> = Table::new(0x45, "replies");
 /// Leases, under their session, so that they end with it.
 pub const LEASES: Table<(SessionId, LeaseId), LeaseRow> = Table::new(0x46, "leases");
 /// Buckets.

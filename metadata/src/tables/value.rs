@@ -1,5 +1,7 @@
 //! What is in a row.
 
+use crate::asked::Asked;
+use crate::reply::Reply;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use types::id::{BlobId, ChunkId, NodeId, VersionId};
@@ -39,6 +41,15 @@ pub struct SessionRow {
     pub expires_ms: u64,
     /// Requests below this have been answered.
     pub answered_below: u64,
+}
+
+/// The answer to a numbered request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplyRow {
+    /// To what.
+    pub asked: Asked,
+    /// The answer.
+    pub reply: Reply,
 }
 
 /// A range of chunk ids.

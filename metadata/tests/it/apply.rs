@@ -1,6 +1,7 @@
 //! The fences of `apply`, one by one.
 
 use crate::fixture::{World, chunk_bytes, close_lease, key, open_lease, open_session, run_of};
+use bytes::Bytes;
 use strongroom_metadata::apply::{MAX_TICK_MS, MAX_UNANSWERED, SESSION_TTL_MS};
 use strongroom_metadata::command::{Command, Commit, CommittedPlace, NamespaceCommand, Tick};
 use strongroom_metadata::tables::{
@@ -11,7 +12,7 @@ use strongroom_metadata::{Refusal, Reply, Rows, StoreError};
 use types::id::{BlobId, ChunkId, GroupId, LeaseId};
 use types::placement::{Epoch, Slot};
 use types::size::ByteCount;
-use types::wire::metadata::DeleteBucket;
+use types::wire::metadata::{DeleteBucket, DeleteObject};
 
 fn count<T>(rows: impl Iterator<Item = Result<T, StoreError>>) -> usize {
     rows.map(Result::unwrap).count()
@@ -353,7 +354,8 @@ fn a_run_that_too_few_slots_would_hold_is_refused() {
 }
 
 /// A numbered request is applied once: asked again it gives the same answer and changes nothing, also
-/// when it was refused, also with other contents.
+/// when it was refused, also when it was sealed anew on its way. Another request under its number is
+/// refused, of whatever kind it is, and changes nothing either.
 #[test]
 fn a_number_is_applied_once() {
     let mut world = World::new();
@@ -364,8 +366,26 @@ fn a_number_is_applied_once() {
     let mut other = world.inline("other", 10);
     other.request = commit.request;
     let after_reserving = world.machine.store.digest().unwrap();
+    let mut resealed = commit.clone();
+    resealed.wrap = Bytes::from_static(b"wrapped anew");
+    resealed.attributes = Bytes::from_static(b"sealed anew");
     assert_eq!(world.commit(&commit), first);
-    assert_eq!(world.commit(&other), first);
+    assert_eq!(world.commit(&resealed), first);
+    let used = Reply::Refused(Refusal::NumberUsed);
+    assert_eq!(world.commit(&other), used);
+    let (request, bucket) = (commit.request, world.bucket);
+    let delete = DeleteObject {
+        request,
+        bucket,
+        key: key("object"),
+    };
+    let delete_bucket = DeleteBucket { request, bucket };
+    for command in [
+        NamespaceCommand::DeleteObject(delete),
+        NamespaceCommand::DeleteBucket(delete_bucket),
+    ] {
+        assert_eq!(world.machine.namespace(command), used);
+    }
     assert_ne!(digest, after_reserving);
     assert_eq!(world.machine.store.digest().unwrap(), after_reserving);
 

@@ -1,6 +1,7 @@
 //! What was stored once is readable for ever.
 //!
-//! `tests/golden/{command,reply,row}/` hold a sample of every command, reply and row, a file each. To add a variant, a field or a table, add a sample under a *new* name and run
+//! `tests/golden/{command,reply,row,asked}/` hold a sample of every command, reply, row and digest of a
+//! request, a file each. To add a variant, a field or a table, add a sample under a *new* name and run
 //! these tests with `STRONGROOM_GOLDEN=add`: files are added, none is ever changed.
 
 use crate::fixture::{World, bucket_name, key, profile};
@@ -13,7 +14,7 @@ use strongroom_metadata::command::{
     ClusterCommand, Commit, CommittedPlace, LearntGroup, MakeBucket, NamespaceCommand, Tick,
 };
 use strongroom_metadata::tables::*;
-use strongroom_metadata::{Command, Proposal, Refusal, Reply, plan};
+use strongroom_metadata::{Asked, Command, Proposal, Refusal, Reply, plan};
 use types::Label;
 use types::codec::{decode, encode};
 use types::id::{
@@ -332,6 +333,7 @@ fn refusals() -> Vec<(&'static str, Refusal)> {
         ("session expired", R::SessionExpired),
         ("answer forgotten", R::AnswerForgotten),
         ("too many unanswered", R::TooManyUnanswered),
+        ("number used", R::NumberUsed),
         ("no such bucket", R::NoSuchBucket),
         (
             "bucket exists",
@@ -364,6 +366,38 @@ fn replies_are_readable_for_ever() {
     for (name, refusal) in refusals() {
         let name = format!("refused {name}");
         golden.check(&name, &Reply::Refused(refusal));
+    }
+    golden.finish();
+}
+
+/// A request that is sent again after an upgrade is still known to be the same.
+#[test]
+fn digests_of_requests_stay_the_same() {
+    let mut golden = Samples::of("asked");
+    let sealed = Bytes::from_static(b"sealed segment");
+    let bucket = BucketId::new(41);
+    let delete_bucket = DeleteBucket {
+        request: request(),
+        bucket,
+    };
+    let delete_object = DeleteObject {
+        request: request(),
+        bucket,
+        key: key("a\0key/ä"),
+    };
+    for (name, asked) in [
+        (
+            "create bucket",
+            Asked::create_bucket(&make_bucket().request),
+        ),
+        ("delete bucket", Asked::delete_bucket(&delete_bucket)),
+        (
+            "commit",
+            Asked::commit(&commit(CommittedPlace::Inline { sealed })),
+        ),
+        ("delete object", Asked::delete_object(&delete_object)),
+    ] {
+        golden.compare(&format!("{name}.bin"), asked.as_bytes());
     }
     golden.finish();
 }
@@ -424,7 +458,11 @@ fn rows_are_readable_for_ever() {
         &(62_001, session),
         &session,
     );
-    g.check_row("reply", &REPLIES, &(session, 22), &Reply::Done);
+    let row = ReplyRow {
+        asked: Asked::new([0x71; 32]),
+        reply: Reply::Done,
+    };
+    g.check_row("reply", &REPLIES, &(session, 22), &row);
     let row = LeaseRow {
         first: chunk,
         count: 65_536,

@@ -416,6 +416,46 @@ async fn time_passes_and_ends_sessions() {
     assert_eq!(gateway.server.log().0.store.mark(), before);
 }
 
+/// A number that was used gives another request no answer, and no panic, whatever the kinds of both.
+#[tokio::test]
+async fn a_used_number_is_refused_to_another_request() {
+    let mut gateway = Gateway::new().await;
+    let (commit, _) = gateway.inline("object", 1).await;
+    gateway.server.commit_object(commit.clone()).await.unwrap();
+    let (request, bucket) = (commit.request, gateway.bucket.id);
+    let key = key("object");
+    let create = CreateBucket {
+        request,
+        tenant: TenantId::new(1),
+        owner: "steward".to_owned(),
+        name: bucket_name("another"),
+        label: Label::default(),
+        profile: None,
+    };
+    let mut other = commit.clone();
+    other.version = VersionId::new([9; 16]);
+    let delete = DeleteObject {
+        request,
+        bucket,
+        key,
+    };
+    let server = &gateway.server;
+    let answers = [
+        server.create_bucket(create).await.map(drop),
+        server.delete_bucket(DeleteBucket { request, bucket }).await,
+        server.delete_object(delete).await,
+        server.commit_object(other).await.map(drop),
+    ];
+    for answer in answers {
+        assert!(
+            matches!(answer, Err(MetadataError::Malformed(_))),
+            "{answer:?}"
+        );
+    }
+    server.commit_object(commit).await.unwrap();
+    gateway.lookup("object", Wanted::All).await.unwrap();
+}
+
 /// What is asked wrongly is refused before anything is proposed.
 #[tokio::test]
 async fn malformed_requests_are_refused() {
