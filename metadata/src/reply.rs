@@ -95,6 +95,9 @@ pub enum Refusal {
     /// It holds objects.
     #[error("the bucket is not empty")]
     BucketNotEmpty,
+    /// The session holds as many leases as it may: it gives one back, or waits.
+    #[error("the session holds too many write leases")]
+    TooManyLeases,
     /// The lease is not this session's, has ended, or does not cover the run.
     #[error("the write lease does not cover the run")]
     LeaseInvalid,
@@ -152,6 +155,7 @@ impl From<Refusal> for MetadataError {
             Refusal::TooFewRemain => Self::TooFewRemain,
             Refusal::WrapExpired | Refusal::KekRetired | Refusal::BlobNotFresh => Self::WrapInvalid,
             Refusal::VersionExists => Self::VersionExists,
+            refusal @ Refusal::TooManyLeases => Self::Unavailable(refusal.to_string()),
             other => Self::Malformed(other.to_string()),
         }
     }

@@ -20,7 +20,9 @@ use types::id;
 
 pub use numbered::{MAX_UNANSWERED, foreseen};
 pub use objects::{MAX_COMMIT_ROWS, MAX_RUNS};
-pub use sessions::{LEASE_CHUNKS, LEASE_OPENS_FOR_MS, MAX_TICK_MS, SESSION_TTL_MS};
+pub use sessions::{
+    LEASE_CHUNKS, LEASE_OPENS_FOR_MS, MAX_LEASES, MAX_SESSIONS, MAX_TICK_MS, SESSION_TTL_MS,
+};
 
 /// Raised by every restore from a backup; there has been none.
 const INCARNATION: u8 = 0;

@@ -4,7 +4,9 @@
 //! open --renew--> open --time--> expired --ticks--> gone, with its leases and stored answers
 //! ```
 //!
-//! A session that has expired is refused from that moment, whether or not its rows are gone yet.
+//! A session that has expired is refused from that moment, whether or not its rows are gone yet. A
+//! gateway that opens one too many loses the one that it has not renewed for longest: one that is killed
+//! and started again and again leaves sessions behind, and must still come up.
 
 use super::Applied;
 use super::namespace::take;
@@ -12,8 +14,8 @@ use crate::command::Tick;
 use crate::reply::{Refusal, Reply};
 use crate::store::StoreError;
 use crate::tables::{
-    CLOCK, ClockRow, LEASES, LeaseRow, NamespaceId, REPLIES, SESSION_EXPIRY, SESSIONS, SessionRow,
-    TableKey,
+    CLOCK, ClockRow, GATEWAY_SESSIONS, LEASES, LeaseRow, NamespaceId, REPLIES, SESSION_EXPIRY,
+    SESSIONS, SessionRow, TableKey,
 };
 use crate::txn::{Rows, Txn};
 use types::id::{ChunkId, LeaseId, NodeId, SessionId};
@@ -25,6 +27,10 @@ pub const SESSION_TTL_MS: u64 = 60_000;
 pub const LEASE_OPENS_FOR_MS: u64 = 600_000;
 /// Chunk ids of one lease: 512 GiB at 8+3.
 pub const LEASE_CHUNKS: u64 = 1 << 16;
+/// Leases that a session may hold at once: at 10 GB/s one lasts a minute, and uploads keep theirs.
+pub const MAX_LEASES: usize = 64;
+/// Sessions that a gateway may have at once.
+pub const MAX_SESSIONS: usize = 16;
 /// No tick moves time further: what was measured over a stall is not believed.
 pub const MAX_TICK_MS: u64 = 10_000;
 
@@ -48,24 +54,56 @@ pub(super) fn now(rows: &impl Rows) -> Result<u64, StoreError> {
 }
 
 pub(super) fn open(txn: &mut Txn<'_>, gateway: NodeId) -> Applied {
+    let live = live_sessions(txn, gateway)?;
     let session = SessionId::new(take(txn, NamespaceId::Session, 1)?);
     let row = SessionRow {
         gateway,
-        expires_ms: now(txn)? + SESSION_TTL_MS,
+        expires_ms: now(txn)?.saturating_add(SESSION_TTL_MS),
         answered_below: 1,
     };
     SESSIONS.put(txn, &session, &row);
     SESSION_EXPIRY.put(txn, &(row.expires_ms, session), &session);
+    GATEWAY_SESSIONS.put(txn, &(gateway, session), &session);
+    if live.len() >= MAX_SESSIONS {
+        let idle = live
+            .into_iter()
+            .min_by_key(|(id, row)| (row.expires_ms, *id));
+        let (id, row) = idle.expect("there are as many as may be");
+        set_expiry(txn, id, row, now(txn)?);
+    }
     Ok(told(session))
 }
 
+/// The sessions of a gateway that live.
+fn live_sessions(
+    rows: &impl Rows,
+    gateway: NodeId,
+) -> Result<Vec<(SessionId, SessionRow)>, StoreError> {
+    let now_ms = now(rows)?;
+    let mut live = Vec::new();
+    for row in GATEWAY_SESSIONS.scan(rows, &gateway.bytes()) {
+        let (_, session) = row?;
+        let row = SESSIONS.get(rows, &session)?;
+        live.extend(
+            row.filter(|row| now_ms < row.expires_ms)
+                .map(|row| (session, row)),
+        );
+    }
+    Ok(live)
+}
+
 pub(super) fn renew(txn: &mut Txn<'_>, session: SessionId) -> Applied {
-    let mut row = live(txn, session)?;
-    SESSION_EXPIRY.delete(txn, &(row.expires_ms, session));
-    row.expires_ms = now(txn)? + SESSION_TTL_MS;
-    SESSIONS.put(txn, &session, &row);
-    SESSION_EXPIRY.put(txn, &(row.expires_ms, session), &session);
+    let row = live(txn, session)?;
+    let expires_ms = now(txn)?.saturating_add(SESSION_TTL_MS);
+    set_expiry(txn, session, row, expires_ms);
     Ok(told(session))
+}
+
+fn set_expiry(txn: &mut Txn<'_>, session: SessionId, mut row: SessionRow, expires_ms: u64) {
+    SESSION_EXPIRY.delete(txn, &(row.expires_ms, session));
+    row.expires_ms = expires_ms;
+    SESSIONS.put(txn, &session, &row);
+    SESSION_EXPIRY.put(txn, &(expires_ms, session), &session);
 }
 
 fn told(id: SessionId) -> Reply {
@@ -75,6 +113,9 @@ fn told(id: SessionId) -> Reply {
 
 pub(super) fn open_lease(txn: &mut Txn<'_>, session: SessionId) -> Applied {
     live(txn, session)?;
+    if LEASES.scan(txn, &session.bytes()).take(MAX_LEASES).count() == MAX_LEASES {
+        return Err(Refusal::TooManyLeases.into());
+    }
     let id = LeaseId::new(take(txn, NamespaceId::Lease, 1)?);
     let row = LeaseRow {
         first: ChunkId::new(take(txn, NamespaceId::Chunk, LEASE_CHUNKS)?),
@@ -132,12 +173,13 @@ fn expire(txn: &mut Txn<'_>, now_ms: u64) -> Result<(), StoreError> {
             LEASES.delete(txn, &(session, LeaseId::new(trailing_number(&key))));
         }
         // The session's own rows go last, once nothing is left that only they lead to.
-        if budget < 2 {
+        if budget < 3 {
             return Ok(());
         }
-        budget -= 2;
+        budget -= 3;
         if let Some(row) = SESSIONS.get(txn, &session)? {
             SESSION_EXPIRY.delete(txn, &(row.expires_ms, session));
+            GATEWAY_SESSIONS.delete(txn, &(row.gateway, session));
         }
         SESSIONS.delete(txn, &session);
     }

@@ -52,6 +52,9 @@ pub const REVISION: Table<(), u64> = Table::new(0x42, "revision");
 pub const SESSIONS: Table<SessionId, SessionRow> = Table::new(0x43, "sessions");
 /// Sessions by the time at which they expire.
 pub const SESSION_EXPIRY: Table<(u64, SessionId), SessionId> = Table::new(0x44, "session expiry");
+/// Sessions by their gateway.
+pub const GATEWAY_SESSIONS: Table<(NodeId, SessionId), SessionId> =
+    Table::new(0x51, "gateway sessions");
 /// Answers that a session may still ask for, by the request's number.
 pub const REPLIES: Table<(SessionId, u64), ReplyRow> = Table::new(0x45, "replies");
 /// Leases, under their session, so that they end with it.

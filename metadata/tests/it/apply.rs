@@ -2,14 +2,16 @@
 
 use crate::fixture::{World, chunk_bytes, close_lease, key, open_lease, open_session, run_of};
 use bytes::Bytes;
-use strongroom_metadata::apply::{MAX_TICK_MS, MAX_UNANSWERED, SESSION_TTL_MS};
+use strongroom_metadata::apply::{
+    MAX_LEASES, MAX_SESSIONS, MAX_TICK_MS, MAX_UNANSWERED, SESSION_TTL_MS,
+};
 use strongroom_metadata::command::{Command, Commit, CommittedPlace, NamespaceCommand, Tick};
 use strongroom_metadata::tables::{
-    BLOBS, GROUP_RUNS, HEADS, LEASES, NAMESPACE_COUNTERS, NamespaceId, RECLAIMS, REPAIRS, REPLIES,
-    SESSION_EXPIRY, SESSIONS, TableKey,
+    BLOBS, GATEWAY_SESSIONS, GROUP_RUNS, HEADS, LEASES, NAMESPACE_COUNTERS, NamespaceId, RECLAIMS,
+    REPAIRS, REPLIES, SESSION_EXPIRY, SESSIONS, TableKey,
 };
 use strongroom_metadata::{Refusal, Reply, Rows, StoreError};
-use types::id::{BlobId, ChunkId, GroupId, LeaseId};
+use types::id::{BlobId, ChunkId, GroupId, LeaseId, NodeId};
 use types::placement::{Epoch, Slot};
 use types::size::ByteCount;
 use types::wire::metadata::{DeleteBucket, DeleteObject};
@@ -449,8 +451,54 @@ fn sessions_end_by_cluster_time_and_take_their_leases_along() {
     let store = &world.machine.store;
     assert_eq!(count(SESSIONS.scan(store, &[])), 0);
     assert_eq!(count(SESSION_EXPIRY.scan(store, &[])), 0);
+    assert_eq!(count(GATEWAY_SESSIONS.scan(store, &[])), 0);
     assert_eq!(count(LEASES.scan(store, &[])), 0);
     assert_eq!(count(REPLIES.scan(store, &[])), 0);
+}
+
+/// A session holds so many leases and no more, until it gives one back.
+#[test]
+fn leases_of_a_session_are_bounded() {
+    let world = World::new();
+    let session = world.session;
+    for _ in 1..MAX_LEASES {
+        open_lease(&world.machine, session);
+    }
+    let another = || {
+        world
+            .machine
+            .namespace(NamespaceCommand::OpenLease { session })
+    };
+    assert_eq!(another(), Reply::Refused(Refusal::TooManyLeases));
+    close_lease(&world.machine, session, world.lease.id);
+    assert!(matches!(another(), Reply::Lease(_)));
+    assert_eq!(another(), Reply::Refused(Refusal::TooManyLeases));
+    open_lease(&world.machine, open_session(&world.machine));
+}
+
+/// A gateway that opens one session too many loses the one that it has not renewed for longest, and no
+/// other; another gateway loses none.
+#[test]
+fn sessions_of_a_gateway_are_bounded() {
+    let world = World::new();
+    let machine = &world.machine;
+    let gateway = NodeId::new(2);
+    let command = NamespaceCommand::OpenSession { gateway };
+    assert!(matches!(machine.namespace(command), Reply::Session(_)));
+    let sessions: Vec<_> = (1..MAX_SESSIONS).map(|_| open_session(machine)).collect();
+    machine.tick(1);
+    let renew = |session| machine.namespace(NamespaceCommand::RenewSession { session });
+    assert!(matches!(renew(world.session), Reply::Session(_)));
+    let newest = open_session(machine);
+    assert_eq!(renew(sessions[0]), Reply::Refused(Refusal::SessionExpired));
+    for session in [world.session, newest].iter().chain(&sessions[1..]) {
+        assert!(matches!(renew(*session), Reply::Session(_)));
+    }
+    machine.tick(1);
+    let store = &machine.store;
+    assert_eq!(count(SESSIONS.scan(store, &[])), MAX_SESSIONS + 1);
+    assert_eq!(count(SESSION_EXPIRY.scan(store, &[])), MAX_SESSIONS + 1);
+    assert_eq!(count(GATEWAY_SESSIONS.scan(store, &[])), MAX_SESSIONS + 1);
 }
 
 /// No second counts twice, and none that was not run through counts much.

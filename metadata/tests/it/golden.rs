@@ -342,6 +342,7 @@ fn refusals() -> Vec<(&'static str, Refusal)> {
             },
         ),
         ("bucket not empty", R::BucketNotEmpty),
+        ("too many leases", R::TooManyLeases),
         ("lease invalid", R::LeaseInvalid),
         ("run overlaps", R::RunOverlaps),
         ("bad runs", R::BadRuns),
@@ -458,6 +459,8 @@ fn rows_are_readable_for_ever() {
         &(62_001, session),
         &session,
     );
+    let gateway = (NodeId::new(1), session);
+    g.check_row("gateway session", &GATEWAY_SESSIONS, &gateway, &session);
     let row = ReplyRow {
         asked: Asked::new([0x71; 32]),
         reply: Reply::Done,
