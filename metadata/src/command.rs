@@ -81,6 +81,11 @@ pub enum ClusterCommand {
         /// Wrapped under the ring key.
         wrapped: Bytes,
     },
+    /// Removes every version of the key of a bucket that is gone, or was never made: a retired id's.
+    DestroyKeks {
+        /// Whose.
+        bucket: BucketId,
+    },
 }
 
 /// Sessions, buckets, objects.
@@ -116,6 +121,16 @@ pub enum NamespaceCommand {
     },
     /// Allocates an id for a bucket, so that its key can be installed first.
     ReserveBucketId,
+    /// Ends the reservation of a bucket's id: no bucket is made under it any more.
+    RetireBucketId {
+        /// Which.
+        bucket: BucketId,
+    },
+    /// Forgets a retired id, whose keys are destroyed.
+    ForgetBucketId {
+        /// Which.
+        bucket: BucketId,
+    },
     /// Tells the namespace of groups that commits may name.
     LearnGroups {
         /// The groups; those that are known are left alone.

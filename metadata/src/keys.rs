@@ -1,7 +1,7 @@
 //! The keys of a metadata server in memory: ring keys, and the buckets' keys (KEKs) unsealed with them.
 //!
-//! A KEK is unsealed when first needed and kept: no lookup waits for a key service. Data keys pass
-//! through here and are not kept. Nothing of a key is ever printed, stored or sent but wrapped; the one
+//! A KEK is unsealed when first needed and kept, until its bucket is gone or this server leads no more:
+//! no lookup waits for a key service. Data keys pass through here and are not kept. Nothing of a key is ever printed, stored or sent but wrapped; the one
 //! exception is the data key that a gateway is given for what it asked.
 
 use bytes::Bytes;
@@ -91,6 +91,18 @@ impl Keyring {
         let mut keks = self.keks.lock().unwrap_or_else(PoisonError::into_inner);
         keks.insert((bucket, version), key.clone());
         Ok(key)
+    }
+
+    /// Drops every version of a bucket's key.
+    pub fn forget(&self, bucket: BucketId) {
+        let mut keks = self.keks.lock().unwrap_or_else(PoisonError::into_inner);
+        keks.retain(|(held, _), _| *held != bucket);
+    }
+
+    /// Drops every bucket's keys; they are unsealed again when needed.
+    pub fn forget_all(&self) {
+        let mut keks = self.keks.lock().unwrap_or_else(PoisonError::into_inner);
+        keks.clear();
     }
 }
 

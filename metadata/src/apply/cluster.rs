@@ -6,6 +6,7 @@ use crate::reply::{Refusal, Reply};
 use crate::store::StoreError;
 use crate::tables::{
     CLUSTER_COUNTERS, ClusterId, DISKS, GROUP_TABLE_VERSION, GROUPS, KEKS, KekRow, NODES, NodeRow,
+    TableKey,
 };
 use crate::txn::Txn;
 use bytes::Bytes;
@@ -41,6 +42,7 @@ pub(super) fn apply(txn: &mut Txn<'_>, wall: WallTime, command: &ClusterCommand)
             version,
             wrapped,
         } => install_kek(txn, *bucket, *version, wrapped),
+        ClusterCommand::DestroyKeks { bucket } => destroy_keks(txn, *bucket),
     }
 }
 
@@ -113,6 +115,16 @@ fn install_kek(txn: &mut Txn<'_>, bucket: BucketId, version: u32, wrapped: &Byte
     }
     let wrapped = wrapped.clone();
     KEKS.put(txn, &key, &KekRow { wrapped });
+    Ok(Reply::Done)
+}
+
+fn destroy_keks(txn: &mut Txn<'_>, bucket: BucketId) -> Applied {
+    let prefix = bucket.bytes();
+    let versions: Vec<_> = KEKS.scan(txn, &prefix).collect::<Result<_, _>>()?;
+    for (key, _) in versions {
+        let version = key.last_chunk().expect("the key ends with a version");
+        KEKS.delete(txn, &(bucket, u32::from_be_bytes(*version)));
+    }
     Ok(Reply::Done)
 }
 

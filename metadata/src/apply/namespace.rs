@@ -2,14 +2,14 @@
 //!
 //! Nothing here reads a table of the cluster half: what is needed of it comes in the command.
 
-use super::{Applied, Stop, handed_out, numbered, objects, sessions, take_ids};
+use super::{Applied, Stop, numbered, objects, sessions, take_ids};
 use crate::asked::Asked;
 use crate::command::{LearntGroup, MakeBucket, NamespaceCommand};
 use crate::reply::{Refusal, Reply};
 use crate::store::StoreError;
 use crate::tables::{
-    BUCKET_NAMES, BUCKETS, BucketRow, GROUP_EPOCHS, GroupEpochRow, HEADS, NAMESPACE_COUNTERS,
-    NamespaceId, REVISION, TableKey,
+    BUCKET_IDS, BUCKET_NAMES, BUCKETS, BucketIdRow, BucketRow, GROUP_EPOCHS, GroupEpochRow, HEADS,
+    NAMESPACE_COUNTERS, NamespaceId, REVISION, TableKey,
 };
 use crate::txn::Txn;
 use types::id::{BucketId, GroupId};
@@ -25,7 +25,9 @@ pub(super) fn apply(txn: &mut Txn<'_>, wall: WallTime, command: &NamespaceComman
             sessions::close_lease(txn, *session, *lease)
         }
         NamespaceCommand::ReserveBlobIds { count } => reserve(txn, NamespaceId::Blob, *count),
-        NamespaceCommand::ReserveBucketId => reserve(txn, NamespaceId::Bucket, 1),
+        NamespaceCommand::ReserveBucketId => reserve_bucket_id(txn),
+        NamespaceCommand::RetireBucketId { bucket } => retire_bucket_id(txn, *bucket),
+        NamespaceCommand::ForgetBucketId { bucket } => forget_bucket_id(txn, *bucket),
         NamespaceCommand::LearnGroups { groups } => learn_groups(txn, groups),
         NamespaceCommand::RaiseEpoch {
             group,
@@ -59,6 +61,33 @@ pub(super) fn apply(txn: &mut Txn<'_>, wall: WallTime, command: &NamespaceComman
     }
 }
 
+fn reserve_bucket_id(txn: &mut Txn<'_>) -> Applied {
+    let first = take(txn, NamespaceId::Bucket, 1)?;
+    let since_ms = sessions::now(txn)?;
+    let row = BucketIdRow::Reserved { since_ms };
+    BUCKET_IDS.put(txn, &BucketId::new(first), &row);
+    Ok(Reply::Ids { first, count: 1 })
+}
+
+fn retire_bucket_id(txn: &mut Txn<'_>, bucket: BucketId) -> Applied {
+    if !BUCKET_IDS.contains(txn, &bucket)? {
+        return Err(Refusal::IdNotReserved.into());
+    }
+    BUCKET_IDS.put(txn, &bucket, &BucketIdRow::Retired);
+    Ok(Reply::Done)
+}
+
+/// An id that was forgotten before is fine: two who destroyed its keys both say so.
+fn forget_bucket_id(txn: &mut Txn<'_>, bucket: BucketId) -> Applied {
+    match BUCKET_IDS.get(txn, &bucket)? {
+        Some(BucketIdRow::Reserved { .. }) => Err(Refusal::IdNotReserved.into()),
+        Some(BucketIdRow::Retired) | None => {
+            BUCKET_IDS.delete(txn, &bucket);
+            Ok(Reply::Done)
+        }
+    }
+}
+
 fn make_bucket(txn: &mut Txn<'_>, wall: WallTime, make: &MakeBucket) -> Applied {
     let request = &make.request;
     let name = (request.name.clone(), request.label.digest());
@@ -67,8 +96,8 @@ fn make_bucket(txn: &mut Txn<'_>, wall: WallTime, make: &MakeBucket) -> Applied 
         let owner = owner.unwrap_or_default();
         return Err(Refusal::BucketExists { owner }.into());
     }
-    let next = NAMESPACE_COUNTERS.get(txn, &NamespaceId::Bucket)?;
-    if !handed_out(next, make.bucket.get()) || BUCKETS.contains(txn, &make.bucket)? {
+    let reserved = BUCKET_IDS.get(txn, &make.bucket)?;
+    if !matches!(reserved, Some(BucketIdRow::Reserved { .. })) {
         return Err(Refusal::IdNotReserved.into());
     }
     let bucket = Bucket {
@@ -86,6 +115,7 @@ fn make_bucket(txn: &mut Txn<'_>, wall: WallTime, make: &MakeBucket) -> Applied 
         live_keks: vec![make.kek_version],
         born: next_revision(txn)?,
     };
+    BUCKET_IDS.delete(txn, &make.bucket);
     BUCKETS.put(txn, &make.bucket, &row);
     BUCKET_NAMES.put(txn, &name, &make.bucket);
     Ok(Reply::Bucket(bucket))
@@ -97,6 +127,7 @@ fn delete_bucket(txn: &mut Txn<'_>, id: BucketId) -> Applied {
         return Err(Refusal::BucketNotEmpty.into());
     }
     BUCKETS.delete(txn, &id);
+    BUCKET_IDS.put(txn, &id, &BucketIdRow::Retired);
     BUCKET_NAMES.delete(txn, &(row.bucket.name, row.bucket.label.digest()));
     next_revision(txn)?;
     Ok(Reply::Done)

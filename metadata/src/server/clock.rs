@@ -1,4 +1,4 @@
-//! Cluster time: while this server leads, it proposes every second how much has passed.
+//! The leader's clock: cluster time, of which it proposes every second how much has passed, and rounds.
 //!
 //! It is measured with the monotonic clock, from the cluster time that this server last saw. A new
 //! leader begins to measure when it first reads that, so what passed without a leader is never added.
@@ -14,6 +14,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
 const INTERVAL: Duration = Duration::from_secs(1);
+/// Every so many intervals keys that were left are destroyed.
+const INTERVALS_A_ROUND: u32 = 10;
 
 /// Cluster time as it was at a moment here.
 #[derive(Clone, Copy)]
@@ -26,6 +28,7 @@ pub(super) async fn run<L: Log>(server: Arc<Inner<L>>, mut stopped: watch::Recei
     let mut interval = tokio::time::interval(INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = None;
+    let mut intervals = 0;
     loop {
         tokio::select! {
             _ = interval.tick() => {}
@@ -35,6 +38,21 @@ pub(super) async fn run<L: Log>(server: Arc<Inner<L>>, mut stopped: watch::Recei
         tokio::select! {
             next = advance(&server, last) => last = next,
             _ = stopped.wait_for(|stop| *stop) => return,
+        }
+        if last.is_none() {
+            if !server.log.leads() {
+                server.keys.forget_all();
+            }
+            continue;
+        }
+        intervals = (intervals + 1) % INTERVALS_A_ROUND;
+        if intervals == 1 {
+            tokio::select! {
+                round = server.destroy_what_was_left() => if let Err(error) = round {
+                    tracing::debug!(%error, "keys that were left are destroyed later");
+                },
+                _ = stopped.wait_for(|stop| *stop) => return,
+            }
         }
     }
 }

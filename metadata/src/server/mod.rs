@@ -11,6 +11,7 @@
 mod bootstrap;
 mod clock;
 mod read;
+mod retire;
 mod write;
 
 use crate::command::{Command, Proposal};
@@ -53,7 +54,7 @@ pub struct Server<L> {
 
 struct Inner<L> {
     log: L,
-    keys: Keyring,
+    keys: Arc<Keyring>,
     config: ServerConfig,
     /// Buckets that were looked up. Their label never changes; that they exist is `apply`'s to say.
     buckets: Mutex<HashMap<BucketId, Arc<BucketRow>>>,
@@ -67,7 +68,7 @@ impl<L: Log> Server<L> {
     pub fn start(log: L, keys: Keyring, config: ServerConfig) -> Arc<Self> {
         let inner = Arc::new(Inner {
             log,
-            keys,
+            keys: Arc::new(keys),
             config,
             buckets: Mutex::default(),
             blob_ids: Mutex::new(0..0),
@@ -142,10 +143,14 @@ impl<L: Log> Inner<L> {
         if let Some(key) = self.keys.held(bucket, version) {
             return Ok(key);
         }
-        let id = (bucket, version);
-        let row = self.read(move |store| KEKS.get(store, &id)).await?;
-        let row = row.ok_or(MetadataError::RowDamaged)?;
-        let key = self.keys.unseal(bucket, version, &row.wrapped);
+        let keys = self.keys.clone();
+        // Kept while the row is read: when a batch that destroys it is applied, no later one puts it back.
+        let unseal = move |store: &Store| match KEKS.get(store, &(bucket, version))? {
+            Some(row) => Ok(Ok(keys.unseal(bucket, version, &row.wrapped))),
+            None if BUCKETS.contains(store, &bucket)? => Ok(Err(MetadataError::RowDamaged)),
+            None => Ok(Err(MetadataError::NoSuchBucket)),
+        };
+        let key = self.read(unseal).await??;
         key.map_err(|error| damaged("a bucket's key", bucket, error))
     }
 }

@@ -122,8 +122,8 @@ impl<L: Log> Inner<L> {
         &self,
         request: CreateBucket,
     ) -> Result<Bucket, MetadataError> {
-        // A name that is taken is refused before a key is made for nothing. But who asks again for
-        // what it was granted is answered again.
+        // What would be refused is refused before a key is made for nothing; and who asks again for what
+        // it was granted is answered again.
         let asked = request.clone();
         if let Some(reply) = self.read(move |store| known_answer(store, &asked)).await? {
             return match reply {
@@ -139,6 +139,23 @@ impl<L: Log> Inner<L> {
             Reply::Ids { first, .. } => BucketId::new(first),
             _ => return Err(unexpected()),
         };
+        let made = self.make_bucket(request, bucket).await;
+        match &made {
+            Ok(made) if made.id == bucket => {}
+            // It may be there, or come yet: the id is given up when it stays reserved.
+            Err(MetadataError::Unavailable(_)) => {}
+            // Refused, or answered with what the same request made before.
+            Ok(_) | Err(_) => self.give_up(bucket).await,
+        }
+        made
+    }
+
+    /// Makes a bucket, and first its key, under a reserved id.
+    async fn make_bucket(
+        &self,
+        request: CreateBucket,
+        bucket: BucketId,
+    ) -> Result<Bucket, MetadataError> {
         let kek_version = 1;
         let install = ClusterCommand::InstallKek {
             bucket,
@@ -166,6 +183,7 @@ impl<L: Log> Inner<L> {
         let command = NamespaceCommand::DeleteBucket(request);
         self.propose(namespace(command)).await?;
         lock(&self.buckets).remove(&bucket);
+        self.destroy_keys(bucket).await;
         Ok(())
     }
 
@@ -179,16 +197,20 @@ impl<L: Log> Inner<L> {
             return Err(MetadataError::Malformed(text));
         }
         let bucket = request.bucket;
+        let committed = self.seal_and_commit(request).await;
+        if committed.is_err() {
+            // What was known of the bucket may be why.
+            lock(&self.buckets).remove(&bucket);
+        }
+        committed
+    }
+
+    async fn seal_and_commit(&self, request: CommitObject) -> Result<WallTime, MetadataError> {
         let commit = self.seal_commit(request).await?;
         let command = NamespaceCommand::Commit(commit);
-        match self.propose(namespace(command)).await {
-            Ok(Reply::Committed { modified }) => Ok(modified),
-            Ok(_) => Err(unexpected()),
-            Err(error) => {
-                // What was known of the bucket may be why.
-                lock(&self.buckets).remove(&bucket);
-                Err(error)
-            }
+        match self.propose(namespace(command)).await? {
+            Reply::Committed { modified } => Ok(modified),
+            _ => Err(unexpected()),
         }
     }
 

@@ -25,8 +25,8 @@ use types::placement::{Disk, Group, Slot};
 
 pub use key::{ClusterId, NamespaceId, TableKey, after_all, escape, unescape};
 pub use value::{
-    BlobPlace, BlobRow, BucketRow, ClockRow, ExtentRow, GroupEpochRow, GroupRunRow, HeadRow,
-    KekRow, LeaseRow, NodeRow, ReclaimRow, RepairRow, ReplyRow, SessionRow, VersionRow,
+    BlobPlace, BlobRow, BucketIdRow, BucketRow, ClockRow, ExtentRow, GroupEpochRow, GroupRunRow,
+    HeadRow, KekRow, LeaseRow, NodeRow, ReclaimRow, RepairRow, ReplyRow, SessionRow, VersionRow,
 };
 
 /// Counters of the cluster half's ids.
@@ -61,6 +61,8 @@ pub const REPLIES: Table<(SessionId, u64), ReplyRow> = Table::new(0x45, "replies
 pub const LEASES: Table<(SessionId, LeaseId), LeaseRow> = Table::new(0x46, "leases");
 /// Buckets.
 pub const BUCKETS: Table<BucketId, BucketRow> = Table::new(0x47, "buckets");
+/// Ids of buckets that are not made yet, or are gone.
+pub const BUCKET_IDS: Table<BucketId, BucketIdRow> = Table::new(0x52, "bucket ids");
 /// Buckets by name and digest of their label: a name is unique per label.
 pub const BUCKET_NAMES: Table<(BucketName, [u8; 32]), BucketId> = Table::new(0x48, "bucket names");
 /// Current versions of objects: what GET and LIST see.

@@ -76,6 +76,24 @@ pub struct BucketRow {
     pub born: u64,
 }
 
+/// A bucket's id while there is no bucket of that id.
+///
+/// ```text
+/// reserved --MakeBucket--> a bucket's --DeleteBucket--> retired --its keys destroyed--> forgotten
+///     `--------------RetireBucketId----------------------^
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum BucketIdRow {
+    /// A key may be installed and the bucket made.
+    Reserved {
+        /// Cluster time at which it was.
+        since_ms: u64,
+    },
+    /// No bucket is made under it any more: its keys are to be destroyed.
+    Retired,
+}
+
 /// The current version of an object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeadRow {

@@ -11,7 +11,7 @@ use strongroom_metadata::tables::{
     REPAIRS, REPLIES, SESSION_EXPIRY, SESSIONS, TableKey,
 };
 use strongroom_metadata::{Refusal, Reply, Rows, StoreError};
-use types::id::{BlobId, ChunkId, GroupId, LeaseId, NodeId};
+use types::id::{BlobId, BucketId, ChunkId, GroupId, LeaseId, NodeId};
 use types::placement::{Epoch, Slot};
 use types::size::ByteCount;
 use types::wire::metadata::{DeleteBucket, DeleteObject};
@@ -567,6 +567,28 @@ fn buckets_go_when_empty() {
     assert_eq!(delete(&mut world), Reply::Refused(Refusal::NoSuchBucket));
     let again = world.make_bucket("bucket");
     assert_ne!(again, world.bucket);
+}
+
+/// No bucket is made under an id that was not reserved for it, was given up, or had a bucket before.
+#[test]
+fn buckets_are_made_under_reserved_ids_alone() {
+    let mut world = World::new();
+    let bucket = world.bucket;
+    let retire = NamespaceCommand::RetireBucketId { bucket };
+    let refused = Reply::Refused(Refusal::IdNotReserved);
+    assert_eq!(world.machine.namespace(retire), refused, "a bucket has it");
+    let never = BucketId::new(bucket.get() + 1);
+    assert_eq!(world.try_to_make_bucket("never", never), refused);
+    assert_eq!(world.try_to_make_bucket("taken", bucket), refused);
+    let reserved = world.reserve_bucket_id();
+    let forget = NamespaceCommand::ForgetBucketId { bucket: reserved };
+    assert_eq!(world.machine.namespace(forget.clone()), refused);
+    let retire = NamespaceCommand::RetireBucketId { bucket: reserved };
+    assert_eq!(world.machine.namespace(retire), Reply::Done);
+    assert_eq!(world.try_to_make_bucket("retired", reserved), refused);
+    assert_eq!(world.machine.namespace(forget.clone()), Reply::Done);
+    assert_eq!(world.machine.namespace(forget), Reply::Done);
+    assert_eq!(world.try_to_make_bucket("forgotten", reserved), refused);
 }
 
 /// Ids are never handed out twice, and stop where their 48 bits do.

@@ -147,6 +147,9 @@ fn cluster() -> impl Strategy<Value = ClusterCommand> {
             version,
             wrapped: Bytes::new(),
         }),
+        number().prop_map(|bucket| C::DestroyKeks {
+            bucket: BucketId::new(bucket),
+        }),
     ]
 }
 
@@ -172,6 +175,8 @@ fn namespace() -> impl Strategy<Value = NamespaceCommand> {
         }),
         1 => short_number().prop_map(|count| N::ReserveBlobIds { count }),
         1 => Just(N::ReserveBucketId),
+        1 => bucket().prop_map(|bucket| N::RetireBucketId { bucket }),
+        1 => bucket().prop_map(|bucket| N::ForgetBucketId { bucket }),
         1 => (number(), number()).prop_map(|(group, epoch)| N::LearnGroups {
             groups: vec![LearntGroup {
                 group: GroupId::new(group),

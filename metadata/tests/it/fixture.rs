@@ -82,14 +82,48 @@ impl Machine {
 }
 
 /// A log of one server, in memory: proposals are applied one by one.
-pub(crate) struct MemoryLog(pub(crate) Machine);
+pub(crate) struct MemoryLog(pub(crate) Machine, pub(crate) Outage);
+
+/// When a log stops to answer: after so many more proposals; what it does not answer it does not apply.
+#[derive(Default)]
+pub(crate) struct Outage(Mutex<Option<usize>>);
+
+impl Outage {
+    pub(crate) fn after(&self, proposals: usize) {
+        *self.0.lock().unwrap() = Some(proposals);
+    }
+
+    pub(crate) fn ends(&self) {
+        *self.0.lock().unwrap() = None;
+    }
+
+    /// Counts a proposal; whether it is answered.
+    fn answers(&self) -> bool {
+        match &mut *self.0.lock().unwrap() {
+            None => true,
+            Some(0) => false,
+            Some(left) => {
+                *left -= 1;
+                true
+            }
+        }
+    }
+}
 
 impl Log for MemoryLog {
     fn propose(&self, proposal: Proposal) -> BoxFuture<'_, Result<Reply, LogError>> {
         // What goes through the log is what is stored in it.
         let stored = types::codec::encode(&proposal);
         let proposal: Proposal = types::codec::decode(&stored).unwrap();
-        Box::pin(async move { Ok(self.0.apply(proposal.command)) })
+        Box::pin(async move {
+            // Whoever proposes at the same time has its turn.
+            tokio::task::yield_now().await;
+            if self.1.answers() {
+                Ok(self.0.apply(proposal.command))
+            } else {
+                Err(LogError::Unavailable("an outage".to_owned()))
+            }
+        })
     }
 
     fn linearizable<T, R>(&self, read: R) -> BoxFuture<'_, Result<T, LogError>>
@@ -168,12 +202,14 @@ impl World {
         self.used_chunks = 0;
     }
 
-    pub(crate) fn make_bucket(&mut self, name: &str) -> BucketId {
-        let Reply::Ids { first, .. } = self.machine.namespace(NamespaceCommand::ReserveBucketId)
-        else {
-            panic!()
-        };
-        let bucket = BucketId::new(first);
+    pub(crate) fn reserve_bucket_id(&self) -> BucketId {
+        match self.machine.namespace(NamespaceCommand::ReserveBucketId) {
+            Reply::Ids { first, .. } => BucketId::new(first),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn try_to_make_bucket(&mut self, name: &str, bucket: BucketId) -> Reply {
         let make = MakeBucket {
             request: CreateBucket {
                 request: self.request(),
@@ -187,7 +223,12 @@ impl World {
             default_profile: profile(),
             kek_version: 1,
         };
-        let reply = self.machine.namespace(NamespaceCommand::MakeBucket(make));
+        self.machine.namespace(NamespaceCommand::MakeBucket(make))
+    }
+
+    pub(crate) fn make_bucket(&mut self, name: &str) -> BucketId {
+        let bucket = self.reserve_bucket_id();
+        let reply = self.try_to_make_bucket(name, bucket);
         assert!(matches!(reply, Reply::Bucket(_)), "{reply:?}");
         bucket
     }

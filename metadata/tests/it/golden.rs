@@ -192,6 +192,7 @@ fn cluster_commands() -> Vec<(&'static str, ClusterCommand)> {
         ("admit disk", C::AdmitDisk { disk: disk() }),
         ("reserve group ids", C::ReserveGroupIds { count: 102 }),
         ("create groups", C::CreateGroups { groups }),
+        ("destroy keks", C::DestroyKeks { bucket }),
         (
             "install kek",
             C::InstallKek {
@@ -235,6 +236,8 @@ fn namespace_commands() -> Vec<(&'static str, NamespaceCommand)> {
         ("close lease", N::CloseLease { session, lease }),
         ("reserve blob ids", N::ReserveBlobIds { count: 4096 }),
         ("reserve bucket id", N::ReserveBucketId),
+        ("retire bucket id", N::RetireBucketId { bucket }),
+        ("forget bucket id", N::ForgetBucketId { bucket }),
         (
             "learn groups",
             N::LearnGroups {
@@ -479,6 +482,10 @@ fn rows_are_readable_for_ever() {
         born: 9,
     };
     g.check_row("bucket", &BUCKETS, &bucket_id, &row);
+    let reserved = BucketIdRow::Reserved { since_ms: 2001 };
+    g.check_row("bucket id reserved", &BUCKET_IDS, &bucket_id, &reserved);
+    let retired = BucketIdRow::Retired;
+    g.check_row("bucket id retired", &BUCKET_IDS, &bucket_id, &retired);
     let name = (bucket_name("bucket"), label().digest());
     g.check_row("bucket name", &BUCKET_NAMES, &name, &bucket_id);
     let extent = ExtentRow {

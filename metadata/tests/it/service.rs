@@ -1,6 +1,6 @@
 //! The service as a gateway sees it, over a log in memory.
 
-use crate::fixture::{Machine, MemoryLog, bucket_name, chunk_bytes, key, profile};
+use crate::fixture::{Machine, MemoryLog, Outage, bucket_name, chunk_bytes, key, profile};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,23 +19,24 @@ use types::wire::metadata::{
     Lookup, MetadataError, Wanted, WriteLease, WrittenPlace, WrittenRun,
 };
 
-struct Gateway {
-    server: Arc<Server<MemoryLog>>,
-    session: SessionId,
+pub(crate) struct Gateway {
+    pub(crate) server: Arc<Server<MemoryLog>>,
+    pub(crate) session: SessionId,
     lease: WriteLease,
     table: GroupTable,
-    bucket: Bucket,
+    pub(crate) bucket: Bucket,
     sequence: u64,
 }
 
 impl Gateway {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let ring = vec![seal::RingKey::random(1)];
         let keys = Keyring::new(seal::provider::default(), ring);
         let config = ServerConfig {
             default_profile: profile(),
         };
-        let server = Server::start(MemoryLog(Machine::new()), keys, config);
+        let log = MemoryLog(Machine::new(), Outage::default());
+        let server = Server::start(log, keys, config);
         let node = server.admit_node().await.unwrap();
         for _ in 0..6 {
             let id = server.reserve_disk_id().await.unwrap();
@@ -78,12 +79,23 @@ impl Gateway {
         }
     }
 
-    fn request(&mut self) -> RequestId {
+    pub(crate) fn request(&mut self) -> RequestId {
         self.sequence += 1;
         RequestId {
             session: self.session,
             sequence: self.sequence,
             answered_below: self.sequence,
+        }
+    }
+
+    pub(crate) fn create(&mut self, name: &str) -> CreateBucket {
+        CreateBucket {
+            request: self.request(),
+            tenant: TenantId::new(1),
+            owner: "steward".to_owned(),
+            name: bucket_name(name),
+            label: Label::default(),
+            profile: None,
         }
     }
 
