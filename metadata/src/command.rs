@@ -16,6 +16,9 @@ use types::size::ByteCount;
 use types::wire::metadata::{CreateBucket, DeleteBucket, DeleteObject, WallTime, WrittenRun};
 use types::{ObjectKey, Profile};
 
+/// No command encodes to more: the log, its peers and `apply` are sized for it.
+pub const MAX_COMMAND_BYTES: usize = 256 << 10;
+
 /// One entry of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proposal {
@@ -71,6 +74,9 @@ pub enum ClusterCommand {
     CreateGroups {
         /// New groups at epoch 1, under reserved ids, over admitted disks.
         groups: Vec<Group>,
+        /// The profile whose layout is complete with them.
+        #[serde(default)]
+        completes: Option<Profile>,
     },
     /// Records a bucket's key, before the bucket that uses it is made.
     InstallKek {

@@ -6,7 +6,7 @@
 //! together rebuild it when it is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
-use types::id::{GroupId, NodeId};
+use types::id::{DiskId, GroupId, NodeId};
 use types::placement::{Admission, Disk, Epoch, Group, Member};
 use types::profile::Profile;
 
@@ -72,6 +72,24 @@ pub fn plan(disks: &[Disk], profile: Profile) -> Result<Vec<Vec<Member>>, PlanEr
     Ok(groups)
 }
 
+/// What of a plan is not among the groups that there are. A plan may hold the same members twice.
+pub fn missing(planned: Vec<Vec<Member>>, existing: &[Group]) -> Vec<Vec<Member>> {
+    let disks = |members: &[Member]| members.iter().map(|member| member.disk).collect();
+    let mut made: BTreeMap<Vec<DiskId>, usize> = BTreeMap::new();
+    for group in existing {
+        *made.entry(disks(&group.members)).or_default() += 1;
+    }
+    let mut missing = planned;
+    missing.retain(|members| match made.get_mut(&disks(members)) {
+        Some(left) if *left > 0 => {
+            *left -= 1;
+            false
+        }
+        _ => true,
+    });
+    missing
+}
+
 /// Planned members under an id, as a group at its first epoch.
 pub fn group(id: GroupId, profile: Profile, members: Vec<Member>) -> Group {
     Group {
@@ -120,7 +138,6 @@ fn shuffled(round: u64, id: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use types::id::DiskId;
     use types::profile::DiskClass;
 
     fn disks(nodes: u64, each: u64) -> Vec<Disk> {
@@ -181,6 +198,32 @@ mod tests {
                     group.iter().map(|member| member.disk.get() / 100).collect();
                 assert_eq!(nodes.len(), 6);
             }
+        }
+    }
+
+    /// A layout that was cut short is completed, also where members occur twice in it.
+    #[test]
+    fn what_is_missing_of_a_plan_is_found() {
+        let profile: Profile = "2+1".parse().unwrap();
+        let planned = plan(&disks(1, 3), profile).unwrap();
+        let distinct: BTreeSet<_> = planned
+            .iter()
+            .map(|members| format!("{members:?}"))
+            .collect();
+        assert!(distinct.len() < planned.len(), "members occur twice");
+        for made in 0..=planned.len() {
+            let existing: Vec<_> = (1..)
+                .zip(planned.iter().take(made).cloned())
+                .map(|(id, members)| group(GroupId::new(id), profile, members))
+                .collect();
+            let missing = missing(planned.clone(), &existing);
+            let mut all: Vec<_> = existing.into_iter().map(|group| group.members).collect();
+            all.extend(missing);
+            let sorted = |mut groups: Vec<Vec<Member>>| {
+                groups.sort_by_key(|members| format!("{members:?}"));
+                groups
+            };
+            assert_eq!(sorted(all), sorted(planned.clone()));
         }
     }
 

@@ -5,18 +5,19 @@ use crate::command::ClusterCommand;
 use crate::reply::{Refusal, Reply};
 use crate::store::StoreError;
 use crate::tables::{
-    CLUSTER_COUNTERS, ClusterId, DISKS, GROUP_TABLE_VERSION, GROUPS, KEKS, KekRow, NODES, NodeRow,
-    TableKey,
+    CLUSTER_COUNTERS, ClusterId, DISKS, GROUP_TABLE_VERSION, GROUPS, KEKS, KekRow, LAYOUTS,
+    LayoutRow, NODES, NodeRow, TableKey,
 };
 use crate::txn::Txn;
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use types::id::{BucketId, DiskId, NodeId};
 use types::placement::{Admission, Disk, Epoch, Group};
+use types::profile::Profile;
 use types::wire::metadata::WallTime;
 
 /// Most groups that one command makes.
-pub(crate) const MAX_GROUPS: usize = 500;
+pub const MAX_GROUPS: usize = 500;
 
 pub(super) fn apply(txn: &mut Txn<'_>, wall: WallTime, command: &ClusterCommand) -> Applied {
     match command {
@@ -36,7 +37,9 @@ pub(super) fn apply(txn: &mut Txn<'_>, wall: WallTime, command: &ClusterCommand)
                 count: *count,
             })
         }
-        ClusterCommand::CreateGroups { groups } => create_groups(txn, groups),
+        ClusterCommand::CreateGroups { groups, completes } => {
+            create_groups(txn, wall, groups, *completes)
+        }
         ClusterCommand::InstallKek {
             bucket,
             version,
@@ -62,7 +65,12 @@ fn admit_disk(txn: &mut Txn<'_>, disk: &Disk) -> Applied {
     Ok(Reply::Done)
 }
 
-fn create_groups(txn: &mut Txn<'_>, groups: &[Group]) -> Applied {
+fn create_groups(
+    txn: &mut Txn<'_>,
+    wall: WallTime,
+    groups: &[Group],
+    completes: Option<Profile>,
+) -> Applied {
     if groups.len() > MAX_GROUPS {
         return Err(Refusal::TooLarge.into());
     }
@@ -81,6 +89,10 @@ fn create_groups(txn: &mut Txn<'_>, groups: &[Group]) -> Applied {
     }
     for group in groups {
         GROUPS.put(txn, &group.id, group);
+    }
+    if let Some(profile) = completes {
+        let completed = wall;
+        LAYOUTS.put(txn, &profile, &LayoutRow { completed });
     }
     raise_table_version(txn)?;
     Ok(Reply::Done)

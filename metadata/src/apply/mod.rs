@@ -18,6 +18,7 @@ use crate::store::StoreError;
 use crate::txn::Txn;
 use types::id;
 
+pub use cluster::MAX_GROUPS;
 pub use numbered::{MAX_UNANSWERED, foreseen};
 pub use objects::{MAX_COMMIT_ROWS, MAX_RUNS};
 pub use sessions::{

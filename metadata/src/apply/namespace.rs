@@ -153,6 +153,9 @@ fn learn_groups(txn: &mut Txn<'_>, groups: &[LearntGroup]) -> Applied {
 fn raise_epoch(txn: &mut Txn<'_>, group: GroupId, epoch: Epoch, slots: &[Slot]) -> Applied {
     let row = GROUP_EPOCHS.get(txn, &group)?;
     let mut row = row.ok_or(Refusal::UnknownGroup)?;
+    if slots.len() > row.changed.len() {
+        return Err(Refusal::TooLarge.into());
+    }
     if epoch <= row.epoch {
         return Err(Refusal::EpochNotRaised { current: row.epoch }.into());
     }

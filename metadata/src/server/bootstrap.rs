@@ -1,19 +1,29 @@
 //! What an operator, or `dev`, does to a fresh cluster: admit servers and disks, lay out groups.
 
 use super::{Server, unexpected};
-use crate::command::{ClusterCommand, Command, LearntGroup, NamespaceCommand};
+use crate::apply::MAX_GROUPS;
+use crate::command::{ClusterCommand, Command, LearntGroup, MAX_COMMAND_BYTES, NamespaceCommand};
 use crate::log::Log;
 use crate::plan::{self, PlanError};
 use crate::reply::Reply;
 use crate::store::StoreError;
-use crate::tables::{DISKS, GROUP_EPOCHS, GROUPS};
+use crate::tables::{DISKS, GROUP_EPOCHS, GROUPS, LAYOUTS};
 use types::id::{DiskId, GroupId, NodeId};
-use types::placement::{Disk, Group};
+use types::placement::{Disk, Group, Member};
 use types::profile::Profile;
 use types::wire::metadata::MetadataError;
 
-/// Groups that one command makes.
-const GROUPS_PER_COMMAND: usize = 500;
+/// Groups that one command teaches.
+const GROUPS_PER_COMMAND: usize = MAX_GROUPS;
+/// A group encodes to at most this, and so much for each member.
+const GROUP_BYTES: usize = 160;
+const MEMBER_BYTES: usize = 32;
+
+/// Groups of a profile that one command makes.
+fn groups_per_command(profile: Profile) -> usize {
+    let group = GROUP_BYTES + profile.shards() * MEMBER_BYTES;
+    (MAX_COMMAND_BYTES / group - 1).min(MAX_GROUPS)
+}
 
 /// Why no groups were made.
 #[derive(Debug, thiserror::Error)]
@@ -61,20 +71,25 @@ impl<L: Log> Server<L> {
         self.inner.propose(command).await.map(drop)
     }
 
-    /// Makes the groups of a profile over all admitted disks of its class, unless it has groups
-    /// already; and lets commits know of them. Run again, it does what a failure left undone.
+    /// Makes the groups of a profile over the admitted disks of its class, unless all were made before;
+    /// and lets commits know of them. Run again, it does what a failure left undone.
     ///
     /// # Errors
     /// When there are too few disks, or the service does not answer.
     pub async fn create_groups(&self, profile: Profile) -> Result<(), BootstrapError> {
-        let existing = self.groups_of(profile).await?;
-        if existing.is_empty() {
+        let complete = self
+            .inner
+            .read(move |store| LAYOUTS.contains(store, &profile))
+            .await?;
+        if !complete {
             self.lay_out(profile).await?;
         }
         self.teach(profile).await?;
         Ok(())
     }
 
+    /// Makes what is missing of the plan; the last command says that it is complete. Disks that are
+    /// admitted later are no reason to lay out again: moving slots to them is.
     async fn lay_out(&self, profile: Profile) -> Result<(), BootstrapError> {
         let disks = self
             .inner
@@ -83,22 +98,38 @@ impl<L: Log> Server<L> {
                 disks.collect::<Result<Vec<Disk>, StoreError>>()
             })
             .await?;
-        let planned = plan::plan(&disks, profile)?;
-        for part in planned.chunks(GROUPS_PER_COMMAND) {
-            let count = u32::try_from(part.len()).expect("a command makes few groups");
-            let reserve = Command::Cluster(ClusterCommand::ReserveGroupIds { count });
-            let first = match self.inner.propose(reserve).await? {
-                Reply::Ids { first, .. } => first,
-                _ => return Err(unexpected().into()),
-            };
-            let groups = (first..)
-                .zip(part)
-                .map(|(id, members)| plan::group(GroupId::new(id), profile, members.clone()))
-                .collect();
-            let create = Command::Cluster(ClusterCommand::CreateGroups { groups });
-            self.inner.propose(create).await?;
+        let existing = self.groups_of(profile).await?;
+        let missing = plan::missing(plan::plan(&disks, profile)?, &existing);
+        let mut parts = missing.chunks(groups_per_command(profile)).peekable();
+        loop {
+            let part = parts.next().unwrap_or_default();
+            let last = parts.peek().is_none();
+            let completes = last.then_some(profile);
+            self.make_groups(profile, part, completes).await?;
+            if last {
+                return Ok(());
+            }
         }
-        Ok(())
+    }
+
+    async fn make_groups(
+        &self,
+        profile: Profile,
+        planned: &[Vec<Member>],
+        completes: Option<Profile>,
+    ) -> Result<(), MetadataError> {
+        let count = u32::try_from(planned.len()).expect("a command makes few groups");
+        let reserve = Command::Cluster(ClusterCommand::ReserveGroupIds { count });
+        let first = match self.inner.propose(reserve).await? {
+            Reply::Ids { first, .. } => first,
+            _ => return Err(unexpected()),
+        };
+        let groups = (first..)
+            .zip(planned)
+            .map(|(id, members)| plan::group(GroupId::new(id), profile, members.clone()))
+            .collect();
+        let create = Command::Cluster(ClusterCommand::CreateGroups { groups, completes });
+        self.inner.propose(create).await.map(drop)
     }
 
     /// Lets the namespace know of the profile's groups.
@@ -141,5 +172,50 @@ impl<L: Log> Server<L> {
                     .collect())
             })
             .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Proposal;
+    use types::codec;
+    use types::placement::Epoch;
+    use types::profile::{DiskClass, MAX_SHARDS};
+    use types::wire::metadata::WallTime;
+
+    fn length(command: Command) -> usize {
+        let wall = WallTime(u64::MAX);
+        codec::encode(&Proposal { wall, command }).len()
+    }
+
+    /// As many groups as one command makes or teaches fit, at every width and with the largest ids.
+    #[test]
+    fn commands_that_make_groups_are_small() {
+        for shards in 2..=MAX_SHARDS {
+            let parity = u8::try_from(shards - 1).unwrap();
+            let profile = Profile::new(1, parity, DiskClass::Spinning).unwrap();
+            let member = Member {
+                disk: DiskId::new(u64::MAX),
+                joined: Epoch(u64::MAX),
+            };
+            let mut group = plan::group(GroupId::new(u64::MAX), profile, vec![member; shards]);
+            group.epoch = Epoch(u64::MAX);
+            let groups = vec![group; groups_per_command(profile)];
+            let completes = Some(profile);
+            let make = ClusterCommand::CreateGroups { groups, completes };
+            assert!(
+                length(Command::Cluster(make)) <= MAX_COMMAND_BYTES,
+                "{shards}"
+            );
+            let learnt = LearntGroup {
+                group: GroupId::new(u64::MAX),
+                epoch: Epoch(u64::MAX),
+                profile,
+            };
+            let groups = vec![learnt; GROUPS_PER_COMMAND];
+            let learn = NamespaceCommand::LearnGroups { groups };
+            assert!(length(Command::Namespace(learn)) <= MAX_COMMAND_BYTES);
+        }
     }
 }

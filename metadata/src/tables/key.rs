@@ -5,6 +5,7 @@ use types::id::{
 };
 use types::name::{BucketName, ObjectKey};
 use types::placement::Slot;
+use types::profile::Profile;
 
 /// Ids that the cluster half allocates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +93,17 @@ impl TableKey for VersionId {
 impl TableKey for [u8; 32] {
     fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self);
+    }
+}
+
+/// Code 1, k 1, m 1, S 2, disk class 1.
+impl TableKey for Profile {
+    fn write(&self, out: &mut Vec<u8>) {
+        let count = |shards| u8::try_from(shards).expect("a profile has few shards");
+        let segments = u16::try_from(self.segments_per_shard()).expect("it is kept in 16 bits");
+        out.extend([self.code().into(), count(self.data()), count(self.parity())]);
+        out.extend(segments.to_be_bytes());
+        out.push(self.class().into());
     }
 }
 

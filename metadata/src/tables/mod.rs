@@ -22,11 +22,13 @@ use types::id::{
 };
 use types::name::{BucketName, ObjectKey};
 use types::placement::{Disk, Group, Slot};
+use types::profile::Profile;
 
 pub use key::{ClusterId, NamespaceId, TableKey, after_all, escape, unescape};
 pub use value::{
     BlobPlace, BlobRow, BucketIdRow, BucketRow, ClockRow, ExtentRow, GroupEpochRow, GroupRunRow,
-    HeadRow, KekRow, LeaseRow, NodeRow, ReclaimRow, RepairRow, ReplyRow, SessionRow, VersionRow,
+    HeadRow, KekRow, LayoutRow, LeaseRow, NodeRow, ReclaimRow, RepairRow, ReplyRow, SessionRow,
+    VersionRow,
 };
 
 /// Counters of the cluster half's ids.
@@ -41,6 +43,8 @@ pub const GROUPS: Table<GroupId, Group> = Table::new(0x04, "groups");
 pub const GROUP_TABLE_VERSION: Table<(), u64> = Table::new(0x05, "group table version");
 /// Buckets' keys, by version.
 pub const KEKS: Table<(BucketId, u32), KekRow> = Table::new(0x06, "keks");
+/// Profiles whose groups are all made.
+pub const LAYOUTS: Table<Profile, LayoutRow> = Table::new(0x07, "layouts");
 
 /// Cluster time.
 pub const CLOCK: Table<(), ClockRow> = Table::new(0x40, "clock");

@@ -25,6 +25,13 @@ pub struct KekRow {
     pub wrapped: Bytes,
 }
 
+/// A profile whose groups are all made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayoutRow {
+    /// When the last was, as the proposer's wall had it.
+    pub completed: WallTime,
+}
+
 /// Cluster time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockRow {

@@ -124,6 +124,7 @@ fn group_command() -> impl Strategy<Value = ClusterCommand> {
         let members = (0..6).map(member).collect();
         ClusterCommand::CreateGroups {
             groups: vec![plan::group(GroupId::new(id), profile(), members)],
+            completes: None,
         }
     })
 }

@@ -367,6 +367,7 @@ fn make_groups(machine: &Machine) -> Vec<GroupId> {
         .collect();
     let create = ClusterCommand::CreateGroups {
         groups: groups.clone(),
+        completes: Some(profile()),
     };
     assert_eq!(machine.cluster(create), Reply::Done);
     let learn = |group: &types::placement::Group| LearntGroup {

@@ -191,7 +191,13 @@ fn cluster_commands() -> Vec<(&'static str, ClusterCommand)> {
         ("reserve disk id", C::ReserveDiskId),
         ("admit disk", C::AdmitDisk { disk: disk() }),
         ("reserve group ids", C::ReserveGroupIds { count: 102 }),
-        ("create groups", C::CreateGroups { groups }),
+        (
+            "create groups",
+            C::CreateGroups {
+                groups,
+                completes: Some(profile()),
+            },
+        ),
         ("destroy keks", C::DestroyKeks { bucket }),
         (
             "install kek",
@@ -431,6 +437,8 @@ fn rows_are_readable_for_ever() {
     g.check_row("disk", &DISKS, &DiskId::new(4), &disk());
     g.check_row("group", &GROUPS, &group_id, &group());
     g.check_row("group table version", &GROUP_TABLE_VERSION, &(), &7);
+    let completed = WallTime(1_700_000_000_000);
+    g.check_row("layout", &LAYOUTS, &profile(), &LayoutRow { completed });
     let wrapped = Bytes::from_static(b"kek");
     g.check_row("kek", &KEKS, &(bucket_id, 1), &KekRow { wrapped });
 

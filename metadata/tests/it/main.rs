@@ -1,6 +1,7 @@
 //! The metadata crate from outside.
 
 mod apply;
+mod bootstrap;
 mod bucket_keys;
 mod extremes;
 mod fixture;
