@@ -7,6 +7,7 @@
 use crate::store::StoreError;
 use crate::tables::{HEADS, HeadRow, TableKey, after_all, escape, unescape};
 use crate::txn::Rows;
+use std::fmt;
 use types::name::ObjectKey;
 use types::wire::metadata::List;
 
@@ -23,12 +24,22 @@ pub struct Page {
 }
 
 /// One entry.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub enum Entry {
     /// An object.
     Object(ObjectKey, Box<HeadRow>),
     /// All keys that begin so.
     CommonPrefix(String),
+}
+
+/// Names never print by accident.
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Object(..) => f.write_str("Object(..)"),
+            Self::CommonPrefix(_) => f.write_str("CommonPrefix(..)"),
+        }
+    }
 }
 
 /// Reads one page.
