@@ -37,6 +37,7 @@ use types::wire::metadata::{
 };
 
 pub use bootstrap::BootstrapError;
+pub use write::{MAX_ATTRIBUTES, MAX_LABEL_IDS, MAX_OWNER, MAX_SEALED};
 
 /// What a server is started with.
 #[derive(Clone, Debug)]

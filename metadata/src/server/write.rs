@@ -1,7 +1,7 @@
 //! What changes something: sessions, leases, issued blobs, buckets, objects.
 
 use super::{Inner, lock, unexpected};
-use crate::apply::foreseen;
+use crate::apply::{MAX_RUNS, foreseen};
 use crate::asked::Asked;
 use crate::command::{
     ClusterCommand, Command, Commit, CommittedPlace, MakeBucket, NamespaceCommand,
@@ -11,12 +11,16 @@ use crate::reply::{Refusal, Reply};
 use crate::store::{Store, StoreError};
 use crate::tables::{BUCKET_NAMES, BUCKETS, CLOCK, SESSIONS};
 use seal::wrap::{self, IssueContext, ReferenceContext};
+use std::collections::BTreeSet;
 use std::ops::Range;
+use types::block::SEAL_OVERHEAD;
 use types::codec;
 use types::id::{BlobId, BucketId, LeaseId, NodeId, SessionId};
+use types::manifest::INLINE_LIMIT;
+use types::profile::MAX_SHARDS;
 use types::wire::metadata::{
     Bucket, CommitObject, CreateBucket, DeleteBucket, DeleteObject, IssuedBlob, MetadataError,
-    Session, WallTime, WriteLease, WrittenPlace,
+    Session, WallTime, WriteLease, WrittenPlace, WrittenRun,
 };
 
 /// Most blobs that are issued at once.
@@ -25,8 +29,14 @@ const MAX_ISSUED: u32 = 64;
 const BLOB_IDS_AHEAD: u32 = 4096;
 /// An issued wrap is good for so long: the slowest upload of 5 GiB that is served.
 const WRAP_TTL_MS: u64 = 6 * 3600 * 1000;
+/// An object that is kept inline is one sealed segment of at most this.
+pub const MAX_SEALED: usize = INLINE_LIMIT as usize + SEAL_OVERHEAD;
+/// A bucket's owner is the name of an access key.
+pub const MAX_OWNER: usize = 256;
+/// Compartments and nations of one label together.
+pub const MAX_LABEL_IDS: usize = 1000;
 /// Attributes encode to at most this: S3 allows 2 KiB of user metadata and 8 KiB of headers in all.
-const MAX_ATTRIBUTES: usize = 16 << 10;
+pub const MAX_ATTRIBUTES: usize = 16 << 10;
 
 fn namespace(command: NamespaceCommand) -> Command {
     Command::Namespace(command)
@@ -122,6 +132,7 @@ impl<L: Log> Inner<L> {
         &self,
         request: CreateBucket,
     ) -> Result<Bucket, MetadataError> {
+        bounded_bucket(&request)?;
         // What would be refused is refused before a key is made for nothing; and who asks again for what
         // it was granted is answered again.
         let asked = request.clone();
@@ -196,6 +207,7 @@ impl<L: Log> Inner<L> {
             let text = format!("attributes of {length} bytes; {MAX_ATTRIBUTES} are allowed");
             return Err(MetadataError::Malformed(text));
         }
+        bounded_place(&request.place)?;
         let bucket = request.bucket;
         let committed = self.seal_and_commit(request).await;
         if committed.is_err() {
@@ -265,6 +277,43 @@ impl<L: Log> Inner<L> {
         let command = NamespaceCommand::DeleteObject(request);
         self.propose(namespace(command)).await.map(drop)
     }
+}
+
+/// What `apply` would refuse anyway, or would store without need, does not go through the log.
+fn bounded_place(place: &WrittenPlace) -> Result<(), MetadataError> {
+    let text = match place {
+        WrittenPlace::Inline { sealed } if sealed.len() > MAX_SEALED => {
+            format!("{} inline bytes; {MAX_SEALED} are allowed", sealed.len())
+        }
+        WrittenPlace::Runs { runs, .. } if runs.len() > MAX_RUNS => {
+            format!("{} runs; {MAX_RUNS} are allowed", runs.len())
+        }
+        WrittenPlace::Runs { runs, .. } if !runs.iter().all(names_each_slot_once) => {
+            format!("a run that misses more than {MAX_SHARDS} slots, or one slot twice")
+        }
+        _ => return Ok(()),
+    };
+    Err(MetadataError::Malformed(text))
+}
+
+fn names_each_slot_once(run: &WrittenRun) -> bool {
+    run.missing.len() <= MAX_SHARDS
+        && run.missing.iter().collect::<BTreeSet<_>>().len() == run.missing.len()
+}
+
+fn bounded_bucket(request: &CreateBucket) -> Result<(), MetadataError> {
+    let ids = request.label.compartments.len() + request.label.releasability.len();
+    let text = if request.owner.len() > MAX_OWNER {
+        format!(
+            "an owner of {} bytes; {MAX_OWNER} are allowed",
+            request.owner.len()
+        )
+    } else if ids > MAX_LABEL_IDS {
+        format!("a label of {ids} compartments and nations; {MAX_LABEL_IDS} are allowed")
+    } else {
+        return Ok(());
+    };
+    Err(MetadataError::Malformed(text))
 }
 
 /// Cluster time and the version of the bucket's key to issue under, if the session lives.

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use std::sync::Mutex;
 use strongroom_metadata::command::{
-    ClusterCommand, Commit, CommittedPlace, LearntGroup, MakeBucket, NamespaceCommand, Tick,
+    ClusterCommand, Commit, CommittedPlace, LearntGroup, MAX_COMMAND_BYTES, MakeBucket,
+    NamespaceCommand, Tick,
 };
 use strongroom_metadata::{Command, Log, LogError, Proposal, Reply, Store, apply, plan};
 use tempfile::TempDir;
@@ -114,6 +115,7 @@ impl Log for MemoryLog {
     fn propose(&self, proposal: Proposal) -> BoxFuture<'_, Result<Reply, LogError>> {
         // What goes through the log is what is stored in it.
         let stored = types::codec::encode(&proposal);
+        assert!(stored.len() <= MAX_COMMAND_BYTES);
         let proposal: Proposal = types::codec::decode(&stored).unwrap();
         Box::pin(async move {
             // Whoever proposes at the same time has its turn.

@@ -4,13 +4,15 @@ use crate::fixture::{Machine, MemoryLog, Outage, bucket_name, chunk_bytes, key, 
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
+use strongroom_metadata::apply::MAX_RUNS;
+use strongroom_metadata::server::{MAX_ATTRIBUTES, MAX_LABEL_IDS, MAX_OWNER, MAX_SEALED};
 use strongroom_metadata::tables::{HEADS, KEKS};
 use strongroom_metadata::{Keyring, Rows, Server, ServerConfig};
 use types::Label;
 use types::attributes::{Attributes, ContentHeaders};
 use types::id::{BucketId, NodeId, RequestId, SessionId, TenantId, VersionId};
 use types::manifest::Place;
-use types::placement::{Disk, Epoch, GroupTable};
+use types::placement::{Disk, Epoch, GroupTable, Slot};
 use types::profile::DiskClass;
 use types::size::{ByteCount, ByteOffset};
 use types::wire::Metadata;
@@ -468,6 +470,61 @@ async fn a_used_number_is_refused_to_another_request() {
     gateway.lookup("object", Wanted::All).await.unwrap();
 }
 
+/// The largest requests that are served make commands of the size that commands may have.
+/// Method: the log of the fixture refuses larger ones.
+#[tokio::test]
+async fn the_largest_requests_are_small_commands() {
+    let mut gateway = Gateway::new().await;
+    let mut create = gateway.create(&"b".repeat(63));
+    create.owner = "o".repeat(MAX_OWNER);
+    let first = u32::MAX - u32::try_from(MAX_LABEL_IDS).unwrap();
+    create.label.compartments = (first..u32::MAX).collect();
+    gateway.server.create_bucket(create).await.unwrap();
+
+    let issued = gateway.issue().await;
+    let run = |index: u64| WrittenRun {
+        lease: gateway.lease.id,
+        group: gateway.table.groups[0].id,
+        epoch: Epoch(1),
+        first_chunk: gateway.lease.first.plus(index),
+        chunks: 1,
+        first_index: index,
+        missing: vec![Slot(0), Slot(5)],
+    };
+    let runs: Vec<_> = (0..MAX_RUNS as u64).map(run).collect();
+    let length = runs.len() as u64 * chunk_bytes();
+    let place = WrittenPlace::Runs {
+        profile: profile(),
+        runs,
+    };
+    let mut commit = gateway.put(&"\0".repeat(1024), &issued, length, place);
+    commit.attributes.etag.clear();
+    commit.attributes.user = vec![(String::new(), "v".repeat(MAX_ATTRIBUTES - 300))];
+    gateway.server.commit_object(commit.clone()).await.unwrap();
+    let found = gateway
+        .lookup(&"\0".repeat(1024), Wanted::All)
+        .await
+        .unwrap();
+    assert!(found.attributes == commit.attributes);
+
+    // What no profile makes possible today, and a later one could: all slots of the widest one.
+    let WrittenPlace::Runs { runs, .. } = &mut commit.place else {
+        panic!()
+    };
+    for run in runs {
+        run.missing = (0..24).map(Slot).collect();
+        run.first_chunk = types::id::ChunkId::new(u64::MAX - 1);
+        run.epoch = Epoch(u64::MAX);
+    }
+    commit.request = gateway.request();
+    let issued = gateway.issue().await;
+    (commit.blob, commit.wrap, commit.wrap_expires_ms) =
+        (issued.blob, issued.wrap, issued.expires_ms);
+    commit.version = VersionId::new([9; 16]);
+    let refused = gateway.server.commit_object(commit).await;
+    assert_eq!(refused, Err(MetadataError::RunOverlaps));
+}
+
 /// What is asked wrongly is refused before anything is proposed.
 #[tokio::test]
 async fn malformed_requests_are_refused() {
@@ -493,10 +550,62 @@ async fn malformed_requests_are_refused() {
         Err(MetadataError::Malformed(_))
     ));
     assert_eq!(gateway.server.log().0.store.running_digest(), before);
-    let (mut commit, _) = gateway.inline("object", 1).await;
-    commit.attributes.user = vec![("name".to_owned(), "v".repeat(20_000))];
-    let refused = gateway.server.commit_object(commit).await;
-    assert!(matches!(refused, Err(MetadataError::Malformed(_))));
+    let (commit, _) = gateway.inline("object", 1).await;
+    let run = WrittenRun {
+        lease: gateway.lease.id,
+        group: gateway.table.groups[0].id,
+        epoch: Epoch(1),
+        first_chunk: gateway.lease.first,
+        chunks: 1,
+        first_index: 0,
+        missing: vec![],
+    };
+    let missing = |slots: Vec<u8>| {
+        let missing = slots.into_iter().map(Slot).collect();
+        let run = WrittenRun {
+            missing,
+            ..run.clone()
+        };
+        vec![run]
+    };
+    let profile = profile();
+    let places = [
+        WrittenPlace::Inline {
+            sealed: vec![0; MAX_SEALED + 1].into(),
+        },
+        WrittenPlace::Runs {
+            profile,
+            runs: missing((0..25).collect()),
+        },
+        WrittenPlace::Runs {
+            profile,
+            runs: missing(vec![3, 3]),
+        },
+        WrittenPlace::Runs {
+            profile,
+            runs: vec![run.clone(); MAX_RUNS + 1],
+        },
+    ];
+    let mut long = vec![commit.clone()];
+    long[0].attributes.user = vec![("name".to_owned(), "v".repeat(20_000))];
+    long.extend(places.map(|place| CommitObject {
+        place,
+        ..commit.clone()
+    }));
+    let before = gateway.server.log().0.store.running_digest();
+    for commit in long {
+        let refused = gateway.server.commit_object(commit).await;
+        assert!(matches!(refused, Err(MetadataError::Malformed(_))));
+    }
+    let (mut one, mut other) = (gateway.create("another"), gateway.create("another"));
+    one.owner = "o".repeat(MAX_OWNER + 1);
+    let ids = u32::try_from(MAX_LABEL_IDS).unwrap();
+    other.label.compartments = (0..=ids).collect();
+    for create in [one, other] {
+        let refused = gateway.server.create_bucket(create).await;
+        assert!(matches!(refused, Err(MetadataError::Malformed(_))));
+    }
+    assert_eq!(gateway.server.log().0.store.running_digest(), before);
     assert!(
         gateway
             .server
