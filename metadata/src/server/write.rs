@@ -30,7 +30,7 @@ const BLOB_IDS_AHEAD: u32 = 4096;
 /// An issued wrap is good for so long: the slowest upload of 5 GiB that is served.
 const WRAP_TTL_MS: u64 = 6 * 3600 * 1000;
 /// An object that is kept inline is one sealed segment of at most this.
-pub const MAX_SEALED: usize = INLINE_LIMIT as usize + SEAL_OVERHEAD;
+pub const MAX_SEALED: u64 = INLINE_LIMIT + SEAL_OVERHEAD as u64;
 /// A bucket's owner is the name of an access key.
 pub const MAX_OWNER: usize = 256;
 /// Compartments and nations of one label together.
@@ -282,7 +282,7 @@ impl<L: Log> Inner<L> {
 /// What `apply` would refuse anyway, or would store without need, does not go through the log.
 fn bounded_place(place: &WrittenPlace) -> Result<(), MetadataError> {
     let text = match place {
-        WrittenPlace::Inline { sealed } if sealed.len() > MAX_SEALED => {
+        WrittenPlace::Inline { sealed } if sealed.len() as u64 > MAX_SEALED => {
             format!("{} inline bytes; {MAX_SEALED} are allowed", sealed.len())
         }
         WrittenPlace::Runs { runs, .. } if runs.len() > MAX_RUNS => {

@@ -571,7 +571,7 @@ async fn malformed_requests_are_refused() {
     let profile = profile();
     let places = [
         WrittenPlace::Inline {
-            sealed: vec![0; MAX_SEALED + 1].into(),
+            sealed: vec![0; usize::try_from(MAX_SEALED).unwrap() + 1].into(),
         },
         WrittenPlace::Runs {
             profile,
