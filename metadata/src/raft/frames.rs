@@ -167,12 +167,17 @@ impl FrameFile {
         let first = self.file.read(at, ByteCount::new(BLOCK as u64)).await?;
         let bad = FrameError::Damaged { number: 0 };
         let head = Head::parse(&first).ok_or(bad)?;
+        let number = head.number;
         let bytes = if head.bytes() > BLOCK as u64 {
+            // Nothing vouches for the length yet: it may ask for 4 GiB of a small file.
+            let length = self.file.length().await?.get();
+            if head.bytes() > length.saturating_sub(at.get()) {
+                return Err(FrameError::Damaged { number });
+            }
             self.file.read(at, ByteCount::new(head.bytes())).await?
         } else {
             first
         };
-        let number = head.number;
         let sealed = self.verify(&bytes).ok_or(FrameError::Damaged { number })?;
         self.key
             .open(number, sealed)
@@ -399,3 +404,6 @@ fn random_id() -> [u8; 16] {
     getrandom::fill(&mut id).expect("the system has randomness");
     id
 }
+
+#[cfg(test)]
+mod tests;
