@@ -204,7 +204,7 @@ pub(crate) struct LogTask {
 }
 
 impl LogTask {
-    /// Waits until all that was queued is durable and the writer has ended.
+    /// Waits until all that was queued is durable, the log is closed and the writer has ended.
     pub(crate) async fn ended(self) {
         // A panic of the writer has shown in every answer that it did not give.
         drop(self.join.await);

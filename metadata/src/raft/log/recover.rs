@@ -6,7 +6,8 @@
 //!     an older file ends before the frames that its successor     damage: refused
 //!     says it has
 //!
-//! A crash can cost frames that were never answered for, and those only at the very end.
+//! A crash can cost frames that were never answered for, and those only at the very end. A log that was
+//! closed ends with a frame that holds nothing, so that no damage of what counts passes for that.
 
 use crate::raft::frames::{self, Frame, FrameError, FrameFile, Kind, Sealing};
 use crate::raft::log::memory::{Location, Memory};

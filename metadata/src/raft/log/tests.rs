@@ -305,12 +305,12 @@ async fn filled(disk: &SimDisk) -> Model {
     steps.model
 }
 
-/// Damage of any block but the last frame's is refused, wherever it is: nothing acknowledged is cut
-/// off with it.
+/// Damage of anything that a closed log acknowledged is refused, the last frame too: nothing is cut off
+/// with it. Only the frame that closed it may be lost, which holds nothing.
 #[tokio::test(start_paused = true)]
-async fn damage_in_the_middle_is_refused() {
+async fn damage_of_a_closed_log_is_refused() {
     let disk = SimDisk::new(1);
-    filled(&disk).await;
+    let model = filled(&disk).await;
     let mut refused = 0;
     let mut names = Vec::new();
     for entry in disk.list().await.unwrap() {
@@ -323,12 +323,9 @@ async fn damage_in_the_middle_is_refused() {
             .rchunks(BLOCK)
             .skip_while(|block| block.iter().all(|byte| *byte == 0));
         let blocks = used.count();
-        // The last frame of the newest file may be taken for a torn one.
-        let last = if Some(name) == names.last() {
-            blocks - 4
-        } else {
-            blocks
-        };
+        // The last block of the newest file is the frame that closed the log.
+        let newest = Some(name) == names.last();
+        let last = if newest { blocks - 1 } else { blocks };
         for block in 0..last {
             let frame = &content[block * BLOCK..];
             if block > 0 && !frame.starts_with(b"SRfr") {
@@ -341,8 +338,13 @@ async fn damage_in_the_middle_is_refused() {
             refused += 1;
             disk.flip(name, at, 4);
         }
+        if newest {
+            disk.flip(name, ByteOffset::new((last * BLOCK + 40) as u64), 4);
+        }
     }
     assert!(refused > 10, "{refused}");
+    let (mut log, _, _) = open_on(&disk.restart()).await.unwrap();
+    assert_eq!(Model::of(&mut log).await, model);
 }
 
 /// A file that is missing between others is noticed, and one that is another's under its name.

@@ -4,6 +4,9 @@
 //! arrives meanwhile goes into the next frame. No timer delays a sync. That an entry is committed is a
 //! hint (who reads asks a quorum first), so it rides along with the next frame, or is written when
 //! nothing else has been for a while.
+//!
+//! A log that is closed ends with a frame that holds such a hint alone. What was answered for is then
+//! never the log's tail, where damage would pass for a torn write.
 
 use crate::raft::frames::{FrameFile, Kind, Sealing};
 use crate::raft::log::memory::Location;
@@ -100,7 +103,8 @@ impl End {
     }
 }
 
-/// Starts the writer. It ends when the queue is dropped and everything in it is durable.
+/// Starts the writer. It closes the log and ends when the queue is dropped and everything in it is
+/// durable.
 pub(super) fn start(
     disk: Arc<dyn Disk>,
     sealing: Sealing,
@@ -144,6 +148,16 @@ impl Writer {
                 return;
             }
         }
+        if let Err(error) = self.close().await {
+            // As after a crash: all that was answered for is durable.
+            tracing::warn!(%error, "the metadata log was not closed");
+        }
+    }
+
+    /// Writes the frame that is the tail in place of the last one that counts.
+    async fn close(&mut self) -> io::Result<()> {
+        let hint = record::encode(&Record::Committed(self.state.committed));
+        self.write(&hint).await.map(drop)
     }
 
     /// Waits for something to write; false once there never will be.
