@@ -1,6 +1,6 @@
 //! One metadata server's part in Raft: what the rest of the crate sees of all this.
 
-use crate::command::Proposal;
+use crate::command::{MAX_COMMAND_BYTES, Proposal};
 use crate::log::{Log, LogError};
 use crate::raft::config::NodeConfig;
 use crate::raft::due::{Due, snapshot};
@@ -27,9 +27,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use types::NodeId;
-
-/// A command is far below this; what is above is not proposed.
-const MAX_PROPOSAL: usize = 1 << 20;
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -198,14 +195,15 @@ impl Node {
         result.map_err(|error| InitializeError(error.to_string()))
     }
 
-    /// Proposes; answers once a quorum has the proposal and this server has applied it.
+    /// Proposes; answers once a quorum has the proposal and this server has applied it. One that encodes
+    /// to more than [`MAX_COMMAND_BYTES`] is refused as too large, and reaches no log.
     ///
     /// # Errors
     /// When there is no quorum, another server leads, or this one has stopped. The proposal may have
     /// taken effect all the same.
     pub async fn propose(&self, proposal: Proposal) -> Result<Reply, LogError> {
         let encoded = types::codec::encode(&proposal);
-        if encoded.len() > MAX_PROPOSAL {
+        if encoded.len() > MAX_COMMAND_BYTES {
             return Ok(Reply::Refused(crate::reply::Refusal::TooLarge));
         }
         let written = self.raft.client_write(Encoded(encoded.into()));

@@ -1,10 +1,11 @@
 //! One metadata server: what it acknowledged it keeps, whatever becomes of power, store and files.
 
-use crate::raft_support::{MARKER, Server, eventually, keep, kept};
+use crate::raft_support::{MARKER, Server, eventually, keep, keep_bytes, kept};
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use strongroom_metadata::raft::{LogOpenError, Network, Node, RebuildError, StartError};
+use strongroom_metadata::reply::Refusal;
 use strongroom_metadata::{Reply, Store};
 use types::{ByteCount, ByteOffset};
 
@@ -26,6 +27,22 @@ async fn a_server_proposes_reads_and_restarts() {
     let node = server.alone().await.unwrap();
     assert!(kept(&node, 4).await.unwrap());
     assert_eq!(node.propose(keep(5)).await.unwrap(), Reply::Done);
+    node.shutdown().await;
+}
+
+/// What encodes to more than 256 KiB is refused before it reaches the log; what is just below is not.
+#[tokio::test(start_paused = true)]
+async fn a_proposal_that_is_too_large_reaches_no_log() {
+    let server = Server::new(7, &Network::new(), 1);
+    let node = server.alone().await.unwrap();
+    node.propose(keep(0)).await.unwrap();
+    let last = node.status().last;
+    let large = node.propose(keep_bytes(1, 256 << 10)).await.unwrap();
+    assert_eq!(large, Reply::Refused(Refusal::TooLarge));
+    assert_eq!(node.status().last, last);
+    let small = node.propose(keep_bytes(1, 255 << 10)).await.unwrap();
+    assert_eq!(small, Reply::Done);
+    assert!(node.status().last > last);
     node.shutdown().await;
 }
 

@@ -91,12 +91,17 @@ impl Server {
 
 /// A proposal that leaves a row which `kept` finds.
 pub(crate) fn keep(number: u64) -> Proposal {
+    keep_bytes(number, 600)
+}
+
+/// Likewise, with a row of so many bytes and a few more.
+pub(crate) fn keep_bytes(number: u64, bytes: usize) -> Proposal {
     Proposal {
         wall: WallTime(0),
         command: Command::Cluster(ClusterCommand::InstallKek {
             bucket: BucketId::new(number),
             version: 1,
-            wrapped: format!("{MARKER} {number} {}", "x".repeat(600)).into(),
+            wrapped: format!("{MARKER} {number} {}", "x".repeat(bytes)).into(),
         }),
     }
 }
