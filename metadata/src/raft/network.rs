@@ -15,7 +15,9 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::{OptionalSend, Raft};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+#[cfg(test)]
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,7 +33,8 @@ pub struct Network {
 #[derive(Default)]
 struct Peers {
     servers: BTreeMap<u64, Peer>,
-    /// Servers whose calls reach nobody, and whom no call reaches.
+    /// Servers whose calls reach nobody, and whom no call reaches: tests cut them off.
+    #[cfg(test)]
     isolated: BTreeSet<u64>,
 }
 
@@ -48,7 +51,8 @@ impl Network {
     }
 
     /// Cuts a server off from its peers, in both directions, or connects it again.
-    pub fn isolate(&self, server: types::NodeId, isolated: bool) {
+    #[cfg(test)]
+    pub(crate) fn isolate(&self, server: types::NodeId, isolated: bool) {
         let mut peers = self.peers();
         if isolated {
             peers.isolated.insert(server.get());
@@ -80,8 +84,12 @@ impl Network {
 
     fn find(&self, from: u64, to: u64) -> Result<Peer, Unreachable<TypeConfig>> {
         let peers = self.peers();
-        if peers.isolated.contains(&from) || peers.isolated.contains(&to) {
+        #[cfg(test)]
+        if [from, to].iter().any(|end| peers.isolated.contains(end)) {
             return Err(Unreachable::from_string("the server is cut off"));
+        }
+        if !peers.servers.contains_key(&from) {
+            return Err(Unreachable::from_string("the caller has left"));
         }
         let peer = peers.servers.get(&to).cloned();
         peer.ok_or_else(|| Unreachable::from_string("the server is not running"))
@@ -208,3 +216,6 @@ impl RaftNetworkV2<TypeConfig> for Link {
         .map_err(StreamingError::from)
     }
 }
+
+#[cfg(test)]
+mod tests;
