@@ -54,7 +54,8 @@ impl NodeConfig {
             max_in_snapshot_log_to_keep: self.keep_entries,
             enable_pre_vote: Some(true),
             // A leader may have committed, with its peers, what its own log had not made durable
-            // when its power went. Restored without an election it would lead without it.
+            // when its power went. Restored without an election it would lead without it (decision
+            // 0010).
             enable_leader_restore: Some(false),
             ..openraft::Config::default()
         };
