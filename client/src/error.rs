@@ -241,3 +241,32 @@ impl From<Exhausted> for GetError {
         Self::SlowDown(Pressure::Memory(exhausted))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a fresh attempt can mend is told apart from what it cannot: `docs/decisions/0003` promises it
+    /// for a run whose slots were closed before its commit.
+    #[test]
+    fn what_passes_by_itself_asks_for_another_attempt() {
+        for passing in [
+            MetadataError::Unavailable("no leader".into()),
+            MetadataError::SessionExpired,
+            MetadataError::LeaseInvalid,
+            MetadataError::WrapInvalid,
+            MetadataError::TooFewRemain,
+        ] {
+            let expected = PutError::SlowDown(Pressure::Metadata(passing.clone()));
+            assert_eq!(PutError::from(passing), expected);
+        }
+        for lasting in [
+            MetadataError::RunOverlaps,
+            MetadataError::VersionExists,
+            MetadataError::RowDamaged,
+        ] {
+            let expected = PutError::Refused(lasting.clone());
+            assert_eq!(PutError::from(lasting), expected);
+        }
+    }
+}
