@@ -9,6 +9,7 @@
 //! always holds: the buffer is paid for, and stays so until the last payload that shares it is gone.
 
 use crate::budget::{Budget, Exhausted, Reservation};
+use crate::digest::Digester;
 use bytes::Bytes;
 use erasure::{Coder, Layout};
 use seal::segment::{Last, SegmentSealer};
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use types::block::{self, CHECKSUM, FRAMED_BLOCK, SEALED_SEGMENT};
 use types::id::{BlobId, ChunkId, GroupId};
 use types::profile::Profile;
-use types::shard::{ChunkDescription, ShardDigest, ShardKey};
+use types::shard::{ChunkDescription, ShardKey};
 
 /// A chunk that takes sealed segments.
 pub(crate) struct Filling {
@@ -106,7 +107,7 @@ impl Filling {
         memory.shrink_to(framed.len());
         let (data, parity) = framed.split_at_mut(data_end);
 
-        let mut hashes = vec![blake3::Hasher::new(); profile.shards()];
+        let mut digests = vec![Digester::default(); profile.shards()];
         let parity_length = layout.framed_length(0).as_usize();
         for row in 0..layout.rows() {
             let length = layout.block_length(0, row);
@@ -119,12 +120,11 @@ impl Filling {
                 .collect();
             coder.encode_row(&blocks, &mut parities);
             let parities = parities.iter().map(|block| &**block);
-            for (hash, block) in hashes.iter_mut().zip(blocks.into_iter().chain(parities)) {
-                hash.update(block);
+            for (digest, block) in digests.iter_mut().zip(blocks.into_iter().chain(parities)) {
+                digest.update(block);
             }
         }
 
-        let digest = |hash: &blake3::Hasher| ShardDigest(*hash.finalize().as_bytes());
         let mut coded = Coded {
             layout,
             description: ChunkDescription {
@@ -132,7 +132,7 @@ impl Filling {
                 first_segment,
                 profile,
                 data_lengths: layout.data_lengths(),
-                digests: hashes.iter().map(digest).collect(),
+                digests: digests.into_iter().map(Digester::finish).collect(),
             },
             framed,
             memory,

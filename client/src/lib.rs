@@ -21,6 +21,7 @@ mod budget;
 mod chunk;
 mod config;
 mod decide;
+mod digest;
 mod error;
 mod extent;
 mod fetch;
