@@ -86,14 +86,16 @@ impl Source<'_> {
         if !away && let Some(blocks) = self.direct(read.shard, rows.clone()).await {
             return Ok(Ok(blocks.into()));
         }
-        let rebuilt = self.rebuild(read).await?;
+        let rebuilt = self.rebuild(read).await;
         if away
-            && rebuilt.is_err()
+            && !matches!(rebuilt, Ok(Ok(_)))
             && let Some(blocks) = self.direct(read.shard, rows).await
         {
+            let disk = self.group.members[read.shard].disk;
+            self.inner.groups.note_well(disk, Purpose::Read);
             return Ok(Ok(blocks.into()));
         }
-        Ok(rebuilt)
+        rebuilt
     }
 
     /// From k other shards, as many rows at a time as there is memory set aside for.

@@ -1,7 +1,7 @@
 //! Reading with disks lost, lying or silent.
 
 use crate::fake::{Fault, World, collect, config, noise, range};
-use client::{ClientConfig, GetError};
+use client::{ClientConfig, GetError, Pressure};
 use futures::TryStreamExt;
 use std::time::Duration;
 use types::size::{ByteCount, MIB};
@@ -134,6 +134,25 @@ async fn little_memory_is_enough_to_rebuild() {
     world.disks.fault(2, Fault::Flips);
     reads_back(&world, &objects, "little memory").await;
     world.memory_comes_back().await;
+}
+
+/// A disk that was away is asked when there is no memory to do without it, and if it serves it counts as
+/// back. Method: in this budget not one row can be rebuilt.
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_is_back_needs_no_memory() {
+    let config = ClientConfig {
+        memory: ByteCount::new(MIB),
+        ..config()
+    };
+    let world = World::with("4+2", 1, config);
+    let bytes = noise(5_000, 1);
+    world.put("object", &bytes, 1 << 20).await.unwrap();
+    world.disks.fault(1, Fault::Absent);
+    let away = world.get("object", Wanted::All).await;
+    let memory = matches!(away, Err(GetError::SlowDown(Pressure::Memory(_))));
+    assert!(memory, "{away:?}");
+    world.disks.heal();
+    assert_eq!(world.get("object", Wanted::All).await, Ok(bytes));
 }
 
 /// A GET whose group table has grown old fetches the new one and succeeds.
