@@ -3,6 +3,7 @@
 use crate::fake::{Fault, World, collect, config, noise, range};
 use client::{ClientConfig, GetError, Pressure};
 use futures::TryStreamExt;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use types::size::{ByteCount, MIB};
 use types::wire::metadata::Wanted;
@@ -153,6 +154,22 @@ async fn a_disk_that_is_back_needs_no_memory() {
     assert!(memory, "{away:?}");
     world.disks.heal();
     assert_eq!(world.get("object", Wanted::All).await, Ok(bytes));
+}
+
+/// Slots that the commit recorded as missing are asked last. Method: of five others one is recorded, and
+/// rebuilding takes four reads.
+#[tokio::test]
+async fn recorded_gaps_are_asked_last() {
+    let world = World::new("4+2");
+    let bytes = noise(3 << 20, 1);
+    // It takes no more, and reads as ever: only the record tells.
+    world.disks.fault(3, Fault::Full);
+    world.put("object", &bytes, 1 << 20).await.unwrap();
+    world.disks.heal();
+    world.disks.fault(1, Fault::Corrupt);
+    let before = world.disks.reads.load(Ordering::Relaxed);
+    assert!(world.get("object", range(0, 1000)).await.unwrap() == bytes[..1000]);
+    assert_eq!(world.disks.reads.load(Ordering::Relaxed), before + 1 + 4);
 }
 
 /// A GET whose group table has grown old fetches the new one and succeeds.
