@@ -10,18 +10,20 @@
 //! - a byte is handed out only after the tag of its segment was checked, and in its place;
 //! - what is in flight is paid for; a stream that waits for memory holds none but what it has to hand
 //!   out, and never more than one read is waited for;
-//! - dropped, it stops everything that it began: nothing runs unless it is polled.
+//! - a read goes on while nobody asks for bytes: a client that pauses keeps no disk waiting, and the
+//!   memory that rebuilding takes is held for as long as its I/O lasts, not for as long as the pause;
+//! - dropped, it stops everything that it began.
 
 use crate::budget::Reservation;
-use crate::error::GetError;
+use crate::error::{GetError, Pressure};
 use crate::extent::{Extent, Source, check_cover};
 use crate::fetch::{Way, fetch};
 use crate::inner::Inner;
 use crate::plan::{Plan, ShardRead, served};
+use crate::task::Task;
 use bytes::Bytes;
 use futures::StreamExt;
-use futures::future::BoxFuture;
-use futures::stream::{BoxStream, FuturesOrdered};
+use futures::stream::BoxStream;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
@@ -115,7 +117,8 @@ struct Reader {
     /// Extents that no plan was made for yet.
     extents: VecDeque<Arc<Extent>>,
     plan: Option<(Arc<Extent>, Plan)>,
-    reads: FuturesOrdered<BoxFuture<'static, Result<Fetched, GetError>>>,
+    /// Reads under way or done, in order.
+    reads: VecDeque<Task<Result<Fetched, GetError>>>,
     /// The read that is being handed out.
     opening: Option<Fetched>,
     /// A read that is planned and has no memory yet.
@@ -148,7 +151,7 @@ impl Reader {
             inner,
             extents,
             plan: None,
-            reads: FuturesOrdered::new(),
+            reads: VecDeque::new(),
             opening: None,
             next: None,
             in_flight: 0,
@@ -183,8 +186,8 @@ impl Reader {
                 let most = self.inner.config.window.as_usize();
                 self.window = most.min(self.window * 2);
             }
-            match self.reads.next().await {
-                Some(fetched) => self.opening = Some(fetched?),
+            match self.reads.pop_front() {
+                Some(read) => self.opening = Some(outcome(read).await?),
                 None if self.next_wish().is_none() => return Ok(None),
                 None => {}
             }
@@ -211,12 +214,8 @@ impl Reader {
             };
             let (extent, wish) = self.next.take().expect("it was just looked at");
             self.in_flight += bytes;
-            self.reads.push_back(Box::pin(carry_out(
-                Arc::clone(&self.inner),
-                extent,
-                wish,
-                memory,
-            )));
+            let work = carry_out(Arc::clone(&self.inner), extent, wish, memory);
+            self.reads.push_back(Task::spawn(work));
         }
     }
 
@@ -262,9 +261,13 @@ async fn carry_out(
     })
 }
 
+async fn outcome<T: Send + 'static>(task: Task<Result<T, GetError>>) -> Result<T, GetError> {
+    task.join().await.ok_or(Pressure::Stopping)?
+}
+
 /// Opens the segment in the first block of `fetched.read`. One that does not open although its block's
 /// checksum matched is rebuilt from other shards, once.
-async fn open(inner: &Inner, fetched: &Fetched, sealed: &[u8]) -> Result<Bytes, GetError> {
+async fn open(inner: &Arc<Inner>, fetched: &Fetched, sealed: &[u8]) -> Result<Bytes, GetError> {
     let segment = fetched.read.first_segment;
     if let Ok(piece) = fetched.extent.open(segment, sealed) {
         return Ok(piece);
@@ -278,7 +281,9 @@ async fn open(inner: &Inner, fetched: &Fetched, sealed: &[u8]) -> Result<Bytes, 
         blocks: 1,
         ..fetched.read
     };
-    let rebuilt = fetch(inner, &fetched.extent, &read, Way::Around).await?;
+    let (inner, extent) = (Arc::clone(inner), Arc::clone(&fetched.extent));
+    let work = async move { fetch(&inner, &extent, &read, Way::Around).await };
+    let rebuilt = outcome(Task::spawn(work)).await?;
     let sealed = rebuilt.front().ok_or(damaged.clone())?;
     fetched.extent.open(segment, sealed).map_err(|_| damaged)
 }

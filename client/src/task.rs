@@ -2,13 +2,15 @@
 
 use std::future::Future;
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 /// Dropped, it stops the task.
 pub(crate) struct Task<T>(JoinHandle<T>);
 
 impl<T: Send + 'static> Task<T> {
+    /// Starts it. What it logs stays in the span of the request that it is for.
     pub(crate) fn spawn(work: impl Future<Output = T> + Send + 'static) -> Self {
-        Self(tokio::spawn(work))
+        Self(tokio::spawn(work.in_current_span()))
     }
 
     /// Waits for its result. `None` when the runtime stopped it. A panic goes on here.

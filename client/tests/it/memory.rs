@@ -1,9 +1,9 @@
 //! One budget bounds it all, and everything comes back.
 
-use crate::fake::{Fault, World, config, eventually, key, noise};
+use crate::fake::{Fault, World, config, eventually, key, noise, range};
 use bytes::Bytes;
-use client::{ClientConfig, Pressure, PutError};
-use futures::StreamExt;
+use client::{Body, ClientConfig, Pressure, PutError};
+use futures::{FutureExt, StreamExt};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -124,7 +124,7 @@ async fn what_is_dropped_is_released() {
             body.next().await.unwrap().unwrap();
         }
         drop(body);
-        assert_eq!(world.client.budget().used(), ByteCount::ZERO);
+        world.memory_comes_back().await;
     }
     for disk in 1..=6 {
         world.disks.fault(disk, Fault::Silent);
@@ -194,4 +194,76 @@ async fn a_slow_reader_holds_its_window_at_most() {
         highest = highest.max(world.client.budget().used().get());
     }
     assert!((3 * MIB..=5 * MIB).contains(&highest), "{highest}");
+}
+
+/// Polls a body, and takes nothing from it, until `asked` or for a while.
+async fn poll_until(body: &mut Body, asked: impl Fn() -> bool) {
+    for _ in 0..100 {
+        if asked() {
+            return;
+        }
+        assert!(body.next().now_or_never().is_none(), "it is not there yet");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Readers that pause in the middle of a rebuild leave the memory for rebuilding to others. Method: each
+/// is polled until it has asked for what it rebuilds from, and then no more.
+#[tokio::test(start_paused = true)]
+async fn paused_readers_do_not_keep_others_from_rebuilding() {
+    let config = ClientConfig {
+        memory: ByteCount::new(12 * MIB),
+        ..config()
+    };
+    let world = World::with("4+2", 1, config);
+    let bytes = noise(4 << 20, 1);
+    world.put("object", &bytes, 1 << 20).await.unwrap();
+    world.disks.fault(1, Fault::Absent);
+    let first_read = range(0, 4 << 16);
+    let reads = || world.disks.reads.load(Ordering::Relaxed);
+    let mut paused = Vec::new();
+    for _ in 0..3 {
+        let before = reads();
+        let mut body = world.download("object", first_read).await.unwrap().body;
+        poll_until(&mut body, || reads() >= before + 4).await;
+        paused.push(body);
+    }
+    let brisk = world.get("object", first_read).await;
+    assert!(
+        brisk.as_deref() == Ok(&bytes[..4 << 16]),
+        "{:?}",
+        brisk.err()
+    );
+    for mut body in paused {
+        assert!(body.next().await.unwrap().unwrap() == bytes[..1 << 16]);
+    }
+    world.memory_comes_back().await;
+}
+
+/// A reader that pauses at a segment that does not open leaves that memory alone, too.
+#[tokio::test(start_paused = true)]
+async fn readers_paused_at_a_lie_do_not_keep_others_from_rebuilding() {
+    let config = ClientConfig {
+        memory: ByteCount::new(2 * MIB),
+        ..config()
+    };
+    let world = World::with("4+2", 1, config);
+    let bytes = noise(300_000, 1);
+    world.put("object", &bytes, 1 << 20).await.unwrap();
+    world.disks.fault(1, Fault::Lies);
+    let first_read = range(0, 1 << 16);
+    let reads = || world.disks.reads.load(Ordering::Relaxed);
+    let mut paused = Vec::new();
+    for _ in 0..2 {
+        let before = reads();
+        let mut body = world.download("object", first_read).await.unwrap().body;
+        poll_until(&mut body, || reads() >= before + 4).await;
+        paused.push(body);
+    }
+    let brisk = world.get("object", first_read).await;
+    assert!(
+        brisk.as_deref() == Ok(&bytes[..1 << 16]),
+        "{:?}",
+        brisk.err()
+    );
 }
