@@ -130,12 +130,14 @@ impl Groups {
     }
 
     /// Chooses an open group of `profile` for chunks that use the slots for which `uses` is true.
-    /// Groups in `tried`, under the epoch they were tried with, are left out.
+    /// Groups in `tried`, under the epoch they were tried with, are left out, and so are those with more
+    /// than `tolerable` unwell disks in these slots.
     pub(crate) fn choose(
         &self,
         profile: Profile,
         uses: impl Fn(usize) -> bool,
         tried: &[(GroupId, Epoch)],
+        tolerable: usize,
         mut random: impl FnMut() -> u64,
     ) -> Option<Group> {
         let table = self.table();
@@ -160,7 +162,7 @@ impl Groups {
             .iter()
             .map(|group| self.weigh(group, &uses))
             .collect();
-        choose(&candidates, random(), random()).map(|at| looked_at[at].clone())
+        choose(&candidates, tolerable, random(), random()).map(|at| looked_at[at].clone())
     }
 
     fn weigh(&self, group: &Group, uses: &impl Fn(usize) -> bool) -> Candidate {
@@ -176,9 +178,10 @@ impl Groups {
     }
 }
 
-/// The less loaded of two random ones, out of those with the fewest unwell disks.
-fn choose(candidates: &[Candidate], one: u64, other: u64) -> Option<usize> {
-    let fewest = candidates.iter().map(|candidate| candidate.unwell).min()?;
+/// The less loaded of two random ones, out of those with the fewest unwell disks, if these are tolerable.
+fn choose(candidates: &[Candidate], tolerable: usize, one: u64, other: u64) -> Option<usize> {
+    let unwell = candidates.iter().map(|candidate| candidate.unwell);
+    let fewest = unwell.min().filter(|fewest| *fewest <= tolerable)?;
     let best: Vec<usize> = (0..candidates.len())
         .filter(|at| candidates[*at].unwell == fewest)
         .collect();
@@ -205,7 +208,12 @@ mod tests {
     #[test]
     fn the_less_loaded_of_two_healthy_groups() {
         let candidate = |unwell, load| Candidate { unwell, load };
-        assert_eq!(choose(&[], 0, 0), None);
+        assert_eq!(choose(&[], usize::MAX, 0, 0), None);
+        assert_eq!(choose(&[candidate(2, 0), candidate(3, 0)], 1, 0, 0), None);
+        assert_eq!(
+            choose(&[candidate(2, 0), candidate(1, 9)], 1, 0, 0),
+            Some(1)
+        );
         let cases = [
             (vec![candidate(2, 9)], vec![0]),
             (vec![candidate(1, 0), candidate(0, 9)], vec![1]),
@@ -221,7 +229,7 @@ mod tests {
         ];
         for (candidates, possible) in cases {
             for (one, other) in (0..6).flat_map(|one| (0..6).map(move |other| (one, other))) {
-                let chosen = choose(&candidates, one, other).unwrap();
+                let chosen = choose(&candidates, usize::MAX, one, other).unwrap();
                 assert!(possible.contains(&chosen), "{candidates:?}: {chosen}");
             }
         }

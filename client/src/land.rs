@@ -2,7 +2,8 @@
 //!
 //! What is decided is decided in [`crate::decide`]; this shell sends, waits and keeps time. A chunk
 //! that fails in a group keeps its sealed bytes and gets a fresh id, another group and new checksums:
-//! an id is never sent twice with different meaning.
+//! an id is never sent twice with different meaning. What reached the floor somewhere is kept for the case
+//! that no other group does better: not one that is tried, nor any whose disks are known to be unwell.
 
 use crate::chunk::{Coded, Filling, shard_key};
 use crate::decide::{self, Shard, Verdict, decide};
@@ -95,13 +96,21 @@ pub(crate) async fn land(
         if left.len() == GROUPS_TRIED {
             break;
         }
-        let Some(next) = another(&origin, &coded, &left).await? else {
-            break;
+        // Of a group in which as many disks were unwell a moment ago, nothing better is to be had. That
+        // knowledge ages in seconds, and then one chunk searches again.
+        let tolerable = match &best {
+            Some((durable, _)) => profile.shards() - durable - 1,
+            None => usize::MAX,
         };
-        target = next;
-        let budget = &origin.inner.budget;
-        let place = (target.group.id, target.chunk);
-        coded = Arc::new(Coded::restamp(coded, budget, place.0, place.1).await?);
+        match elsewhere(&origin, coded, &left, tolerable).await {
+            Ok(Some(next)) => (target, coded) = next,
+            Ok(None) => break,
+            Err(error) if best.is_none() => return Err(error),
+            Err(error) => {
+                tracing::debug!(%error, "a chunk stays at the floor");
+                break;
+            }
+        }
     }
     let too_few = Pressure::Disks {
         durable: most,
@@ -112,29 +121,33 @@ pub(crate) async fn land(
     Ok(landed)
 }
 
-/// A group that was not tried yet, and a fresh id.
-async fn another(
+/// A group that was not tried yet with a fresh id, and the chunk for it; `None` when all others were
+/// tried, or are known to have more than `tolerable` unwell disks.
+async fn elsewhere(
     origin: &Origin,
-    coded: &Coded,
+    coded: Arc<Coded>,
     left: &[(GroupId, Epoch)],
-) -> Result<Option<Target>, PutError> {
+    tolerable: usize,
+) -> Result<Option<(Target, Arc<Coded>)>, PutError> {
     let inner = &origin.inner;
     let uses = |slot| coded.layout.blocks(slot) > 0;
     let profile = coded.layout.profile();
     let Some(group) = inner
         .groups
-        .choose(profile, uses, left, crate::inner::random)
+        .choose(profile, uses, left, tolerable, crate::inner::random)
     else {
         return Ok(None);
     };
     let mut ids = inner.chunk_ids(&origin.session, 1).await?;
     let chunk = ids.next().expect("at least one id was taken");
-    Ok(Some(Target {
+    let coded = Coded::restamp(coded, &inner.budget, group.id, chunk).await?;
+    let target = Target {
         _under_way: inner.groups.load(group.id),
         group,
         lease: ids.lease,
         chunk,
-    }))
+    };
+    Ok(Some((target, Arc::new(coded))))
 }
 
 /// Sends all shards and waits until the chunk has landed, or can land no more, not even at the floor.

@@ -330,7 +330,8 @@ impl Upload {
         let profile = self.profile();
         let layout = filling.layout(profile);
         let groups = &self.inner.groups;
-        let choose = || groups.choose(profile, |slot| layout.blocks(slot) > 0, &[], random);
+        let uses = |slot| layout.blocks(slot) > 0;
+        let choose = || groups.choose(profile, uses, &[], usize::MAX, random);
         if let Some(group) = choose() {
             return Ok(group);
         }

@@ -1,11 +1,14 @@
 //! When a PUT is acknowledged, and what it commits.
 
-use crate::fake::{Fault, World, config, noise, range};
+use crate::fake::{Fault, World, config, eventually, key, noise, range};
+use bytes::Bytes;
 use client::{Pressure, PutError};
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use types::placement::Slot;
 use types::wire::metadata::{Wanted, WrittenPlace, WrittenRun};
+use types::{Attributes, DiskId};
 
 fn runs(world: &World, name: &str) -> Vec<WrittenRun> {
     match world.service.committed(name).unwrap().place {
@@ -122,7 +125,7 @@ async fn a_chunk_that_fails_goes_to_another_group() {
 
 /// When no group can do what the rule asks, the best that reached the floor counts; below the floor
 /// nothing does. Method: 8+3 asks for ten durable shards, the floor is nine.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn the_floor_counts_only_when_no_group_can() {
     let world = World::with("8+3", 2, config());
     let bytes = noise(3 << 20, 1);
@@ -136,12 +139,62 @@ async fn the_floor_counts_only_when_no_group_can() {
     assert!(world.get("floor", Wanted::All).await.unwrap() == bytes);
 
     world.disks.heal();
+    // That group 2 did worse counts for a few seconds.
+    tokio::time::sleep(Duration::from_secs(6)).await;
     for disk in [1, 2, 12] {
         world.disks.fault(disk, Fault::Absent);
     }
     world.put("rule", &bytes, 1 << 20).await.unwrap();
     let rule = &runs(&world, "rule")[0];
     assert_eq!((rule.group.get(), &rule.missing), (2, &slots(&[0])));
+}
+
+/// What reached the floor is not thrown away because going elsewhere fails. Method: the second chunk
+/// meets two lost disks when its lease gives no more ids, and there is no other lease to be had.
+#[tokio::test(start_paused = true)]
+async fn the_floor_is_kept_when_there_is_no_going_elsewhere() {
+    let world = World::with("8+3", 2, config());
+    let bytes = Bytes::from(noise(9 << 20, 1));
+    let upload = world.client.put(&world.bucket, key("object"), None);
+    let mut upload = upload.await.unwrap();
+    let (first, second) = (bytes.slice(..(8 << 20) + 1), bytes.slice((8 << 20) + 1..));
+    upload.write(first).await.unwrap();
+    eventually(|| world.disks.shards_of(1) + world.disks.shards_of(2) == 11).await;
+    tokio::time::sleep(Duration::from_secs(601)).await;
+    world.service.refuse_leases();
+    for disk in [1, 2, 12, 13] {
+        world.disks.fault(disk, Fault::Absent);
+    }
+    upload.write(second).await.unwrap();
+    upload.finish(Attributes::default()).await.unwrap();
+    let runs = runs(&world, "object");
+    assert_eq!((runs.len(), runs[0].chunks), (1, 2));
+    assert_eq!(runs[0].missing, slots(&[0, 1]));
+    assert!(world.get("object", Wanted::All).await.unwrap() == bytes);
+}
+
+/// When lost disks keep every group at the floor, chunks are sent once, not to one group after the other
+/// in search of a better one. Method: four groups on the same eleven disks, two of them lost.
+#[tokio::test]
+async fn groups_that_cannot_do_better_are_not_tried() {
+    let world = World::with("8+3", 4, config());
+    world.service.change_table(|table| {
+        for group in &mut table.groups {
+            for (member, disk) in group.members.iter_mut().zip(1..) {
+                member.disk = DiskId::new(disk);
+            }
+        }
+    });
+    for disk in [1, 2] {
+        world.disks.fault(disk, Fault::Absent);
+    }
+    for i in 0..3 {
+        let bytes = noise(3 << 20, i);
+        world.put(&i.to_string(), &bytes, 1 << 20).await.unwrap();
+        assert_eq!(runs(&world, &i.to_string())[0].missing, slots(&[0, 1]));
+    }
+    let stored: usize = (1..=4).map(|group| world.disks.shards_of(group)).sum();
+    assert_eq!(stored, 3 * 9);
 }
 
 /// With a group's disks away, uploads go elsewhere: first by trying, then by preference.

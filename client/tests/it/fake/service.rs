@@ -42,6 +42,7 @@ struct State {
     /// … and the answers to so many commits are lost after they had theirs.
     lost_answers: u64,
     wraps_expired: bool,
+    refuse_leases: bool,
 }
 
 pub(crate) fn bucket(profile: Profile) -> Bucket {
@@ -72,6 +73,7 @@ impl Service {
             unavailable: 0,
             lost_answers: 0,
             wraps_expired: false,
+            refuse_leases: false,
         };
         Self {
             state: Mutex::new(state),
@@ -109,6 +111,10 @@ impl Service {
 
     pub(crate) fn expire_wraps(&self, expired: bool) {
         self.state.lock().unwrap().wraps_expired = expired;
+    }
+
+    pub(crate) fn refuse_leases(&self) {
+        self.state.lock().unwrap().refuse_leases = true;
     }
 
     pub(crate) fn fail_next(&self, calls: u64) {
@@ -279,6 +285,9 @@ impl Metadata for Service {
     fn open_lease(&self, session: SessionId) -> Answer<'_, WriteLease> {
         self.answer("open_lease", move |state| {
             state.session(session)?;
+            if state.refuse_leases {
+                return Err(unavailable());
+            }
             let id = LeaseId::new(state.next());
             let lease = WriteLease {
                 id,
