@@ -11,8 +11,8 @@ use types::size::{ByteCount, MIB};
 pub struct ClientConfig {
     /// The gateway that this client belongs to.
     pub node: NodeId,
-    /// All memory for objects' bytes. At least a few chunks of the largest profile, parity included:
-    /// 64 MiB is little.
+    /// All memory for objects' bytes. Uploads get up to 9/16 of it, which must be a few chunks of the
+    /// largest profile, parity included: 64 MiB is little.
     pub memory: ByteCount,
     /// The most that one download reads ahead.
     pub window: ByteCount,

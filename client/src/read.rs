@@ -204,7 +204,7 @@ impl Reader {
                 return Ok(());
             };
             let memory = if idle {
-                self.inner.budget.reserve(bytes).await?
+                self.inner.budget.read(bytes).await?
             } else if bytes <= room
                 && let Some(memory) = self.inner.budget.spare(bytes)
             {

@@ -244,7 +244,7 @@ impl Upload {
             }
             None => (full_footprint(self.profile()), SEGMENT),
         };
-        let memory: Reservation = self.inner.budget.reserve(capacity + tail).await?;
+        let memory: Reservation = self.inner.budget.upload(capacity + tail).await?;
         Ok(Filling::new(capacity, memory))
     }
 

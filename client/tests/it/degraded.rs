@@ -127,7 +127,7 @@ async fn silence_is_answered_by_rebuilding() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn little_memory_is_enough_to_rebuild() {
     let config = ClientConfig {
-        memory: ByteCount::new(9 * MIB),
+        memory: ByteCount::new(12 * MIB),
         ..config()
     };
     let (world, objects) = filled("4+2", config).await;

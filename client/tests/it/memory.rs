@@ -57,14 +57,14 @@ async fn many_clients_share_one_budget() {
     assert!(highest > 10 * MIB && highest <= 40 * MIB, "{highest}");
 }
 
-/// Slow clients that hold half a chunk each take all memory there is; who comes then is told to slow
+/// Slow clients that hold half a chunk each take all memory that uploads get; who comes then is told to slow
 /// down after a while, and who waited is served when one of them goes.
 #[tokio::test(start_paused = true)]
 async fn slow_clients_do_not_lock_the_rest_out() {
     let world = World::with("4+2", 1, tight());
     let piece = Bytes::from(noise(100_000, 1));
     let mut slow = Vec::new();
-    for i in 0..4 {
+    for i in 0..3 {
         let upload = world.client.put(&world.bucket, key(&i.to_string()), None);
         let mut upload = upload.await.unwrap();
         upload.write(piece.clone()).await.unwrap();
@@ -87,6 +87,32 @@ async fn slow_clients_do_not_lock_the_rest_out() {
     for upload in slow {
         upload.finish(Attributes::default()).await.unwrap();
     }
+    world.memory_comes_back().await;
+}
+
+/// Slow uploads cannot starve downloads. Method: begin uploads, each with little memory, until not one
+/// more is let in; then read.
+#[tokio::test(start_paused = true)]
+async fn slow_uploads_leave_memory_to_downloads() {
+    let world = World::with("4+2", 1, tight());
+    let bytes = noise(3_000_000, 1);
+    world.put("object", &bytes, 1 << 20).await.unwrap();
+    let mut slow = Vec::new();
+    loop {
+        let declared = Some(ByteCount::new(5_000));
+        let upload = world.client.put(&world.bucket, key("slow"), declared);
+        let mut upload = upload.await.unwrap();
+        match upload.write(Bytes::from_static(b"x")).await {
+            Ok(()) => slow.push(upload),
+            Err(PutError::SlowDown(Pressure::Memory(_))) => break,
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    let begun = tokio::time::Instant::now();
+    let read = world.get("object", Wanted::All).await;
+    assert!(read.as_ref() == Ok(&bytes), "{:?}", read.err());
+    assert!(begun.elapsed() < Duration::from_secs(1), "at once");
+    drop(slow);
     world.memory_comes_back().await;
 }
 
