@@ -22,8 +22,8 @@ impl Label {
     /// label is released to all, so it does not dominate a restricted one.
     pub fn dominates(&self, other: &Self) -> bool {
         let unrestricted = other.releasability.is_empty();
-        let narrower = !self.releasability.is_empty()
-            && self.releasability.is_subset(&other.releasability);
+        let narrower =
+            !self.releasability.is_empty() && self.releasability.is_subset(&other.releasability);
         self.level >= other.level
             && self.compartments.is_superset(&other.compartments)
             && (unrestricted || narrower)

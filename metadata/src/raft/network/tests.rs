@@ -73,8 +73,7 @@ impl Cluster {
     }
 
     fn isolate(&self, at: usize, isolated: bool) {
-        self.network
-            .isolate(self.nodes[at].status().node, isolated);
+        self.network.isolate(self.nodes[at].status().node, isolated);
     }
 
     async fn shutdown(self) {
