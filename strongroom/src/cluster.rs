@@ -217,7 +217,7 @@ async fn start_storage(
     metadata: &MetadataServer,
 ) -> Result<Arc<Node>> {
     let folders = disks::folders(data, settings.disks);
-    let mut table = group_table(metadata).await?;
+    let table = group_table(metadata).await?;
     if table.groups.is_empty() {
         disks::admit(&folders, settings, metadata, &table).await?;
     }
