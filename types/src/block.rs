@@ -113,7 +113,7 @@ mod tests {
     /// Any flipped byte, another shard's blocks and blocks in another place are refused.
     #[test]
     fn only_the_right_blocks_in_the_right_place_verify() {
-        let sealed: Vec<u8> = (0..SEALED_SEGMENT + 100).map(|i| (i % 251) as u8).collect();
+        let sealed: Vec<u8> = (0..251).cycle().take(SEALED_SEGMENT + 100).collect();
         let mut framed = Vec::new();
         frame(key(), 7, &sealed, &mut framed);
         assert_eq!(
