@@ -9,6 +9,7 @@
 //! cargo xtask soak mixed      steady load: memory, descriptors, clean end
 //! cargo xtask deny            licences, bans, duplicates, sources
 //! cargo xtask corpus          real text as WebDataset shards
+//! cargo xtask train           upload it, read every sample back, lose two disks, read it again
 //! ```
 
 mod corpus;
@@ -65,6 +66,8 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
+    /// The main job: upload the corpus, read every sample back by four workers, healthy and degraded
+    Train,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -95,6 +98,7 @@ fn main() -> ExitCode {
         } => soak::run(what, minutes, seed),
         Command::Deny => policy::check(),
         Command::Corpus { out } => corpus::command(out),
+        Command::Train => suite::train(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

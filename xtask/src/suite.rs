@@ -124,6 +124,13 @@ fn inner_loop(report: &mut Report, package: &str) -> Result<()> {
     )
 }
 
+/// The training job by itself.
+pub(crate) fn train() -> Result<()> {
+    let workspace = Workspace::read()?;
+    run::run(cargo("build").args(["--package", "strongroom"]))?;
+    training::run(&workspace, &Python::ready(&workspace)?)
+}
+
 fn pytest(python: &Python, cluster: &Cluster) -> Command {
     let mut command = python.program_on("pytest", cluster);
     command
