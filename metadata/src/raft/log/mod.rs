@@ -36,7 +36,7 @@ use memory::{Hole, Memory};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use types::ByteCount;
 
@@ -201,11 +201,14 @@ impl LogView {
 /// The writer, to be waited for once Raft has let the log go.
 pub(crate) struct LogTask {
     join: JoinHandle<()>,
+    close: oneshot::Sender<()>,
 }
 
 impl LogTask {
     /// Waits until all that was queued is durable, the log is closed and the writer has ended.
     pub(crate) async fn ended(self) {
+        // A writer that failed takes no orders.
+        let _gone = self.close.send(());
         // A panic of the writer has shown in every answer that it did not give.
         drop(self.join.await);
     }
@@ -234,17 +237,18 @@ pub(crate) async fn open(
         verified,
         config,
     });
+    let (close, asked) = oneshot::channel();
     let (queue, join) = writer::start(
         disk,
         sealing,
         Arc::clone(&shared),
-        recovered.end,
-        recovered.state,
+        (recovered.end, recovered.state),
+        asked,
     );
     let view = LogView {
         shared: Arc::clone(&shared),
     };
-    Ok((LogStore::new(shared, queue), view, LogTask { join }))
+    Ok((LogStore::new(shared, queue), view, LogTask { join, close }))
 }
 
 /// Whether a disk holds any log file.

@@ -103,14 +103,14 @@ impl End {
     }
 }
 
-/// Starts the writer. It closes the log and ends when the queue is dropped and everything in it is
-/// durable.
+/// Starts the writer. It ends when the queue is dropped and everything in it is durable; it closes the
+/// log then if `close` says so. One that was dropped without a word may have left the log to another.
 pub(super) fn start(
     disk: Arc<dyn Disk>,
     sealing: Sealing,
     shared: Arc<Shared>,
-    end: End,
-    state: Checkpoint,
+    (end, state): (End, Checkpoint),
+    close: oneshot::Receiver<()>,
 ) -> (mpsc::Sender<Vec<Item>>, JoinHandle<()>) {
     let (queue, incoming) = mpsc::channel(QUEUE);
     let writer = Writer {
@@ -123,7 +123,7 @@ pub(super) fn start(
         end,
         state,
     };
-    (queue, tokio::spawn(writer.run()))
+    (queue, tokio::spawn(writer.run(close)))
 }
 
 struct Writer {
@@ -140,7 +140,7 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(mut self) {
+    async fn run(mut self, close: oneshot::Receiver<()>) {
         while self.something_waits().await {
             let items = self.take();
             if let Err(error) = self.write_and_settle(items).await {
@@ -148,7 +148,9 @@ impl Writer {
                 return;
             }
         }
-        if let Err(error) = self.close().await {
+        if close.await.is_ok()
+            && let Err(error) = self.close().await
+        {
             // As after a crash: all that was answered for is durable.
             tracing::warn!(%error, "the metadata log was not closed");
         }
