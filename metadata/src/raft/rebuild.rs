@@ -67,7 +67,8 @@ pub(crate) async fn prepare(
     let applied = mark_of(store).map_err(SnapshotError::from)?.applied;
     let mut current = snapshots.current().await;
     let label = current.as_ref().and_then(|file| file.label.applied);
-    if log.is_pristine() && (applied.is_some() || label.is_some()) {
+    let state = applied.is_some() || label.is_some() || snapshots.is_unread();
+    if log.is_pristine() && state {
         return Err(RebuildError::LogMissing);
     }
     let verdict = judge(applied, label, log);
@@ -81,15 +82,13 @@ pub(crate) async fn prepare(
     let needed = verdict != Verdict::Use || label > log.last();
     let changes = match snapshots.verify_current().await {
         Ok(changes) => changes,
-        Err(SnapshotError::Damaged(what)) if !needed => {
-            tracing::error!(what, "the snapshot file is damaged; another is to be made");
-            snapshots.forget_current().await;
-            return Ok(());
-        }
-        Err(SnapshotError::Damaged(what)) if log.purged().is_none() => {
+        Err(error @ SnapshotError::Version(_)) => return Err(error.into()),
+        // Damaged, or the disk does not give it: neither store nor log depend on it.
+        Err(error) if !needed || log.purged().is_none() => {
+            let error: &(dyn std::error::Error + 'static) = &error;
             tracing::error!(
-                what,
-                "the snapshot file is damaged; the whole log is applied"
+                error,
+                "the snapshot file is not used; another is to be made"
             );
             snapshots.forget_current().await;
             current = None;

@@ -10,8 +10,8 @@
 //!                                    (u32 length ‖ key ‖ 0 | 1 ‖ u32 length ‖ value)*
 //!     T   `types::codec` of the trailer: how many, and SHA-256 over (u32 length ‖ frame)* before it
 //!
-//! Rows, then mutations, are the state at the label. Building stops applying for now, so there are no
-//! mutations yet; they are read where there are any.
+//! Rows, then mutations, are the state at the label. Building stops applying for now, so M is read and
+//! never written: a later build that writes it can be read by this one.
 //!
 //! What always holds: the one name `snapshot` is a whole, verified file at any time, since a file is
 //! written under another name, synced, read back and only then renamed; an older snapshot never
@@ -27,8 +27,8 @@ use crate::raft::types::Mark;
 use disk::{BLOCK, Disk};
 use parts::{LABEL, MUTATIONS, Sum, TRAILER, Trailer, decode_mutations, split};
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use tokio::sync::Mutex;
 use types::{ByteCount, ByteOffset};
 
@@ -189,31 +189,31 @@ pub(crate) struct Snapshots {
     sealing: Sealing,
     verified: Arc<Verified>,
     current: Mutex<Option<Arc<SnapshotFile>>>,
+    /// Why there is a current one that could not be opened.
+    unread: std::sync::Mutex<Option<SnapshotError>>,
     written: AtomicU64,
 }
 
 impl Snapshots {
-    /// Finds the current snapshot and removes what was never finished. A current one whose head is
-    /// damaged is said to be so, and treated as none.
+    /// Finds the current snapshot and removes what was never finished. Why a current one cannot be read
+    /// is told by [`Snapshots::verify_current`]: it may not be needed.
     ///
     /// # Errors
-    /// When the disk fails, or the file is of a build that is too new.
+    /// When the disk cannot be listed, or the file is of a build that is too new.
     pub(crate) async fn open(
         disk: Arc<dyn Disk>,
         sealing: Sealing,
         verified: Arc<Verified>,
     ) -> Result<Self, SnapshotError> {
-        let mut current = None;
+        let (mut current, mut unread) = (None, None);
         for entry in disk.list().await? {
             if entry.name.starts_with(UNFINISHED) {
                 disk.remove(&entry.name).await?;
             } else if entry.name == CURRENT {
                 match SnapshotFile::open(&disk, CURRENT, &sealing).await {
                     Ok(file) => current = Some(Arc::new(file)),
-                    Err(SnapshotError::Damaged(what)) => {
-                        tracing::error!(what, "the snapshot file is damaged and not used");
-                    }
-                    Err(error) => return Err(error),
+                    Err(error @ SnapshotError::Version(_)) => return Err(error),
+                    Err(error) => unread = Some(error),
                 }
             }
         }
@@ -222,6 +222,7 @@ impl Snapshots {
             sealing,
             verified,
             current: Mutex::new(current),
+            unread: std::sync::Mutex::new(unread),
             written: AtomicU64::new(0),
         })
     }
@@ -231,10 +232,19 @@ impl Snapshots {
         self.current.lock().await.clone()
     }
 
+    /// Whether there is a current snapshot that could not be opened.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.unread().is_some()
+    }
+
+    fn unread(&self) -> std::sync::MutexGuard<'_, Option<SnapshotError>> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Reads the current snapshot to its end; from then on the log may be purged behind it.
     pub(crate) async fn verify_current(&self) -> Result<Option<Changes>, SnapshotError> {
         let Some(file) = self.current().await else {
-            return Ok(None);
+            return self.unread().take().map_or(Ok(None), Err);
         };
         let changes = file.verify().await?;
         if let Some(at) = file.label.applied {
@@ -243,7 +253,7 @@ impl Snapshots {
         Ok(Some(changes))
     }
 
-    /// Stops using a current snapshot that was found damaged: there is none then.
+    /// Stops using a current snapshot that cannot be read: there is none then.
     pub(crate) async fn forget_current(&self) {
         *self.current.lock().await = None;
     }

@@ -1,10 +1,13 @@
 //! One metadata server: what it acknowledged it keeps, whatever becomes of power, store and files.
 
 use crate::raft_support::{MARKER, Server, eventually, keep, keep_bytes, kept};
+use disk::sim::{Fate, Operation, SimDisk};
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use strongroom_metadata::raft::{LogOpenError, Network, Node, RebuildError, StartError};
+use strongroom_metadata::raft::{
+    LogOpenError, Network, Node, RebuildError, SnapshotError, StartError,
+};
 use strongroom_metadata::reply::Refusal;
 use strongroom_metadata::{Reply, Store};
 use types::{ByteCount, ByteOffset};
@@ -313,7 +316,7 @@ async fn a_lost_log_or_state_is_refused() {
     let whole = server.disk.clone();
 
     // The store alone is left.
-    server.disk = disk::sim::SimDisk::new(1);
+    server.disk = SimDisk::new(1);
     let refused = server.start().await.err().expect("it is refused");
     assert!(
         matches!(refused, StartError::Rebuild(RebuildError::LogMissing)),
@@ -363,6 +366,65 @@ async fn a_damaged_snapshot_is_made_again() {
     node.shutdown().await;
 }
 
+/// A snapshot file that the disk does not give costs nothing while store and log are whole. Where it is
+/// needed the server says what failed, and starts once it can be read.
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_that_cannot_be_read_is_survived() {
+    let mut server = Server::new(7, &Network::new(), 1);
+    server.config.keep_entries = 0;
+    let node = server.alone().await.unwrap();
+    for number in 0..30 {
+        node.propose(keep(number)).await.unwrap();
+    }
+    purged(&node).await;
+    node.shutdown().await;
+    drop(node);
+    let length = server.disk.content("snapshot").unwrap().len() as u64;
+    // At its head, and only where it is read to its end.
+    for bad in [0, length - 4096] {
+        server.after_kill();
+        refuse_snapshot(&server.disk, bad);
+        let node = server.alone().await.unwrap();
+        assert!(kept(&node, 29).await.unwrap());
+        // Openraft wants one as the log is purged: it was made again.
+        assert!(node.status().snapshot >= node.status().purged);
+        node.shutdown().await;
+    }
+
+    delete(server.store());
+    server.after_kill();
+    refuse_snapshot(&server.disk, 0);
+    let refused = server.start().await.err().expect("it is refused");
+    assert!(
+        matches!(
+            refused,
+            StartError::Rebuild(RebuildError::Snapshot(SnapshotError::Disk(_)))
+        ),
+        "{refused:?}"
+    );
+    server.after_kill();
+    let node = server.alone().await.unwrap();
+    for number in 0..30 {
+        assert!(kept(&node, number).await.unwrap(), "{number}");
+    }
+    node.shutdown().await;
+}
+
+/// Reads of the snapshot file fail that reach a byte, until another file takes its place.
+fn refuse_snapshot(disk: &SimDisk, bad: u64) {
+    let mut replaced = false;
+    disk.script(move |call| {
+        replaced |= call.operation == Operation::Rename;
+        let reached = (call.at.get()..call.at.get() + call.length.get()).contains(&bad);
+        let this = call.operation == Operation::Read && call.name == "snapshot" && reached;
+        if this && !replaced {
+            Fate::Fail(5)
+        } else {
+            Fate::Proceed
+        }
+    });
+}
+
 /// A failed sync stops the server for good: it acknowledges nothing more, and says so.
 #[tokio::test(start_paused = true)]
 async fn a_failed_sync_stops_the_server() {
@@ -370,11 +432,11 @@ async fn a_failed_sync_stops_the_server() {
     let node = server.alone().await.unwrap();
     node.propose(keep(0)).await.unwrap();
     server.disk.script(|call| match call.operation {
-        disk::sim::Operation::Sync => disk::sim::Fate::Fail(5),
-        _ => disk::sim::Fate::Proceed,
+        Operation::Sync => Fate::Fail(5),
+        _ => Fate::Proceed,
     });
     assert!(node.propose(keep(1)).await.is_err());
-    server.disk.script(|_| disk::sim::Fate::Proceed);
+    server.disk.script(|_| Fate::Proceed);
     assert!(node.propose(keep(2)).await.is_err());
     let why = node.stopped().await;
     assert!(!why.is_empty());

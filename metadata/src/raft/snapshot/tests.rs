@@ -3,7 +3,7 @@
 use super::*;
 use crate::raft::types::{Position, StoredMembership};
 use crate::txn::Row;
-use disk::sim::SimDisk;
+use disk::sim::{Fate, Operation, SimDisk};
 use seal::StorageKey;
 
 fn sealing(key: u8) -> Sealing {
@@ -129,6 +129,33 @@ async fn any_damage_is_noticed() {
     let (snapshots, verified) = open(&disk).await.unwrap();
     assert!(snapshots.verify_current().await.unwrap().is_some());
     assert!(verified.covers(1));
+}
+
+/// A snapshot whose reading fails is told of when it is wanted; a folder that cannot be listed at once.
+#[tokio::test]
+async fn a_failing_disk_is_told_apart() {
+    let disk = SimDisk::new(1);
+    let (snapshots, _) = open(&disk).await.unwrap();
+    publish(&snapshots, 1).await.unwrap();
+    let fails = |disk: &SimDisk, which: Operation| {
+        disk.script(move |call| {
+            if call.operation == which {
+                Fate::Fail(5)
+            } else {
+                Fate::Proceed
+            }
+        });
+    };
+    for which in [Operation::Open, Operation::Read] {
+        fails(&disk, which);
+        let (snapshots, verified) = open(&disk).await.unwrap();
+        assert!(snapshots.is_unread());
+        let found = snapshots.verify_current().await;
+        assert!(matches!(found, Err(SnapshotError::Disk(_))), "{found:?}");
+        assert!(!verified.covers(1));
+    }
+    fails(&disk, Operation::List);
+    assert!(open(&disk).await.is_err());
 }
 
 /// A snapshot that is received is sealed anew; one that is damaged on its way is refused and leaves
