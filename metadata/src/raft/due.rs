@@ -29,7 +29,7 @@ pub(crate) async fn snapshot(raft: &Server, patience: Duration) -> Result<(), Lo
     }
 }
 
-/// Triggers a snapshot when one is due.
+/// Triggers a snapshot when one is due, and removes what unfinished ones left.
 pub(crate) struct Due {
     pub(crate) raft: Server,
     pub(crate) log: LogView,
@@ -45,6 +45,7 @@ impl Due {
     pub(crate) async fn run(self) {
         let mut progress = self.log.progress();
         while progress.changed().await.is_ok() {
+            self.snapshots.sweep().await;
             let current = self.snapshots.current().await;
             let label = current.as_ref().and_then(|file| file.label.applied);
             let size = current.as_ref().map_or(ByteCount::ZERO, |file| file.bytes);

@@ -122,6 +122,25 @@ pub(crate) struct Link {
 }
 
 impl Link {
+    /// Copies a snapshot to the peer's disk and has it installed there.
+    async fn send(
+        &self,
+        vote: Vote,
+        snapshot: Snapshot,
+        receiver: &Snapshots,
+        option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let received = receiver.receive(&snapshot.snapshot).await;
+        let received = Snapshot {
+            meta: snapshot.meta,
+            snapshot: received.map_err(|error| NetworkError::new(&error))?,
+        };
+        let answer = self.call(option.soft_ttl(), |peer| async move {
+            peer.raft.install_full_snapshot(vote, received).await
+        });
+        answer.await.map_err(StreamingError::from)
+    }
+
     /// Calls the peer, and drops the answer if either end was cut off meanwhile.
     async fn call<T, E, F>(
         &self,
@@ -197,23 +216,15 @@ impl RaftNetworkV2<TypeConfig> for Link {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
-        let peer = self.network.find(self.from, self.to)?;
-        let received = tokio::select! {
-            received = peer.snapshots.receive(&snapshot.snapshot) => received,
-            closed = cancel => return Err(closed.into()),
+        let receiver = self.network.find(self.from, self.to)?.snapshots;
+        let sent = self.send(vote, snapshot, &receiver, option);
+        let answer = tokio::select! {
+            answer = sent => answer,
+            closed = cancel => Err(closed.into()),
         };
-        let file = received.map_err(|error| NetworkError::new(&error))?;
-        self.call(option.soft_ttl(), |peer| async move {
-            let snapshot = Snapshot {
-                meta: snapshot.meta,
-                snapshot: Arc::clone(&file),
-            };
-            let answer = peer.raft.install_full_snapshot(vote, snapshot).await;
-            peer.snapshots.discard_unless_published(&file).await;
-            answer
-        })
-        .await
-        .map_err(StreamingError::from)
+        // What was not installed is dropped by now.
+        receiver.sweep().await;
+        answer
     }
 }
 

@@ -18,6 +18,7 @@
 //! replaces a newer one; `Verified` is raised, and so the log may be purged, only after all that.
 
 mod parts;
+mod unfinished;
 
 pub(crate) use parts::{Changes, encode_rows, rows_of};
 
@@ -31,6 +32,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use tokio::sync::Mutex;
 use types::{ByteCount, ByteOffset};
+use unfinished::{Leftovers, Unfinished};
 
 const CURRENT: &str = "snapshot";
 const UNFINISHED: &str = "snapshot-new-";
@@ -68,7 +70,8 @@ impl From<FrameError> for SnapshotError {
 pub(crate) struct SnapshotFile {
     disk: Arc<dyn Disk>,
     frames: FrameFile,
-    name: String,
+    /// Unless it was opened as the current one.
+    unfinished: Option<Unfinished>,
     pub(crate) label: Mark,
     pub(crate) bytes: ByteCount,
 }
@@ -96,7 +99,7 @@ impl SnapshotFile {
         Ok(Self {
             disk: Arc::clone(disk),
             frames,
-            name: name.to_owned(),
+            unfinished: None,
             label,
             bytes,
         })
@@ -159,7 +162,7 @@ impl Pieces<'_> {
 /// A snapshot being written under a name of its own.
 pub(crate) struct SnapshotWriter {
     frames: FrameFile,
-    name: String,
+    unfinished: Unfinished,
     at: u64,
     next: u64,
     sum: Sum,
@@ -191,6 +194,7 @@ pub(crate) struct Snapshots {
     current: Mutex<Option<Arc<SnapshotFile>>>,
     /// Why there is a current one that could not be opened.
     unread: std::sync::Mutex<Option<SnapshotError>>,
+    leftovers: Arc<Leftovers>,
     written: AtomicU64,
 }
 
@@ -223,6 +227,7 @@ impl Snapshots {
             verified,
             current: Mutex::new(current),
             unread: std::sync::Mutex::new(unread),
+            leftovers: Arc::default(),
             written: AtomicU64::new(0),
         })
     }
@@ -260,12 +265,13 @@ impl Snapshots {
 
     /// Begins a file for a state with this label.
     pub(crate) async fn begin(&self, label: &Mark) -> Result<SnapshotWriter, SnapshotError> {
+        self.sweep().await;
         let number = self.written.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{UNFINISHED}{number}");
+        let unfinished = Unfinished::new(format!("{UNFINISHED}{number}"), &self.leftovers);
         let disk = self.disk.as_ref();
         let frames = FrameFile::create(
             disk,
-            &name,
+            &unfinished.name,
             Kind::Snapshot,
             0,
             ByteCount::ZERO,
@@ -274,7 +280,7 @@ impl Snapshots {
         .await?;
         let mut writer = SnapshotWriter {
             frames,
-            name,
+            unfinished,
             at: BLOCK as u64,
             next: 0,
             sum: Sum::default(),
@@ -294,16 +300,24 @@ impl Snapshots {
         piece.extend_from_slice(&types::codec::encode(&writer.sum.trailer()));
         writer.write(&piece).await?;
         writer.frames.file.sync().await?;
-        let file = SnapshotFile::open(&self.disk, &writer.name, &self.sealing).await?;
+        let name = &writer.unfinished.name;
+        let mut file = SnapshotFile::open(&self.disk, name, &self.sealing).await?;
         file.verify().await?;
+        file.unfinished = Some(writer.unfinished);
         Ok(Arc::new(file))
     }
 
-    /// Removes a file that was not finished or is not wanted.
-    pub(crate) async fn discard(&self, name: &str) {
-        if let Err(error) = self.disk.remove(name).await {
-            // It is removed at the next start.
-            tracing::debug!(%error, name, "an unfinished snapshot stays for now");
+    /// Removes the files that were not finished or are not wanted, and that nobody holds any more.
+    pub(crate) async fn sweep(&self) {
+        while let Some(name) = self.leftovers.take() {
+            match self.disk.remove(&name).await {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                // It is removed at the next start.
+                Err(error) => {
+                    tracing::debug!(%error, name, "an unfinished snapshot stays for now");
+                }
+            }
         }
     }
 
@@ -323,12 +337,13 @@ impl Snapshots {
         if let Some(newer) = current.as_ref()
             && newer.label.applied >= file.label.applied
         {
-            if newer.name != file.name {
-                self.discard(&file.name).await;
-            }
             return Ok(Arc::clone(newer));
         }
-        self.disk.rename(&file.name, CURRENT).await?;
+        let Some(unfinished) = &file.unfinished else {
+            return Ok(received);
+        };
+        self.disk.rename(&unfinished.name, CURRENT).await?;
+        unfinished.published();
         self.disk.sync_folder().await?;
         let published = SnapshotFile::open(&self.disk, CURRENT, &self.sealing).await?;
         let published = Arc::new(published);
@@ -339,36 +354,20 @@ impl Snapshots {
         Ok(published)
     }
 
-    /// Removes a finished file that did not become the current one.
-    pub(crate) async fn discard_unless_published(&self, file: &SnapshotFile) {
-        let names = self.disk.list().await;
-        let left = names.is_ok_and(|names| names.iter().any(|entry| entry.name == file.name));
-        if left && file.name != CURRENT {
-            self.discard(&file.name).await;
-        }
-    }
-
     /// Copies another server's snapshot, sealed under its key, into a finished file of this server.
+    /// What a copy that fails or is given up leaves is swept.
     pub(crate) async fn receive(
         &self,
         from: &SnapshotFile,
     ) -> Result<Arc<SnapshotFile>, SnapshotError> {
         let mut writer = self.begin(&from.label).await?;
-        let name = writer.name.clone();
-        let copied = async {
-            let mut pieces = from.pieces().await?;
-            while let Some(piece) = pieces.next().await? {
-                if piece.first() != Some(&LABEL) {
-                    writer.add(&piece).await?;
-                }
+        let mut pieces = from.pieces().await?;
+        while let Some(piece) = pieces.next().await? {
+            if piece.first() != Some(&LABEL) {
+                writer.add(&piece).await?;
             }
-            self.finish(writer).await
-        };
-        let copied = copied.await;
-        if copied.is_err() {
-            self.discard(&name).await;
         }
-        copied
+        self.finish(writer).await
     }
 }
 

@@ -5,6 +5,7 @@ use crate::raft::types::{Position, StoredMembership};
 use crate::txn::Row;
 use disk::sim::{Fate, Operation, SimDisk};
 use seal::StorageKey;
+use std::time::Duration;
 
 fn sealing(key: u8) -> Sealing {
     Sealing::new(seal::provider::default(), StorageKey::new([key; 32]))
@@ -179,6 +180,45 @@ async fn a_received_snapshot_is_sealed_anew() {
 
     theirs.flip(CURRENT, ByteOffset::new(3 * BLOCK as u64 + 50), 1);
     assert!(receiver.receive(&sent).await.is_err());
-    let names = ours.list().await.unwrap();
-    assert!(names.iter().all(|entry| entry.name == CURRENT), "{names:?}");
+    receiver.sweep().await;
+    assert_eq!(names(&ours).await, [CURRENT]);
+}
+
+async fn names(disk: &SimDisk) -> Vec<String> {
+    let entries = disk.list().await.unwrap();
+    entries.into_iter().map(|entry| entry.name).collect()
+}
+
+/// A transfer that is given up leaves nothing behind, nor does one that is complete and not wanted.
+/// Method: stall each sync of the receiver's disk in turn, and stop waiting.
+#[tokio::test(start_paused = true)]
+async fn a_transfer_that_is_given_up_leaves_nothing() {
+    let theirs = SimDisk::new(1);
+    let (sender, _) = open(&theirs).await.unwrap();
+    publish(&sender, 5).await.unwrap();
+    let sent = sender.current().await.unwrap();
+    let ours = SimDisk::new(2);
+    let (receiver, _) = open(&ours).await.unwrap();
+    for stalled in 0..2 {
+        let mut syncs = 0;
+        ours.script(move |call| {
+            let this = call.operation == Operation::Sync && syncs == stalled;
+            syncs += u64::from(call.operation == Operation::Sync);
+            if this { Fate::Stall } else { Fate::Proceed }
+        });
+        let waited = Duration::from_secs(1);
+        let transfer = tokio::time::timeout(waited, receiver.receive(&sent)).await;
+        assert!(transfer.is_err(), "sync {stalled}");
+        assert_eq!(names(&ours).await.len(), 1, "sync {stalled}");
+        ours.release();
+        receiver.sweep().await;
+        assert!(names(&ours).await.is_empty(), "sync {stalled}");
+    }
+    let unwanted = receiver.receive(&sent).await.unwrap();
+    receiver.sweep().await;
+    assert_eq!(names(&ours).await.len(), 1);
+    drop(unwanted);
+    // The next file finds it gone.
+    let writer = receiver.begin(&label(6)).await.unwrap();
+    assert_eq!(names(&ours).await, [writer.unfinished.name.as_str()]);
 }
