@@ -219,14 +219,16 @@ impl Node {
     /// applied.
     ///
     /// # Errors
-    /// When there is no quorum, another server leads, or this one has stopped.
+    /// When there is no quorum, another server leads, this one loads a snapshot, or it has stopped.
     pub async fn linearizable<T>(
         &self,
         read: impl FnOnce(&Store) -> T + Send,
     ) -> Result<T, LogError> {
         self.rounds.join().await?;
-        let _open = self.gate.read();
-        Ok(read(&self.store))
+        match tokio::time::timeout(self.patience, self.gate.read()).await {
+            Ok(_open) => Ok(read(&self.store)),
+            Err(_) => Err(LogError::Unavailable("a snapshot is being loaded".into())),
+        }
     }
 
     /// What this server knows of itself and its peers.

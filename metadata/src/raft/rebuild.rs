@@ -149,9 +149,10 @@ pub(crate) async fn load(
 ) -> Result<(), RebuildError> {
     let (batches, incoming) = mpsc::channel::<Result<Vec<Row>, SnapshotError>>(2);
     let mark = types::codec::encode(&file.label);
-    let (target, gate) = (Arc::clone(store), Arc::clone(gate));
+    let closed = gate.write().await;
+    let target = Arc::clone(store);
     let replacing = tokio::task::spawn_blocking(move || {
-        let _closed = gate.write();
+        let _closed = closed;
         target.replace(Incoming::new(incoming), &mark)
     });
     feed(file, changes, &batches).await;
@@ -227,3 +228,6 @@ impl Iterator for Incoming {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,8 +23,8 @@ use futures::{Stream, StreamExt};
 use openraft::OptionalSend;
 use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use tokio::sync::{Mutex, watch};
+use std::sync::Arc;
+use tokio::sync::{Mutex, OwnedRwLockWriteGuard, RwLock, RwLockReadGuard, watch};
 
 /// Entries that are applied in one transaction.
 const BATCH: usize = 256;
@@ -34,23 +34,24 @@ const PIECE: usize = 512 << 10;
 pub(crate) type Snapshot =
     openraft::Snapshot<crate::raft::types::LeaderId, u64, openraft::BasicNode, Arc<SnapshotFile>>;
 
-/// Keeps readers and an applying batch apart.
+/// Keeps readers and an applying batch apart. Who waits at it parks no thread: loading a snapshot holds
+/// it closed while the runtime's threads bring the rows.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
-    rows: RwLock<()>,
+    rows: Arc<RwLock<()>>,
     /// Held while a batch is applied, and while a snapshot is scanned: scans do not stop readers.
     changing: Mutex<()>,
 }
 
 impl Gate {
     /// While this is held no batch changes the rows.
-    pub(crate) fn read(&self) -> RwLockReadGuard<'_, ()> {
-        self.rows.read().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) async fn read(&self) -> RwLockReadGuard<'_, ()> {
+        self.rows.read().await
     }
 
     /// While this is held nobody reads rows.
-    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, ()> {
-        self.rows.write().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) async fn write(&self) -> OwnedRwLockWriteGuard<()> {
+        Arc::clone(&self.rows).write_owned().await
     }
 }
 
@@ -110,7 +111,7 @@ impl StateMachine {
                 waiting.push((responder, answer));
             }
             let changes = txn.into_changes();
-            let _closed = gate.write();
+            let _closed = gate.write().await;
             self.store
                 .commit(changes, &types::codec::encode(&mark))
                 .map_err(io::Error::other)?;
