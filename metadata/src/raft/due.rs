@@ -4,6 +4,7 @@
 use crate::log::LogError;
 use crate::raft::log::LogView;
 use crate::raft::network::Server;
+use crate::raft::room::Room;
 use crate::raft::snapshot::Snapshots;
 use crate::raft::types::TypeConfig;
 use openraft::async_runtime::watch::WatchReceiver;
@@ -12,7 +13,18 @@ use std::time::Duration;
 use types::ByteCount;
 
 /// Has openraft write a snapshot of all that is applied now, and waits for it.
-pub(crate) async fn snapshot(raft: &Server, patience: Duration) -> Result<(), LogError> {
+pub(crate) async fn snapshot(
+    raft: &Server,
+    snapshots: &Snapshots,
+    room: &Room,
+    patience: Duration,
+) -> Result<(), LogError> {
+    let likely = snapshots.size().await;
+    // A disk that does not say is left to fail by itself.
+    if !room.for_snapshot(likely).await.unwrap_or(true) {
+        let full = "the metadata disk has no room for a snapshot";
+        return Err(LogError::Unavailable(full.into()));
+    }
     let applied = raft.metrics().borrow_watched().last_applied;
     let Some(applied) = applied else {
         return Ok(());
@@ -34,12 +46,15 @@ pub(crate) struct Due {
     pub(crate) raft: Server,
     pub(crate) log: LogView,
     pub(crate) snapshots: Arc<Snapshots>,
+    pub(crate) room: Arc<Room>,
     pub(crate) after: ByteCount,
 }
 
 impl Due {
     /// How long one snapshot may take before the next is asked for.
     const PATIENCE: Duration = Duration::from_secs(600);
+    /// After one that was not written, how long before it is asked for again.
+    const PAUSE: Duration = Duration::from_secs(10);
 
     /// Runs until the log ends.
     pub(crate) async fn run(self) {
@@ -51,9 +66,11 @@ impl Due {
             let size = current.as_ref().map_or(ByteCount::ZERO, |file| file.bytes);
             let behind = self.log.bytes_behind(label.map(|at| at.index));
             if behind > size.max(self.after)
-                && let Err(error) = snapshot(&self.raft, Self::PATIENCE).await
+                && let Err(error) =
+                    snapshot(&self.raft, &self.snapshots, &self.room, Self::PATIENCE).await
             {
                 tracing::warn!(%error, "a snapshot was due and was not written");
+                tokio::time::sleep(Self::PAUSE).await;
             }
         }
     }

@@ -7,6 +7,7 @@
 //!     state_machine.rs   batches of entries into transactions of the store         a cache
 //!     rebuild.rs         at start: may the store be used, or is it made anew
 //!     due.rs             when a snapshot is to be taken
+//!     room.rs            whether there is space for what is to be written
 //!     reads.rs           one round to a quorum, shared by the reads that wait for it
 //!     network.rs         calls between servers of one process
 //!     types.rs           openraft's parameters, and how its values are stored
@@ -23,6 +24,7 @@ mod network;
 mod node;
 mod reads;
 mod rebuild;
+mod room;
 mod snapshot;
 mod state_machine;
 #[cfg(test)]

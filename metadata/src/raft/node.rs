@@ -9,6 +9,7 @@ use crate::raft::log::{self, LogConfig, LogOpenError, LogTask, Verified};
 use crate::raft::network::{Network, Server};
 use crate::raft::reads::Rounds;
 use crate::raft::rebuild::{self, RebuildError};
+use crate::raft::room::Room;
 use crate::raft::snapshot::{SnapshotError, Snapshots};
 use crate::raft::state_machine::{Gate, StateMachine};
 use crate::raft::types::{Encoded, TypeConfig};
@@ -85,6 +86,8 @@ pub struct Node {
     network: Network,
     store: Arc<Store>,
     gate: Arc<Gate>,
+    snapshots: Arc<Snapshots>,
+    room: Arc<Room>,
     rounds: Rounds,
     patience: Duration,
     tasks: Mutex<Option<Tasks>>,
@@ -126,6 +129,7 @@ impl Node {
             Arc::clone(&verified),
         );
         let (log_store, view, log) = opened.await?;
+        let room = Arc::new(Room::new(Arc::clone(&disk), config.log_file));
         let snapshots = Arc::new(Snapshots::open(disk, sealing, verified).await?);
         let gate = Arc::new(Gate::default());
         rebuild::prepare(&store, &gate, &snapshots, &view).await?;
@@ -134,6 +138,7 @@ impl Node {
             Arc::clone(&gate),
             Arc::clone(&snapshots),
             view.progress(),
+            Arc::clone(&room),
         );
         let machine = machine.map_err(StartError::Store)?;
         let links = network.seen_by(id);
@@ -145,7 +150,8 @@ impl Node {
         let due = Due {
             raft: raft.clone(),
             log: view,
-            snapshots,
+            snapshots: Arc::clone(&snapshots),
+            room: Arc::clone(&room),
             after: config.snapshot_after,
         };
         let node = Self {
@@ -154,6 +160,8 @@ impl Node {
             network: network.clone(),
             store,
             gate,
+            snapshots,
+            room,
             rounds,
             patience: config.patience,
             tasks: Mutex::new(Some(Tasks {
@@ -199,19 +207,27 @@ impl Node {
     /// to more than [`MAX_COMMAND_BYTES`] is refused as too large, and reaches no log.
     ///
     /// # Errors
-    /// When there is no quorum, another server leads, or this one has stopped. The proposal may have
-    /// taken effect all the same.
+    /// When there is no quorum, another server leads, this one's disk is almost full, or it has stopped.
+    /// The proposal may have taken effect all the same.
     pub async fn propose(&self, proposal: Proposal) -> Result<Reply, LogError> {
         let encoded = types::codec::encode(&proposal);
         if encoded.len() > MAX_COMMAND_BYTES {
             return Ok(Reply::Refused(crate::reply::Refusal::TooLarge));
         }
-        let written = self.raft.client_write(Encoded(encoded.into()));
-        match tokio::time::timeout(self.patience, written).await {
-            Ok(Ok(response)) => response.data.0.ok_or(LogError::Stopped),
-            Ok(Err(RaftError::Fatal(_))) => Err(LogError::Stopped),
-            Ok(Err(RaftError::APIError(error))) => Err(refused(&error)),
-            Err(_) => Err(LogError::Unavailable("no quorum answered in time".into())),
+        let written = self.write(Encoded(encoded.into()));
+        let written = tokio::time::timeout(self.patience, written).await;
+        written.unwrap_or_else(|_| Err(LogError::Unavailable("no quorum answered in time".into())))
+    }
+
+    async fn write(&self, proposal: Encoded) -> Result<Reply, LogError> {
+        if !self.room.for_proposals().await {
+            let full = "the metadata disk is almost full";
+            return Err(LogError::Unavailable(full.into()));
+        }
+        match self.raft.client_write(proposal).await {
+            Ok(response) => response.data.0.ok_or(LogError::Stopped),
+            Err(RaftError::Fatal(_)) => Err(LogError::Stopped),
+            Err(RaftError::APIError(error)) => Err(refused(&error)),
         }
     }
 
@@ -284,9 +300,9 @@ impl Node {
     /// Writes a snapshot of all that is applied now; the log behind it is purged but for its tail.
     ///
     /// # Errors
-    /// When this server has stopped, or does not come to it in time.
+    /// When this server has stopped, its disk has no room, or it does not come to it in time.
     pub async fn snapshot_now(&self) -> Result<(), LogError> {
-        snapshot(&self.raft, self.patience).await
+        snapshot(&self.raft, &self.snapshots, &self.room, self.patience).await
     }
 
     /// Stops taking part; what was queued for the log is durable afterwards, and the store is closed.

@@ -175,6 +175,11 @@ impl SnapshotWriter {
         self.write(piece).await
     }
 
+    /// Bytes written so far.
+    pub(crate) fn bytes(&self) -> ByteCount {
+        ByteCount::new(self.at)
+    }
+
     async fn write(&mut self, plain: &[u8]) -> Result<(), SnapshotError> {
         let buffer = self.frames.encode(self.next, plain);
         let length = buffer.len() as u64;
@@ -244,6 +249,12 @@ impl Snapshots {
 
     fn unread(&self) -> std::sync::MutexGuard<'_, Option<SnapshotError>> {
         self.unread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The current snapshot's size; none is nothing.
+    pub(crate) async fn size(&self) -> ByteCount {
+        let current = self.current().await;
+        current.map_or(ByteCount::ZERO, |file| file.bytes)
     }
 
     /// Reads the current snapshot to its end; from then on the log may be purged behind it.

@@ -7,12 +7,13 @@
 //! - who reads rows holds [`Gate`] open, which a batch closes while it is committed.
 //!
 //! An error from here stops Raft on this server for good: the store is broken, and the next start
-//! rebuilds it.
+//! rebuilds it. That a snapshot finds no room is no such error.
 
 use crate::apply::apply;
 use crate::command::Proposal;
 use crate::raft::log::Progress;
 use crate::raft::rebuild;
+use crate::raft::room::{self, Room};
 use crate::raft::snapshot::{self, SnapshotError, SnapshotFile, Snapshots};
 use crate::raft::types::{
     Answer, Entry, LogId, Mark, Payload, SnapshotMeta, StoredMembership, TypeConfig,
@@ -24,12 +25,18 @@ use openraft::OptionalSend;
 use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Mutex, OwnedRwLockWriteGuard, RwLock, RwLockReadGuard, watch};
+use types::ByteCount;
 
 /// Entries that are applied in one transaction.
 const BATCH: usize = 256;
 /// Rows of one frame of a snapshot, in bytes.
 const PIECE: usize = 512 << 10;
+/// A snapshot that found no room is tried again after this, then after twice as long, and so on.
+const PAUSE: Duration = Duration::from_secs(1);
+/// But never after longer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 pub(crate) type Snapshot =
     openraft::Snapshot<crate::raft::types::LeaderId, u64, openraft::BasicNode, Arc<SnapshotFile>>;
@@ -61,6 +68,7 @@ pub(crate) struct StateMachine {
     gate: Arc<Gate>,
     snapshots: Arc<Snapshots>,
     durable: watch::Receiver<Progress>,
+    room: Arc<Room>,
     mark: Mark,
 }
 
@@ -71,6 +79,7 @@ impl StateMachine {
         gate: Arc<Gate>,
         snapshots: Arc<Snapshots>,
         durable: watch::Receiver<Progress>,
+        room: Arc<Room>,
     ) -> io::Result<Self> {
         let mark = rebuild::mark_of(&store)?;
         Ok(Self {
@@ -78,6 +87,7 @@ impl StateMachine {
             gate,
             snapshots,
             durable,
+            room,
             mark,
         })
     }
@@ -91,6 +101,17 @@ impl StateMachine {
         match reached.map_err(io::Error::other)?.failed.as_deref() {
             None => Ok(()),
             Some(why) => Err(io::Error::other(format!("the log failed: {why}"))),
+        }
+    }
+
+    fn builder(&self, on_full: OnFull) -> Builder {
+        Builder {
+            store: Arc::clone(&self.store),
+            gate: Arc::clone(&self.gate),
+            snapshots: Arc::clone(&self.snapshots),
+            room: Arc::clone(&self.room),
+            log: self.durable.clone(),
+            on_full,
         }
     }
 
@@ -167,12 +188,22 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         self.apply_batch(batch).await
     }
 
-    async fn get_snapshot_builder(&mut self) -> Builder {
-        Builder {
-            store: Arc::clone(&self.store),
-            gate: Arc::clone(&self.gate),
-            snapshots: Arc::clone(&self.snapshots),
+    async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<Builder> {
+        let likely = self.snapshots.size().await;
+        // A disk that does not say is left to fail by itself.
+        let room = self.room.for_snapshot(likely).await.unwrap_or(true);
+        if force {
+            Some(self.builder(OnFull::Fail))
+        } else if room {
+            Some(self.builder(OnFull::TryAgain))
+        } else {
+            tracing::warn!("a snapshot is put off: the metadata disk has no room for it");
+            None
         }
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        self.builder(OnFull::Fail)
     }
 
     async fn install_snapshot(
@@ -212,16 +243,63 @@ pub(crate) struct Builder {
     store: Arc<Store>,
     gate: Arc<Gate>,
     snapshots: Arc<Snapshots>,
+    room: Arc<Room>,
+    log: watch::Receiver<Progress>,
+    on_full: OnFull,
+}
+
+/// What a builder does that finds no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OnFull {
+    /// Says so: someone waits who cannot go on without the snapshot, as a start does that found a
+    /// purged log and no snapshot that can be read.
+    Fail,
+    /// Waits until there is room.
+    TryAgain,
 }
 
 impl Builder {
-    async fn build(&self) -> Result<Arc<SnapshotFile>, SnapshotError> {
+    /// Builds, and tries again and again while there is no room: an error from here would stop Raft on
+    /// this server, and again after each restart, since the snapshot would be due at once. Entries are
+    /// applied between tries.
+    async fn build(&mut self) -> Result<Arc<SnapshotFile>, SnapshotError> {
+        let mut likely = self.snapshots.size().await;
+        let mut pause = PAUSE;
+        loop {
+            match self.attempt(&mut likely).await {
+                Err(SnapshotError::Disk(error))
+                    if self.on_full == OnFull::TryAgain && room::is_full(&error) =>
+                {
+                    self.snapshots.sweep().await;
+                    tracing::warn!(%error, again_after = ?pause, "a snapshot does not fit");
+                    self.wait(pause).await?;
+                    pause = LONGEST_PAUSE.min(2 * pause);
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Waits, but not longer than there is a log to be purged.
+    async fn wait(&mut self, pause: Duration) -> io::Result<()> {
+        let ended = self.log.wait_for(|log| log.failed.is_some());
+        match tokio::time::timeout(pause, ended).await {
+            Ok(_) => Err(io::Error::other("the log has ended")),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Builds once; `likely` rises to what was written.
+    async fn attempt(&self, likely: &mut ByteCount) -> Result<Arc<SnapshotFile>, SnapshotError> {
         let _changing = self.gate.changing.lock().await;
         let label = rebuild::mark_of(&self.store)?;
         if let Some(current) = self.snapshots.current().await
             && current.label == label
         {
             return Ok(current);
+        }
+        if !self.room.for_snapshot(*likely).await? {
+            return Err(io::Error::from(io::ErrorKind::StorageFull).into());
         }
         let mut writer = self.snapshots.begin(&label).await?;
         let (pieces, mut scanned) = tokio::sync::mpsc::channel(2);
@@ -230,7 +308,9 @@ impl Builder {
             scan(&store, |piece| pieces.blocking_send(piece).is_ok())
         });
         while let Some(piece) = scanned.recv().await {
+            self.room.left_for_log().await?;
             writer.add(&piece).await?;
+            *likely = writer.bytes().max(*likely);
         }
         scan.await
             .map_err(io::Error::other)?

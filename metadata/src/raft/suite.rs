@@ -2,6 +2,7 @@
 
 use crate::raft::frames::Sealing;
 use crate::raft::log::{self, LogConfig, LogStore, LogTask, Progress, Verified};
+use crate::raft::room::Room;
 use crate::raft::snapshot::Snapshots;
 use crate::raft::state_machine::{Gate, StateMachine};
 use crate::raft::types::TypeConfig;
@@ -45,6 +46,7 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, Held> for Builder {
             Arc::clone(&verified),
         );
         let (log, _, task) = opened.await.unwrap();
+        let room = Arc::new(Room::new(Arc::clone(&disk), sizes.segment));
         let snapshots = Snapshots::open(disk, sealing, verified).await.unwrap();
         let folder = TempDir::new().unwrap();
         let (store, _) = Store::open(folder.path()).unwrap();
@@ -53,6 +55,7 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, Held> for Builder {
             Arc::new(Gate::default()),
             Arc::new(snapshots),
             applies,
+            room,
         );
         let held = Held {
             _folder: folder,

@@ -1,15 +1,18 @@
 //! One metadata server: what it acknowledged it keeps, whatever becomes of power, store and files.
 
 use crate::raft_support::{MARKER, Server, eventually, keep, keep_bytes, kept};
+use disk::Disk;
 use disk::sim::{Fate, Operation, SimDisk};
+use futures::FutureExt;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use strongroom_metadata::raft::{
     LogOpenError, Network, Node, RebuildError, SnapshotError, StartError,
 };
 use strongroom_metadata::reply::Refusal;
-use strongroom_metadata::{Reply, Store};
+use strongroom_metadata::{LogError, Reply, Store};
 use types::{ByteCount, ByteOffset};
 
 /// What was proposed can be read, and after a restart still.
@@ -423,6 +426,115 @@ fn refuse_snapshot(disk: &SimDisk, bad: u64) {
             Fate::Proceed
         }
     });
+}
+
+/// On a disk that is almost full proposals and snapshots are refused, and reads are answered, after a
+/// restart as well; once there is space everything goes on.
+#[tokio::test(start_paused = true)]
+async fn an_almost_full_disk_refuses_proposals_alone() {
+    let mut server = Server::new(7, &Network::new(), 1);
+    server.config.snapshot_after = ByteCount::new(100 << 10);
+    let mut node = server.alone().await.unwrap();
+    for number in 0..30 {
+        node.propose(keep(number)).await.unwrap();
+    }
+    node.snapshot_now().await.unwrap();
+    for number in 30..60 {
+        node.propose(keep(number)).await.unwrap();
+    }
+    let reserve = 2 * server.config.log_file.get();
+    server.disk.set_capacity(used(&server.disk, reserve - 1));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for round in 0..2 {
+        let last = node.status().last;
+        let refused = node.propose(keep(60)).await;
+        assert!(
+            matches!(&refused, Err(LogError::Unavailable(why)) if why.contains("full")),
+            "{refused:?}"
+        );
+        assert_eq!(node.status().last, last);
+        let refused = node.snapshot_now().await;
+        assert!(matches!(refused, Err(LogError::Unavailable(_))));
+        assert!(kept(&node, 59).await.unwrap());
+        assert!(!kept(&node, 60).await.unwrap());
+        // A snapshot is due all the while.
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        assert_eq!(node.status().stopped, None);
+        if round == 0 {
+            node.shutdown().await;
+            server.after_kill();
+            node = server.alone().await.unwrap();
+        }
+    }
+    server.disk.set_capacity(used(&server.disk, 100 * reserve));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(node.propose(keep(60)).await.unwrap(), Reply::Done);
+    node.snapshot_now().await.unwrap();
+    node.shutdown().await;
+}
+
+/// The capacity of a disk that has so much space left.
+fn used(disk: &SimDisk, left: u64) -> ByteCount {
+    let names = disk.list().now_or_never().unwrap().unwrap();
+    let used: u64 = names.iter().map(|entry| entry.length.get()).sum();
+    ByteCount::new(used + left)
+}
+
+/// A snapshot that meets a full disk while it is written is put off: its file goes, the server goes on,
+/// also when it starts with a snapshot due, and the snapshot is there once it fits.
+/// Method: refuse each write of a snapshot file behind some byte.
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_that_meets_a_full_disk_is_put_off() {
+    for fits in [0, 2 * 4096] {
+        let mut server = Server::new(7, &Network::new(), 1);
+        server.config.snapshot_after = ByteCount::new(100 << 10);
+        let full = |disk: &SimDisk| {
+            disk.script(move |call| {
+                let snapshot = call.name.starts_with("snapshot-new-");
+                if call.operation == Operation::Write && snapshot && call.at.get() >= fits {
+                    Fate::Fail(28)
+                } else {
+                    Fate::Proceed
+                }
+            });
+        };
+        let node = server.alone().await.unwrap();
+        node.propose(keep(60)).await.unwrap();
+        full(&server.disk);
+        let put_off = node.snapshot_now().await;
+        assert!(matches!(put_off, Err(LogError::Unavailable(_))));
+        for number in 0..60 {
+            node.propose(keep(number)).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        assert_eq!(node.status().stopped, None);
+        assert_eq!(unfinished(&server.disk), 0);
+        node.shutdown().await;
+        drop(node);
+
+        server.after_kill();
+        full(&server.disk);
+        let node = server.alone().await.unwrap();
+        node.propose(keep(100)).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        assert_eq!(node.status().stopped, None);
+        assert_eq!(node.status().snapshot, None);
+        assert_eq!(unfinished(&server.disk), 0);
+        server.disk.script(|_| Fate::Proceed);
+        eventually("the snapshot is written", || {
+            node.status().snapshot.is_some()
+        })
+        .await;
+        node.shutdown().await;
+    }
+}
+
+fn unfinished(disk: &SimDisk) -> usize {
+    let names = disk.list().now_or_never().unwrap().unwrap();
+    let unfinished = names
+        .iter()
+        .filter(|entry| entry.name.starts_with("snapshot-new-"));
+    unfinished.count()
 }
 
 /// A failed sync stops the server for good: it acknowledges nothing more, and says so.
