@@ -3,9 +3,11 @@
 //! Every buffer that holds an object's bytes is paid for from here before it is allocated: a PUT pays
 //! for a chunk before it takes the chunk's first byte, a GET for a read before it asks a disk.
 //!
-//!     common   9/16   uploads, downloads, reading ahead
-//!     reads    3/16   a download's next read, when the common lane has nothing
-//!     rescue   1/4    rebuilding and re-sending
+//! ```text
+//! common   9/16   uploads, downloads, reading ahead
+//! reads    3/16   a download's next read, when the common lane has nothing
+//! rescue   1/4    rebuilding and re-sending
+//! ```
 //!
 //! In each lane, who waits is served first come, first served. What always holds:
 //!

@@ -1,7 +1,9 @@
 //! A chunk in memory, from its first sealed segment to the shards that are sent.
 //!
-//!     filling                            coded
-//!     block crc block crc … (data)  -->  the same bytes, checksums filled in, then parity blocks
+//! ```text
+//! filling                            coded
+//! block crc block crc … (data)  -->  the same bytes, checksums filled in, then parity blocks
+//! ```
 //!
 //! Segments are sealed straight to where the data shards have them: data shards are contiguous, so the
 //! framed blocks of the chunk in order *are* the data shards one after the other, wherever each ends

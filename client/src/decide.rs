@@ -1,11 +1,13 @@
 //! When is a chunk written? The one place that decides it.
 //!
-//!     shards durable, empty ones counted      verdict
-//!     all                                     landed, nothing missing
-//!     enough, others still under way          enough: a short grace for them, then landed
-//!     enough, none under way                  landed, the refused ones missing
-//!     too few, but it may still be reached    wait
-//!     too few for ever                        failed: fresh id, another group
+//! ```text
+//! shards durable, empty ones counted      verdict
+//! all                                     landed, nothing missing
+//! enough, others still under way          enough: a short grace for them, then landed
+//! enough, none under way                  landed, the refused ones missing
+//! too few, but it may still be reached    wait
+//! too few for ever                        failed: fresh id, another group
+//! ```
 //!
 //! An empty shard of a short chunk is durable from the start: there is nothing of it to lose.
 

@@ -1,10 +1,12 @@
 //! Why an operation failed, one enum per operation. The variant says who must act:
 //!
-//!     SlowDown      nobody: the same request succeeds later
-//!     Unavailable   the operator: disks or servers are missing
-//!     Damaged       the operator: what is stored is not what was written
-//!     Refused       us: the cluster calls this gateway's request wrong
-//!     all others    the caller
+//! ```text
+//! SlowDown      nobody: the same request succeeds later
+//! Unavailable   the operator: disks or servers are missing
+//! Damaged       the operator: what is stored is not what was written
+//! Refused       us: the cluster calls this gateway's request wrong
+//! all others    the caller
+//! ```
 
 use crate::budget::Exhausted;
 use types::size::ByteCount;

@@ -1,6 +1,8 @@
 //! Write leases: where chunk ids come from.
 //!
-//!     open --ids run out, or ten minutes pass--> retired --no upload uses it--> given back
+//! ```text
+//! open --ids run out, or ten minutes pass--> retired --no upload uses it--> given back
+//! ```
 //!
 //! What always holds: an id is handed out once; a lease is given back only when no upload holds ids of
 //! it. Renewal is the session's: it keeps all its leases alive.

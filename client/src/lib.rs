@@ -1,7 +1,9 @@
 //! The data path: objects in and out, sealed, coded, and whole in spite of lost disks.
 //!
-//!     put:  bytes -> segments, sealed -> chunk, coded -> k + m shards, all sent at once -> commit
-//!     get:  lookup -> plan -> one request a range, rebuilt from others if need be -> opened -> bytes
+//! ```text
+//! put:  bytes -> segments, sealed -> chunk, coded -> k + m shards, all sent at once -> commit
+//! get:  lookup -> plan -> one request a range, rebuilt from others if need be -> opened -> bytes
+//! ```
 //!
 //! A [`Client`] belongs to one gateway. It talks to the two services of `types::wire` and knows nothing
 //! of what is behind them. Decisions are pure (`plan`, `decide`, `runs`, the choice in

@@ -1,7 +1,9 @@
 //! Downloads.
 //!
-//!     lookup --> extents --> plan --> reads, several in flight --> blocks --> open --> trimmed bytes
-//!                                     (a window of bytes)
+//! ```text
+//! lookup --> extents --> plan --> reads, several in flight --> blocks --> open --> trimmed bytes
+//!                                 (a window of bytes)
+//! ```
 //!
 //! Reads run ahead of what is handed out, in order. The first is small, so that the first byte comes
 //! soon; reads and window then double while the reader keeps up and the budget has memory to spare.

@@ -1,7 +1,9 @@
 //! This gateway's session with the metadata service, and what is taken under it ahead of use.
 //!
-//!     none --open--> live --renewed each third of its time--> live
-//!                     └--refused, or not renewed in time--> ended (another is opened on demand)
+//! ```text
+//! none --open--> live --renewed each third of its time--> live
+//!                 └--refused, or not renewed in time--> ended (another is opened on demand)
+//! ```
 //!
 //! Leases, issued blobs and request numbers belong to a session and end with it: an upload holds the
 //! session that it began under, and commits under no other. What always holds:

@@ -1,7 +1,9 @@
 //! Uploads.
 //!
-//!     bytes --> tail (≤ 64 KiB) --> sealed into the filling chunk --> landing (≤ 2 chunks) --> runs
-//!                                                                                             commit
+//! ```text
+//! bytes --> tail (≤ 64 KiB) --> sealed into the filling chunk --> landing (≤ 2 chunks) --> runs
+//!                                                                                         commit
+//! ```
 //!
 //! A segment is sealed when a byte behind it has come, or the upload is finished: only then is it known
 //! whether it is the blob's last. While one chunk fills, those before it are coded and sent. What

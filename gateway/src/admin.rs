@@ -1,9 +1,11 @@
 //! The admin API of a server process: is it alive, is it ready, what does it count, how is it.
 //!
-//!     GET /healthz   200 while the process serves at all
-//!     GET /readyz    200 when it can do its work, else 503 and why
-//!     GET /metrics   Prometheus text
-//!     GET /status    JSON
+//! ```text
+//! GET /healthz   200 while the process serves at all
+//! GET /readyz    200 when it can do its work, else 503 and why
+//! GET /metrics   Prometheus text
+//! GET /status    JSON
+//! ```
 //!
 //! It is served over mutual TLS only; what it reports comes from the process through [`Report`].
 

@@ -1,6 +1,8 @@
 //! Listeners: connections in, bounded in number and in time; and their orderly end.
 //!
-//!     accept -> [TLS handshake] -> HTTP/1.1 requests, one after the other -> closed
+//! ```text
+//! accept -> [TLS handshake] -> HTTP/1.1 requests, one after the other -> closed
+//! ```
 //!
 //! Shutdown stops accepting, lets requests under way finish within the drain time, and cuts the rest.
 //! Every connection is a task of its listener, and every listener a task of the [`Gateway`].

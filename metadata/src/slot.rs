@@ -1,9 +1,11 @@
 //! A metadata server's slot: the keys that never enter the log, the store, a snapshot or a backup.
 //!
-//!     slot file    magic (8) ‖ format version (4) ‖ cluster (16) ‖ node (8) ‖ wrap length (4)
-//!                  ‖ wrap under the root key (`seal::wrap`) ‖ CRC-64/NVME of all before (8)
-//!     wrapped      storage key (32) ‖ ring keys: count (2) ‖ (version (4) ‖ key (32))*
-//!     root file    the root key (32), nothing else
+//! ```text
+//! slot file    magic (8) ‖ format version (4) ‖ cluster (16) ‖ node (8) ‖ wrap length (4)
+//!              ‖ wrap under the root key (`seal::wrap`) ‖ CRC-64/NVME of all before (8)
+//! wrapped      storage key (32) ‖ ring keys: count (2) ‖ (version (4) ‖ key (32))*
+//! root file    the root key (32), nothing else
+//! ```
 //!
 //! Integers are big-endian; both files have mode 0600. What always holds: root and slot are durable,
 //! with their names, before Raft first starts. A log without its slot is never started over: whoever

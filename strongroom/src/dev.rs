@@ -1,13 +1,15 @@
 //! `strongroom dev`: a whole cluster in one process, kept in one folder.
 //!
-//!     DIR/lock            held while it runs
-//!     DIR/cluster.toml    what the first start fixed
-//!     DIR/root.key        the root of every key
-//!     DIR/credentials     the first access key
-//!     DIR/ca.pem, tls/    the cluster's authority
-//!     DIR/profile.toml    what commands read
-//!     DIR/metadata-0/     slot, log, snapshots, cache
-//!     DIR/disk-0/ …       stamp, volumes
+//! ```text
+//! DIR/lock            held while it runs
+//! DIR/cluster.toml    what the first start fixed
+//! DIR/root.key        the root of every key
+//! DIR/credentials     the first access key
+//! DIR/ca.pem, tls/    the cluster's authority
+//! DIR/profile.toml    what commands read
+//! DIR/metadata-0/     slot, log, snapshots, cache
+//! DIR/disk-0/ …       stamp, volumes
+//! ```
 //!
 //! It prints its endpoints, says `ready`, and runs until SIGINT or SIGTERM; then it drains and stops.
 //! A second signal stops it at once, which loses nothing that was acknowledged.

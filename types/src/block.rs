@@ -1,8 +1,10 @@
 //! Blocks: what a disk verifies.
 //!
-//!     block                                              checksum
-//!     one sealed segment, or parity over one row         CRC-64/NVME(shard key ‖ block number ‖ block)
-//!     65564 bytes (a blob's last segment may be short)   8 bytes, big-endian
+//! ```text
+//! block                                              checksum
+//! one sealed segment, or parity over one row         CRC-64/NVME(shard key ‖ block number ‖ block)
+//! 65564 bytes (a blob's last segment may be short)   8 bytes, big-endian
+//! ```
 //!
 //! The checksum covers the shard's key and the block's number, so that a misdirected write or read
 //! shows. It is made by the gateway, checked by the storage node on write and on each read, and again

@@ -1,6 +1,8 @@
 //! Ids. An id that the cluster allocates is 64 bits and is never used twice:
 //!
-//!     incarnation 8 | namespace shard 8 | counter 48
+//! ```text
+//! incarnation 8 | namespace shard 8 | counter 48
+//! ```
 //!
 //! The incarnation is raised by every restore from a backup, so that ids handed out after the backup
 //! was taken can never be handed out again.

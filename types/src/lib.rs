@@ -4,7 +4,9 @@
 //! *blob*, cut into *segments* that are sealed one by one, grouped into *chunks*, coded into
 //! *shards*, and stored by disks as checksummed *blocks*:
 //!
-//!     object -> extents -> blob -> chunks -> k + m shards -> blocks (one sealed segment each)
+//! ```text
+//! object -> extents -> blob -> chunks -> k + m shards -> blocks (one sealed segment each)
+//! ```
 //!
 //! This crate does no I/O, knows no clock and draws no randomness. It fixes what is stored and sent:
 //! once data exists, what a field means here does not change.

@@ -1,7 +1,9 @@
 //! Files of sealed frames: what log and snapshot files have in common.
 //!
-//!     block 0   magic (8) ‖ format version (4) ‖ number (4) ‖ file id (16) ‖ salt (32) ‖ CRC (8) ‖ zeros
-//!     frame     magic (4) ‖ sealed length (4) ‖ frame number (8) ‖ CRC (8) ‖ sealed ‖ zeros
+//! ```text
+//! block 0   magic (8) ‖ format version (4) ‖ number (4) ‖ file id (16) ‖ salt (32) ‖ CRC (8) ‖ zeros
+//! frame     magic (4) ‖ sealed length (4) ‖ frame number (8) ‖ CRC (8) ‖ sealed ‖ zeros
+//! ```
 //!
 //! Integers are big-endian. Each frame begins on a block of 4 KiB and is padded to whole blocks, so
 //! that no write ever touches a block that holds an earlier frame: a torn write can lose only itself.

@@ -1,16 +1,18 @@
 //! Raft: one order of proposals on every metadata server.
 //!
-//!     node.rs            the face: propose, read, status, shutdown
-//!     log/               write-ahead log of votes and entries                   \  the truth
-//!     snapshot.rs        snapshot files                                         /
-//!     frames.rs          sealed, checksummed frames, of which both are made
-//!     state_machine.rs   batches of entries into transactions of the store         a cache
-//!     rebuild.rs         at start: may the store be used, or is it made anew
-//!     due.rs             when a snapshot is to be taken
-//!     room.rs            whether there is space for what is to be written
-//!     reads.rs           one round to a quorum, shared by the reads that wait for it
-//!     network.rs         calls between servers of one process
-//!     types.rs           openraft's parameters, and how its values are stored
+//! ```text
+//! node.rs            the face: propose, read, status, shutdown
+//! log/               write-ahead log of votes and entries                   \  the truth
+//! snapshot.rs        snapshot files                                         /
+//! frames.rs          sealed, checksummed frames, of which both are made
+//! state_machine.rs   batches of entries into transactions of the store         a cache
+//! rebuild.rs         at start: may the store be used, or is it made anew
+//! due.rs             when a snapshot is to be taken
+//! room.rs            whether there is space for what is to be written
+//! reads.rs           one round to a quorum, shared by the reads that wait for it
+//! network.rs         calls between servers of one process
+//! types.rs           openraft's parameters, and how its values are stored
+//! ```
 //!
 //! All of openraft stays in this folder.
 

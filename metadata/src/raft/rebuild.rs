@@ -1,12 +1,14 @@
 //! At start: deciding whether the store's rows may be used, and rebuilding them if not.
 //!
-//!     store           snapshot, log                          what is done
-//!     at entry i      log holds i, as the store has it       used as it is
-//!     at entry i      snapshot is at i                       used as it is
-//!     ahead of both   the store kept what the log lost       wiped, rebuilt
-//!     behind          the log was purged beyond i            wiped, rebuilt
-//!     behind          the snapshot is ahead of it            wiped, rebuilt
-//!     none            nothing was ever purged                empty; the log is applied again
+//! ```text
+//! store           snapshot, log                          what is done
+//! at entry i      log holds i, as the store has it       used as it is
+//! at entry i      snapshot is at i                       used as it is
+//! ahead of both   the store kept what the log lost       wiped, rebuilt
+//! behind          the log was purged beyond i            wiped, rebuilt
+//! behind          the snapshot is ahead of it            wiped, rebuilt
+//! none            nothing was ever purged                empty; the log is applied again
+//! ```
 //!
 //! Rebuilt means loaded from the snapshot file; openraft then applies the log behind it. When neither
 //! the store nor the snapshot can be used and the log was purged, only a peer has the state, and the

@@ -1,10 +1,12 @@
 //! Room on the metadata disk: asked for before it runs out, since a log that cannot be written ends the
 //! server.
 //!
-//!     free bytes        proposals    snapshots
-//!     2 log files       taken        one of s bytes is begun above 2 s + 1 log file
-//!     1 log file        refused      one under way goes on
-//!     0                 refused      one under way is given up
+//! ```text
+//! free bytes        proposals    snapshots
+//! 2 log files       taken        one of s bytes is begun above 2 s + 1 log file
+//! 1 log file        refused      one under way goes on
+//! 0                 refused      one under way is given up
+//! ```
 //!
 //! A refused proposal changes nothing, reads go on, and a snapshot that is put off is tried again: all of
 //! it passes by itself once there is space, which a snapshot makes by letting the log be purged.

@@ -1,14 +1,18 @@
 //! Snapshot files: this server's state as of one log entry, and with the log the only truth.
 //!
-//!     header block | label | rows … | mutations … | trailer
+//! ```text
+//! header block | label | rows … | mutations … | trailer
+//! ```
 //!
 //! Every part behind the header is one sealed frame (`frames.rs`) whose first byte says what it holds:
 //!
-//!     L   `types::codec` of the label: last entry in the state, and the membership
-//!     R   rows in order of key:      (u32 length ‖ key ‖ u32 length ‖ value)*
-//!     M   changes made while the rows were scanned, in order:
-//!                                    (u32 length ‖ key ‖ 0 | 1 ‖ u32 length ‖ value)*
-//!     T   `types::codec` of the trailer: how many, and SHA-256 over (u32 length ‖ frame)* before it
+//! ```text
+//! L   `types::codec` of the label: last entry in the state, and the membership
+//! R   rows in order of key:      (u32 length ‖ key ‖ u32 length ‖ value)*
+//! M   changes made while the rows were scanned, in order:
+//!                                (u32 length ‖ key ‖ 0 | 1 ‖ u32 length ‖ value)*
+//! T   `types::codec` of the trailer: how many, and SHA-256 over (u32 length ‖ frame)* before it
+//! ```
 //!
 //! Rows, then mutations, are the state at the label. Building stops applying for now, so M is read and
 //! never written: a later build that writes it can be read by this one.

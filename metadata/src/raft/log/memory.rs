@@ -1,8 +1,10 @@
 //! What the log keeps in memory: 16 bytes an entry that say where it is stored, and the payloads of
 //! the last entries, up to a limit.
 //!
-//!     purged | stored only . . . . | cached . . . . . . . (not yet durable) |
-//!            ^ first                ^ last - cached + 1                 last ^
+//! ```text
+//! purged | stored only . . . . | cached . . . . . . . (not yet durable) |
+//!        ^ first                ^ last - cached + 1                 last ^
+//! ```
 //!
 //! What always holds: indexes from `first` to `last` are without a hole; an entry leaves the cache
 //! only once it is durable, since until then it can be read nowhere else. This module does no I/O.

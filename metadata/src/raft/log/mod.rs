@@ -1,10 +1,12 @@
 //! The log: a write-ahead log of votes, entries, truncations and purges over a disk.
 //!
-//!     openraft --append, save_vote, truncate, purge--> [`LogStore`] --bounded queue--> writer
-//!                   |                                                                    |
-//!                   v                                           one frame, write, sync, settle
-//!             memory: readable at once                                                   |
-//!             callback, durable index <--------------------------------------------------+
+//! ```text
+//! openraft --append, save_vote, truncate, purge--> [`LogStore`] --bounded queue--> writer
+//!               |                                                                    |
+//!               v                                           one frame, write, sync, settle
+//!         memory: readable at once                                                   |
+//!         callback, durable index <--------------------------------------------------+
+//! ```
 //!
 //! What always holds:
 //! - nothing is answered before the frame that holds it is durable;

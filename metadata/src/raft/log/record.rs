@@ -1,6 +1,8 @@
 //! What a log file's frames hold: records, in the order in which they took effect.
 //!
-//!     frame = record*            record = u32 length ‖ types::codec encoding
+//! ```text
+//! frame = record*            record = u32 length ‖ types::codec encoding
+//! ```
 //!
 //! Reading all records of all files in order gives the log's state. Each file begins with a checkpoint
 //! of everything that earlier files would have said, so that these can be removed.

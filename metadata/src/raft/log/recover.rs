@@ -1,10 +1,12 @@
 //! Reading the log back.
 //!
-//!     the newest file has no checkpoint, and no frame anywhere    it was being made: removed
-//!     no whole frame follows, in the newest file                  the tail: the next frame goes there
-//!     a bad frame, and a whole one behind it                      damage: refused
-//!     an older file ends before the frames that its successor     damage: refused
-//!     says it has
+//! ```text
+//! the newest file has no checkpoint, and no frame anywhere    it was being made: removed
+//! no whole frame follows, in the newest file                  the tail: the next frame goes there
+//! a bad frame, and a whole one behind it                      damage: refused
+//! an older file ends before the frames that its successor     damage: refused
+//! says it has
+//! ```
 //!
 //! A crash can cost frames that were never answered for, and those only at the very end. A log that was
 //! closed ends with a frame that holds nothing, so that no damage of what counts passes for that.
