@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A request becomes a [`Proposal`] that carries all that it needs: time, ids, sealed attributes,
-//! wrapped keys. Every server applies the same proposals in the same order ([`apply`]), to the same
+//! wrapped keys. Every server applies the same proposals in the same order ([`apply()`]), to the same
 //! rows ([`tables`]), and comes to the same digest. The rows are a cache of what snapshot file and log
 //! say; they are believed only after they were checked.
 //!
