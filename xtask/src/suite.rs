@@ -116,12 +116,11 @@ fn inner_loop(report: &mut Report, package: &str) -> Result<()> {
     let mut tests = if has_nextest() && package != SYSTEM {
         nextest()
     } else {
-        cargo("test")
+        let mut test = cargo("test");
+        test.arg("--no-fail-fast");
+        test
     };
-    report.tests(
-        "tests",
-        tests.args(["--package", package, "--no-fail-fast"]),
-    )
+    report.tests("tests", tests.args(["--package", package]))
 }
 
 /// The training job by itself.
