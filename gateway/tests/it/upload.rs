@@ -273,7 +273,7 @@ async fn signed_chunks_are_verified() {
         let date = now();
         let piece = vec![7; 50_000];
         let (_, seed) = put.head(at, &date);
-        let mut body = signed_chunks(&put, &date, &seed, &[&piece, &piece, &piece]);
+        let mut body = signed_chunks(&put.signer(&date), &seed, &[&piece, &piece, &piece]).body;
         if flip {
             body[75_000] ^= 1;
         }
