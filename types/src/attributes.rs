@@ -40,14 +40,28 @@ pub struct ContentHeaders {
     pub website_redirect: Option<String>,
 }
 
-/// One checksum over the whole object.
+/// One checksum of an object or a part.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checksum {
     /// Which.
     pub algorithm: ChecksumAlgorithm,
+    /// Over what.
+    #[serde(default, skip_serializing_if = "crate::codec::is_default")]
+    pub kind: ChecksumKind,
     /// Its bytes, big-endian where it is a number.
     #[serde(with = "serde_bytes")]
     pub value: Vec<u8>,
+}
+
+/// Over what a checksum is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum ChecksumKind {
+    /// Over all bytes.
+    #[default]
+    FullObject,
+    /// Over the checksums of the parts, one behind the other.
+    Composite,
 }
 
 /// The checksums of S3.
@@ -64,6 +78,13 @@ pub enum ChecksumAlgorithm {
     Sha1,
     /// SHA-256.
     Sha256,
+}
+
+/// A checksum tells something of its bytes: it never prints.
+impl fmt::Debug for Checksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Checksum({:?})", self.algorithm)
+    }
 }
 
 /// User metadata may be classified: it never prints.

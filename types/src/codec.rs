@@ -22,6 +22,12 @@ pub enum DecodeError {
     Malformed(#[from] rmp_serde::decode::Error),
 }
 
+/// Whether a value is its type's default. For `skip_serializing_if` on a field that was added later: what
+/// does not use it encodes as it did before there was such a field.
+pub fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// Encodes a value.
 ///
 /// # Panics

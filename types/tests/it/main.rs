@@ -5,7 +5,7 @@ use golden::check;
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
 use strongroom_types as types;
-use types::attributes::{Checksum, ChecksumAlgorithm, ContentHeaders};
+use types::attributes::{Checksum, ChecksumAlgorithm, ChecksumKind, ContentHeaders};
 use types::manifest::{LocatedExtent, Place, Run};
 use types::placement::{Admission, Disk, Group, GroupTable, Member};
 use types::profile::DiskClass;
@@ -72,6 +72,7 @@ fn attributes() -> Attributes {
         user: vec![("source".into(), "tape 7".into())],
         checksums: vec![Checksum {
             algorithm: ChecksumAlgorithm::Crc64Nvme,
+            kind: ChecksumKind::FullObject,
             value: vec![1; 8],
         }],
     }
@@ -150,6 +151,8 @@ fn requests_to_the_metadata_service() {
         wrap_expires_ms: 90_000,
         length: ByteCount::new(5),
         place,
+        tags: Tags::default(),
+        condition: Condition::default(),
     };
     golden(
         "commit-inline",
@@ -179,6 +182,7 @@ fn requests_to_the_metadata_service() {
             request: request(),
             bucket: BucketId::new(1),
             key: key(),
+            condition: Condition::default(),
         },
     );
     let wanted = [
@@ -194,6 +198,7 @@ fn requests_to_the_metadata_service() {
             bucket: BucketId::new(1),
             key: key(),
             wanted,
+            version: None,
         }),
     );
     golden(
@@ -262,6 +267,10 @@ fn answers_of_the_metadata_service() {
             length: ByteCount::new(10),
             modified: WallTime(1_700_000_000_000),
             attributes: attributes(),
+            first: ByteOffset::ZERO,
+            wanted: ByteCount::ZERO,
+            parts: 0,
+            tags: 0,
             extents: vec![
                 extent(Place::Inline {
                     sealed: Bytes::from_static(b"sealed"),
@@ -280,6 +289,7 @@ fn answers_of_the_metadata_service() {
                     length: ByteCount::new(10),
                     modified: WallTime(1_700_000_000_000),
                     etag: "d41d8cd98f00b204e9800998ecf8427e".into(),
+                    checksums: Vec::new(),
                 },
             ],
             truncated: true,
