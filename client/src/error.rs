@@ -40,8 +40,8 @@ pub enum Pressure {
     Groups(types::Profile),
 }
 
-/// Why an object was not stored. Nothing of it is visible, except that after `OutcomeUnknown` all of
-/// it may be.
+/// Why an object, a part, a copy or tags were not stored. Nothing of it is visible, except that after
+/// `OutcomeUnknown` all of it may be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PutError {
@@ -51,6 +51,24 @@ pub enum PutError {
     /// The bucket is gone.
     #[error("no such bucket")]
     NoSuchBucket,
+    /// There is no such object: none to copy, none to tag, none whose ETag could match.
+    #[error("no such object")]
+    NoSuchObject,
+    /// The object's current version is not as the condition has it.
+    #[error("the object's current version is not as the condition has it")]
+    ConditionFailed,
+    /// No such upload: it never was, was completed or aborted, or has expired.
+    #[error("no such upload")]
+    NoSuchUpload,
+    /// A part that was chosen has been uploaded again, or is not there: look at the parts again.
+    #[error("a part is not as it was")]
+    PartChanged,
+    /// The version that was to be copied is not the current one any more: look it up again.
+    #[error("the copied version is not the current one")]
+    SourceChanged,
+    /// The bytes may not be shared by reference: read them and put them.
+    #[error("the bytes may not be shared by reference")]
+    NotShareable,
     /// More or fewer bytes came than were declared.
     #[error("{declared} bytes were declared, {received} came")]
     Length {
@@ -62,9 +80,9 @@ pub enum PutError {
     /// A write was cancelled half-way: what came with it is lost, and so the upload.
     #[error("the upload was abandoned in the middle of a write")]
     Abandoned,
-    /// The metadata service stopped answering during the commit: the object is wholly there or wholly
-    /// absent. To put it again is safe.
-    #[error("whether the object was committed is unknown: {0}")]
+    /// The metadata service stopped answering during the commit: what was sent is wholly there or wholly
+    /// absent. To send it again is safe.
+    #[error("whether it was committed is unknown: {0}")]
     OutcomeUnknown(String),
     /// The cluster calls the request wrong.
     #[error("the commit was refused")]
@@ -78,9 +96,18 @@ pub enum GetError {
     /// No such bucket.
     #[error("no such bucket")]
     NoSuchBucket,
-    /// No such object.
+    /// No such object; in the middle of a body: the version was replaced, and has been collected.
     #[error("no such object")]
     NoSuchObject,
+    /// The object has no part of that number.
+    #[error("the object has {parts} parts")]
+    NoSuchPart {
+        /// How many it has.
+        parts: u32,
+    },
+    /// No such upload: it never was, was completed or aborted, or has expired.
+    #[error("no such upload")]
+    NoSuchUpload,
     /// The range begins at or behind the object's end.
     #[error("the range lies outside the object's {length}")]
     RangeNotSatisfiable {
@@ -116,6 +143,12 @@ pub enum DeleteError {
     /// No such bucket.
     #[error("no such bucket")]
     NoSuchBucket,
+    /// There is no version, and the condition asks for one.
+    #[error("no such object")]
+    NoSuchObject,
+    /// The object's current version is not as the condition has it.
+    #[error("the object's current version is not as the condition has it")]
+    ConditionFailed,
     /// Try again later; the object may be gone by then.
     #[error("try again later")]
     SlowDown(#[from] Pressure),
@@ -139,7 +172,7 @@ pub enum ListError {
     Refused(#[source] MetadataError),
 }
 
-/// Why a bucket was not made, found or deleted.
+/// Why a bucket was not made, found, tagged or deleted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BucketError {
@@ -180,6 +213,12 @@ impl From<MetadataError> for PutError {
     fn from(error: MetadataError) -> Self {
         match error {
             MetadataError::NoSuchBucket => Self::NoSuchBucket,
+            MetadataError::NoSuchObject => Self::NoSuchObject,
+            MetadataError::ConditionFailed => Self::ConditionFailed,
+            MetadataError::NoSuchUpload => Self::NoSuchUpload,
+            MetadataError::PartChanged => Self::PartChanged,
+            MetadataError::SourceChanged => Self::SourceChanged,
+            MetadataError::NotShareable => Self::NotShareable,
             error if passes(&error) => Self::SlowDown(Pressure::Metadata(error)),
             error => Self::Refused(error),
         }
@@ -191,6 +230,8 @@ impl From<MetadataError> for GetError {
         match error {
             MetadataError::NoSuchBucket => Self::NoSuchBucket,
             MetadataError::NoSuchObject => Self::NoSuchObject,
+            MetadataError::NoSuchPart { parts } => Self::NoSuchPart { parts },
+            MetadataError::NoSuchUpload => Self::NoSuchUpload,
             MetadataError::RangeNotSatisfiable { length } => Self::RangeNotSatisfiable {
                 length: ByteCount::new(length),
             },
@@ -204,6 +245,8 @@ impl From<MetadataError> for DeleteError {
     fn from(error: MetadataError) -> Self {
         match error {
             MetadataError::NoSuchBucket => Self::NoSuchBucket,
+            MetadataError::NoSuchObject => Self::NoSuchObject,
+            MetadataError::ConditionFailed => Self::ConditionFailed,
             error if passes(&error) => Self::SlowDown(Pressure::Metadata(error)),
             error => Self::Refused(error),
         }

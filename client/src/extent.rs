@@ -2,7 +2,7 @@
 
 use crate::error::GetError;
 use crate::inner::Inner;
-use crate::plan::{Plan, trim};
+use crate::plan::{Plan, ShardRead, trim};
 use bytes::Bytes;
 use erasure::{BlobLayout, Coder, Layout};
 use seal::OpenError;
@@ -93,6 +93,27 @@ impl Extent {
         }
     }
 
+    /// Reads that stand for all of it: those in the first two chunks of each run and in its last. Every
+    /// chunk between them has the shards of the second.
+    pub(crate) fn samples(&self) -> Vec<ShardRead> {
+        let (Source::Disks(plan), Chunks::Coded { runs, .. }) = (self.source(), &self.chunks)
+        else {
+            return Vec::new();
+        };
+        let Some(wanted) = plan.chunks() else {
+            return Vec::new();
+        };
+        let mut samples = Vec::new();
+        for run in runs {
+            let end = run.first_index + u64::from(run.chunks);
+            let first = run.first_index.max(*wanted.start());
+            let last = (end - 1).min(*wanted.end());
+            let chunks = (first..=last).filter(|chunk| *chunk <= first + 1 || *chunk == last);
+            samples.extend(chunks.flat_map(|chunk| plan.of_chunk(chunk)));
+        }
+        samples
+    }
+
     /// The layout of a chunk, and the run that it is in.
     pub(crate) fn chunk(&self, index: u64) -> Result<Chunk<'_>, GetError> {
         let Chunks::Coded { coder, runs } = &self.chunks else {
@@ -128,8 +149,9 @@ pub(crate) struct Chunk<'a> {
     pub(crate) layout: Layout,
 }
 
-/// Checks that the extents show the wanted bytes, in order and without a gap.
-pub(crate) fn check_cover(extents: &[LocatedExtent], wanted: &Range<u64>) -> Result<(), GetError> {
+/// How far the extents show the wanted bytes, in order and without a gap: some of them at least, perhaps
+/// not all.
+pub(crate) fn cover(extents: &[LocatedExtent], wanted: &Range<u64>) -> Result<u64, GetError> {
     let mut covered = None;
     for extent in extents {
         let begins = extent.object_offset.get();
@@ -142,16 +164,17 @@ pub(crate) fn check_cover(extents: &[LocatedExtent], wanted: &Range<u64>) -> Res
         }
         covered = Some(begins.saturating_add(extent.length.get()));
     }
-    if covered.unwrap_or(wanted.start) < wanted.end {
-        return Err(contradiction());
-    }
-    Ok(())
+    covered
+        .filter(|end| *end > wanted.start)
+        .map(|end| end.min(wanted.end))
+        .ok_or_else(contradiction)
 }
 
 fn single() -> Profile {
     "1+1".parse().expect("one and one")
 }
 
-fn contradiction() -> GetError {
+/// The service said what cannot be.
+pub(crate) fn contradiction() -> GetError {
     GetError::Refused(MetadataError::RowDamaged)
 }

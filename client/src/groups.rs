@@ -2,7 +2,8 @@
 //!
 //! The table is cached: a newer one is fetched when a node or the service says that ours is old, and
 //! from time to time. A disk that was found unavailable counts as unwell for a while; that only steers
-//! the choice of groups and the order of reads, it never makes a shard count as lost.
+//! the choice of groups, the order of reads and what is tried before a download's first byte; it never
+//! makes a shard count as lost.
 
 use crate::session::{lock, patiently};
 use std::collections::HashMap;
@@ -118,6 +119,12 @@ impl Groups {
         self.unwell_for(purpose)
             .get(&disk)
             .is_some_and(|since| since.elapsed() < UNWELL_FOR)
+    }
+
+    /// Whether any disk did not serve a moment ago.
+    pub(crate) fn any_unwell(&self, purpose: Purpose) -> bool {
+        let unwell = self.unwell_for(purpose);
+        unwell.values().any(|since| since.elapsed() < UNWELL_FOR)
     }
 
     fn unwell_for(&self, purpose: Purpose) -> MutexGuard<'_, HashMap<DiskId, Instant>> {

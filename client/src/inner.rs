@@ -2,13 +2,14 @@
 
 use crate::ClientConfig;
 use crate::budget::Budget;
+use crate::error::PutError;
 use crate::groups::Groups;
 use crate::lease::Ids;
 use crate::session::{Session, Sessions, lock, patiently};
 use erasure::Coder;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use types::id::{BucketId, RequestId};
+use types::id::{BucketId, RequestId, VersionId};
 use types::profile::Profile;
 use types::wire::metadata::{Answer, IssuedBlob, MetadataError};
 use types::wire::{Metadata, ShardStore};
@@ -103,22 +104,71 @@ impl Inner {
         &self,
         send: impl Fn(RequestId) -> Answer<'a, T>,
     ) -> Result<T, MetadataError> {
+        self.attempt(send).await?.answer
+    }
+
+    /// Sends what makes something visible, as [`Self::change`] does.
+    pub(crate) async fn commit<'a, T>(
+        &self,
+        send: impl Fn(RequestId) -> Answer<'a, T>,
+    ) -> Result<T, PutError> {
+        self.attempt(send).await?.outcome()
+    }
+
+    async fn attempt<'a, T>(
+        &self,
+        send: impl Fn(RequestId) -> Answer<'a, T>,
+    ) -> Result<Attempt<T>, MetadataError> {
         let mut fresh = false;
         loop {
             let session = self.sessions.current().await?;
-            let numbered = session.number().await;
-            let mut sent = 0;
-            let answer = self
-                .ask(|| {
-                    sent += 1;
-                    send(numbered.request)
-                })
-                .await;
-            self.sessions.note(&session, &answer);
-            if sent > 1 || fresh || !matches!(answer, Err(MetadataError::SessionExpired)) {
-                return answer;
+            let attempt = self.send_under(&session, &send).await;
+            let expired = matches!(attempt.answer, Err(MetadataError::SessionExpired));
+            if attempt.sent > 1 || fresh || !expired {
+                return Ok(attempt);
             }
             fresh = true;
+        }
+    }
+
+    /// Sends a numbered request of this very session, again under the same number while the service is
+    /// unavailable.
+    pub(crate) async fn send_under<'a, T>(
+        &self,
+        session: &Session,
+        send: impl Fn(RequestId) -> Answer<'a, T>,
+    ) -> Attempt<T> {
+        let numbered = session.number().await;
+        let mut sent = 0;
+        let answer = self
+            .ask(|| {
+                sent += 1;
+                send(numbered.request)
+            })
+            .await;
+        self.sessions.note(session, &answer);
+        Attempt { sent, answer }
+    }
+}
+
+/// A numbered request that will not be sent again.
+pub(crate) struct Attempt<T> {
+    /// How often it was sent; at least once.
+    sent: u32,
+    /// The last answer.
+    pub(crate) answer: Result<T, MetadataError>,
+}
+
+impl<T> Attempt<T> {
+    /// What its caller may be told: that it was not done only where that is certain.
+    pub(crate) fn outcome(self) -> Result<T, PutError> {
+        match self.answer {
+            Err(MetadataError::Unavailable(why)) => Err(PutError::OutcomeUnknown(why)),
+            // The service's memory of an attempt that was not answered went with the session.
+            Err(error @ MetadataError::SessionExpired) if self.sent > 1 => {
+                Err(PutError::OutcomeUnknown(error.to_string()))
+            }
+            answer => Ok(answer?),
         }
     }
 }
@@ -126,4 +176,11 @@ impl Inner {
 /// 64 bits of the system's randomness.
 pub(crate) fn random() -> u64 {
     getrandom::u64().expect("the system has randomness")
+}
+
+/// An id for a version, or an upload, that is to be.
+pub(crate) fn random_version() -> VersionId {
+    let mut version = [0; 16];
+    getrandom::fill(&mut version).expect("the system has randomness");
+    VersionId::new(version)
 }

@@ -1,13 +1,15 @@
 //! The data path: objects in and out, sealed, coded, and whole in spite of lost disks.
 //!
 //! ```text
-//! put:  bytes -> segments, sealed -> chunk, coded -> k + m shards, all sent at once -> commit
-//! get:  lookup -> plan -> one request a range, rebuilt from others if need be -> opened -> bytes
+//! put:   bytes -> segments, sealed -> chunk, coded -> k + m shards, all sent at once -> commit
+//! part:  the same, but for its commit; then one command makes an object of the parts
+//! copy:  one command, and no byte moves
+//! get:   lookup -> plan -> one request a range, rebuilt from others if need be -> opened -> bytes
 //! ```
 //!
 //! A [`Client`] belongs to one gateway. It talks to the two services of `types::wire` and knows nothing
 //! of what is behind them. Decisions are pure (`plan`, `decide`, `runs`, the choice in
-//! `groups`); shells around them do the waiting (`write`, `land`, `read`, `fetch`).
+//! `groups`); shells around them do the waiting (`upload`, `sending`, `land`, `lookup`, `read`, `fetch`).
 //!
 //! What always holds:
 //!
@@ -19,9 +21,12 @@
 //!
 //! It never retries a commit under another number, and never writes a chunk id twice.
 
+mod bucket;
 mod budget;
 mod chunk;
+mod commit;
 mod config;
+mod copy;
 mod decide;
 mod digest;
 mod error;
@@ -33,51 +38,42 @@ mod issue;
 mod keeper;
 mod land;
 mod lease;
+mod lookup;
+mod multipart;
 mod plan;
+mod reach;
 mod read;
 mod runs;
+mod sending;
 mod session;
+mod tags;
+mod tail;
 mod task;
-mod write;
+mod upload;
 
+pub use bucket::NewBucket;
 pub use budget::{Budget, Exhausted};
 pub use config::ClientConfig;
 pub use error::{BucketError, DeleteError, GetError, ListError, Pressure, PutError};
+pub use multipart::NewUpload;
 pub use read::{Body, Download, Head};
-pub use write::{Stored, Upload};
+pub use upload::{Stored, Upload};
 
 use inner::Inner;
 use std::sync::{Arc, Mutex};
 use task::Task;
 use tokio::sync::watch;
-use types::label::Label;
 use types::size::ByteCount;
-use types::wire::metadata::{
-    Bucket, CreateBucket, DeleteBucket, DeleteObject, List, ListPage, Lookup, Wanted,
-};
+use types::wire::metadata::{Bucket, Condition, DeleteObject, List, ListPage, Lookup, Wanted};
 use types::wire::{Metadata, ShardStore};
-use types::{BucketName, ObjectKey, Profile, TenantId};
+use types::{ObjectKey, VersionId};
+use upload::Target;
 
 /// The data path of one gateway.
 pub struct Client {
     inner: Arc<Inner>,
     stop: watch::Sender<bool>,
     tasks: Mutex<Vec<Task<()>>>,
-}
-
-/// A bucket to be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewBucket {
-    /// Whose.
-    pub tenant: TenantId,
-    /// The access key that makes it.
-    pub owner: String,
-    /// Its name.
-    pub name: BucketName,
-    /// Its one label.
-    pub label: Label,
-    /// How its objects are coded; none: the cluster's default.
-    pub profile: Option<Profile>,
 }
 
 impl Client {
@@ -137,13 +133,33 @@ impl Client {
         key: ObjectKey,
         declared: Option<ByteCount>,
     ) -> Result<Upload, PutError> {
-        Upload::begin(Arc::clone(&self.inner), bucket.clone(), key, declared).await
+        let inner = Arc::clone(&self.inner);
+        Upload::begin(inner, bucket.clone(), key, Target::Object, declared).await
     }
 
-    /// Reads an object, or a range of it.
+    /// Begins a part of a multipart upload, to be finished with [`Upload::finish_part`]. A declared
+    /// length saves memory, and is then held to. Whether there is such an upload shows at the end.
     ///
     /// # Errors
-    /// When there is none, or the range lies outside it. What goes wrong later, the body says.
+    /// When the bucket is gone, or no data key is to be had.
+    pub async fn put_part(
+        &self,
+        bucket: &Bucket,
+        key: ObjectKey,
+        upload: VersionId,
+        number: u32,
+        declared: Option<ByteCount>,
+    ) -> Result<Upload, PutError> {
+        let inner = Arc::clone(&self.inner);
+        let target = Target::Part { upload, number };
+        Upload::begin(inner, bucket.clone(), key, target, declared).await
+    }
+
+    /// Reads an object, or a range or part of it.
+    ///
+    /// # Errors
+    /// When there is none, or the range lies outside it, or too few of the disks that it takes are known
+    /// to serve. What goes wrong later, the body says.
     pub async fn get(
         &self,
         bucket: &Bucket,
@@ -153,30 +169,43 @@ impl Client {
         read::download(Arc::clone(&self.inner), bucket, key, wanted).await
     }
 
-    /// What is stored about an object.
+    /// What is stored about an object, and with [`Wanted::Part`] where that part lies in it.
     ///
     /// # Errors
-    /// When there is none.
-    pub async fn head(&self, bucket: &Bucket, key: &ObjectKey) -> Result<Head, GetError> {
+    /// When there is none, or no such part.
+    pub async fn head(
+        &self,
+        bucket: &Bucket,
+        key: &ObjectKey,
+        wanted: Wanted,
+    ) -> Result<Head, GetError> {
         let lookup = || Lookup {
             bucket: bucket.id,
             key: key.clone(),
-            wanted: Wanted::Nothing,
+            wanted,
+            version: None,
         };
         let ask = || self.inner.metadata.lookup(lookup());
         Ok(Head::of(&self.inner.ask(ask).await?))
     }
 
-    /// Deletes an object. Deleting what is not there succeeds.
+    /// Deletes an object, if `condition` holds of its current version. Deleting what is not there
+    /// succeeds, unless the condition asks for a version.
     ///
     /// # Errors
-    /// When the bucket is gone, or nobody answers.
-    pub async fn delete(&self, bucket: &Bucket, key: &ObjectKey) -> Result<(), DeleteError> {
+    /// When the bucket is gone, the condition does not hold, or nobody answers.
+    pub async fn delete(
+        &self,
+        bucket: &Bucket,
+        key: &ObjectKey,
+        condition: Condition,
+    ) -> Result<(), DeleteError> {
         let send = |request| {
             self.inner.metadata.delete_object(DeleteObject {
                 request,
                 bucket: bucket.id,
                 key: key.clone(),
+                condition: condition.clone(),
             })
         };
         Ok(self.inner.change(send).await?)
@@ -189,55 +218,5 @@ impl Client {
     pub async fn list(&self, list: List) -> Result<ListPage, ListError> {
         let ask = || self.inner.metadata.list(list.clone());
         Ok(self.inner.ask(ask).await?)
-    }
-
-    /// Makes a bucket.
-    ///
-    /// # Errors
-    /// When the name is taken.
-    pub async fn create_bucket(&self, new: NewBucket) -> Result<Bucket, BucketError> {
-        let send = |request| {
-            let new = new.clone();
-            self.inner.metadata.create_bucket(CreateBucket {
-                request,
-                tenant: new.tenant,
-                owner: new.owner,
-                name: new.name,
-                label: new.label,
-                profile: new.profile,
-            })
-        };
-        Ok(self.inner.change(send).await?)
-    }
-
-    /// Deletes an empty bucket.
-    ///
-    /// # Errors
-    /// When it is gone, or holds objects.
-    pub async fn delete_bucket(&self, bucket: &Bucket) -> Result<(), BucketError> {
-        let send = |request| {
-            self.inner.metadata.delete_bucket(DeleteBucket {
-                request,
-                bucket: bucket.id,
-            })
-        };
-        Ok(self.inner.change(send).await?)
-    }
-
-    /// Finds a bucket by its name.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub async fn bucket(&self, name: &BucketName) -> Result<Bucket, BucketError> {
-        let ask = || self.inner.metadata.bucket(name.clone());
-        Ok(self.inner.ask(ask).await?)
-    }
-
-    /// All buckets, by name.
-    ///
-    /// # Errors
-    /// When nobody answers.
-    pub async fn buckets(&self) -> Result<Vec<Bucket>, BucketError> {
-        Ok(self.inner.ask(|| self.inner.metadata.buckets()).await?)
     }
 }

@@ -7,7 +7,7 @@
 //! - nothing is held but two positions, so that a plan for terabytes costs what one for bytes does.
 
 use erasure::BlobLayout;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use types::block::SEGMENT;
 use types::size::{ByteCount, ByteOffset};
 use types::wire::metadata::Wanted;
@@ -73,6 +73,22 @@ impl Plan {
             first_segment,
         })
     }
+
+    /// The chunks that are still to be read from, or `None` when the range is covered.
+    pub(crate) fn chunks(&self) -> Option<RangeInclusive<u64>> {
+        let last = self.segments.end.checked_sub(1)?;
+        let chunk = |segment| self.layout.chunk_of(segment).0;
+        (!self.segments.is_empty()).then(|| chunk(self.segments.start)..=chunk(last))
+    }
+
+    /// What is still to be read of one chunk, a read for each of its shards.
+    pub(crate) fn of_chunk(&self, chunk: u64) -> impl Iterator<Item = ShardRead> + use<> {
+        let mut plan = self.clone();
+        let first = self.layout.first_segment(chunk);
+        plan.segments.start = first.max(plan.segments.start);
+        let reads = std::iter::from_fn(move || plan.next(usize::MAX));
+        reads.take_while(move |read| read.chunk == chunk)
+    }
 }
 
 /// Which bytes of a segment's plaintext belong to the blob range `wanted`.
@@ -86,11 +102,13 @@ pub(crate) fn trim(segment: u64, wanted: &Range<u64>) -> Range<usize> {
 }
 
 /// The bytes of an object of `length` that are served for `wanted`. `None` when it asks only for bytes
-/// that are not there; the whole of an empty object is served as no bytes.
+/// that are not there, or for a part: only the service knows where these lie. The whole of an empty
+/// object is served as no bytes.
 pub(crate) fn served(wanted: Wanted, length: ByteCount) -> Option<Range<u64>> {
     let end = length.get();
     let from = |start: u64, stop: u64| (start < stop).then_some(start..stop);
     match wanted {
+        Wanted::Part(_) => None,
         Wanted::Nothing => Some(0..0),
         Wanted::All => Some(0..end),
         Wanted::From(start) => from(start.get(), end),

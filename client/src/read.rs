@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! lookup --> extents --> plan --> reads, several in flight --> blocks --> open --> trimmed bytes
-//!                                 (a window of bytes)
+//!            (a window)           (a window of bytes)
 //! ```
 //!
 //! Reads run ahead of what is handed out, in order. The first is small, so that the first byte comes
@@ -18,10 +18,12 @@
 
 use crate::budget::Reservation;
 use crate::error::{GetError, Pressure};
-use crate::extent::{Extent, Source, check_cover};
+use crate::extent::{Extent, Source};
 use crate::fetch::{Way, fetch};
 use crate::inner::Inner;
-use crate::plan::{Plan, ShardRead, served};
+use crate::lookup::{Extents, Next, Question};
+use crate::plan::{Plan, ShardRead};
+use crate::reach::in_reach;
 use crate::task::Task;
 use bytes::Bytes;
 use futures::StreamExt;
@@ -30,8 +32,8 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use types::block::FRAMED_BLOCK;
-use types::size::ByteCount;
-use types::wire::metadata::{Bucket, Located, Lookup, WallTime, Wanted};
+use types::size::{ByteCount, ByteOffset};
+use types::wire::metadata::{Bucket, Located, WallTime, Wanted};
 use types::{Attributes, ObjectKey, VersionId};
 
 /// Blocks of the first read, and of the longest.
@@ -51,6 +53,14 @@ pub struct Head {
     pub modified: WallTime,
     /// What it was stored with.
     pub attributes: Attributes,
+    /// Where what was wanted begins.
+    pub first: ByteOffset,
+    /// How long it is.
+    pub wanted: ByteCount,
+    /// How many parts it was uploaded in; 0 for a plain PUT.
+    pub parts: u32,
+    /// How many tags it has.
+    pub tags: u32,
 }
 
 /// An object's bytes, in order, in pieces of at most 64 KiB. After an error it ends.
@@ -73,6 +83,10 @@ impl Head {
             length: located.length,
             modified: located.modified,
             attributes: located.attributes.clone(),
+            first: located.first,
+            wanted: located.wanted,
+            parts: located.parts,
+            tags: located.tags,
         }
     }
 }
@@ -83,22 +97,18 @@ pub(crate) async fn download(
     key: &ObjectKey,
     wanted: Wanted,
 ) -> Result<Download, GetError> {
-    let lookup = || Lookup {
+    let question = Question {
+        inner: Arc::clone(&inner),
         bucket: bucket.id,
         key: key.clone(),
-        wanted,
     };
-    let found = inner.ask(|| inner.metadata.lookup(lookup())).await?;
-    let length = found.length;
-    let range = served(wanted, length).ok_or(GetError::RangeNotSatisfiable { length })?;
-    let located = Head::of(&found);
-    let mut extents = VecDeque::new();
-    if !range.is_empty() {
-        check_cover(&found.extents, &range)?;
-        for extent in found.extents {
-            extents.push_back(Arc::new(Extent::new(&inner, extent, &range)?));
-        }
-    }
+    let (found, range, extents) = Extents::find(question, wanted).await?;
+    in_reach(&inner, extents.ready()).await?;
+    let located = Head {
+        first: ByteOffset::new(range.start),
+        wanted: ByteCount::new(range.end - range.start),
+        ..Head::of(&found)
+    };
     Ok(Download {
         located,
         range,
@@ -117,7 +127,7 @@ struct Fetched {
 struct Reader {
     inner: Arc<Inner>,
     /// Extents that no plan was made for yet.
-    extents: VecDeque<Arc<Extent>>,
+    extents: Extents,
     plan: Option<(Arc<Extent>, Plan)>,
     /// Reads under way or done, in order.
     reads: VecDeque<Task<Result<Fetched, GetError>>>,
@@ -147,7 +157,7 @@ impl Wish {
 }
 
 impl Reader {
-    fn new(inner: Arc<Inner>, extents: VecDeque<Arc<Extent>>) -> Self {
+    fn new(inner: Arc<Inner>, extents: Extents) -> Self {
         Self {
             window: FIRST_WINDOW.min(inner.config.window.as_usize()),
             inner,
@@ -187,22 +197,23 @@ impl Reader {
                 self.opening = None;
                 let most = self.inner.config.window.as_usize();
                 self.window = most.min(self.window * 2);
+                continue;
             }
-            match self.reads.pop_front() {
-                Some(read) => self.opening = Some(outcome(read).await?),
-                None if self.next_wish().is_none() => return Ok(None),
-                None => {}
-            }
+            let Some(read) = self.reads.pop_front() else {
+                return Ok(None);
+            };
+            self.opening = Some(outcome(read).await?);
         }
     }
 
-    /// Starts reads while the window has room and there is memory to spare; waits for memory only when
-    /// there is nothing else to wait for.
+    /// Starts reads while the window has room and there is memory to spare; waits for memory, or to be
+    /// told of more extents, only when there is nothing else to wait for. Afterwards nothing is under way
+    /// only if all was read.
     async fn read_ahead(&mut self) -> Result<(), GetError> {
         loop {
             let idle = self.reads.is_empty() && self.opening.is_none();
             let room = self.window.saturating_sub(self.in_flight);
-            let Some(bytes) = self.next_wish().map(Wish::bytes) else {
+            let Some(bytes) = self.next_wish(idle).await?.map(Wish::bytes) else {
                 return Ok(());
             };
             let memory = if idle {
@@ -221,8 +232,8 @@ impl Reader {
         }
     }
 
-    /// The read to be made next.
-    fn next_wish(&mut self) -> Option<&Wish> {
+    /// The read to be made next, as far as its extent is known; `wait` until it is.
+    async fn next_wish(&mut self, wait: bool) -> Result<Option<&Wish>, GetError> {
         while self.next.is_none() {
             if let Some((extent, plan)) = &mut self.plan {
                 if let Some(read) = plan.next(self.longest) {
@@ -232,13 +243,15 @@ impl Reader {
                 }
                 self.plan = None;
             }
-            let extent = self.extents.pop_front()?;
+            let Next::Extent(extent) = self.extents.next(wait).await? else {
+                return Ok(None);
+            };
             match extent.source() {
                 Source::Inline(sealed) => self.next = Some((extent, Wish::Inline(sealed))),
                 Source::Disks(plan) => self.plan = Some((extent, plan)),
             }
         }
-        self.next.as_ref().map(|(_, wish)| wish)
+        Ok(self.next.as_ref().map(|(_, wish)| wish))
     }
 }
 

@@ -13,6 +13,11 @@ impl<T: Send + 'static> Task<T> {
         Self(tokio::spawn(work.in_current_span()))
     }
 
+    /// Whether its result is there.
+    pub(crate) fn done(&self) -> bool {
+        self.0.is_finished()
+    }
+
     /// Waits for its result. `None` when the runtime stopped it. A panic goes on here.
     pub(crate) async fn join(mut self) -> Option<T> {
         match (&mut self.0).await {
