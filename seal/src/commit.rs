@@ -23,6 +23,8 @@ pub(crate) enum Purpose {
     Manifest,
     /// Key of one log or snapshot file.
     Frame,
+    /// Key for the secrets of access keys.
+    Account,
 }
 
 impl Purpose {
@@ -32,6 +34,7 @@ impl Purpose {
             Self::Row => b"strongroom row key v1",
             Self::Manifest => b"strongroom manifest key v1",
             Self::Frame => b"strongroom frame key v1",
+            Self::Account => b"strongroom access key secrets v1",
         }
     }
 }

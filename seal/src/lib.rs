@@ -6,6 +6,7 @@
 //! root ──wraps──> slot { ring keys, storage key }      one file beside each metadata server
 //! ring ──wraps──> KEK                                  one per bucket, versioned
 //! KEK  ──wraps──> DEK                                  one per blob          [`wrap`]
+//! ring ──HKDF───> account key                          access keys' secrets  [`account`]
 //! KEK  ──HKDF───> row key                              attributes in rows    [`row`]
 //! KEK  ──HKDF───> manifest key                         MACs of manifest rows [`manifest`]
 //! DEK  ──seals──> segments                             a blob's bytes        [`segment`]
@@ -21,6 +22,7 @@
 //! Rust. Each opens what the other sealed. This crate does no I/O and nothing asynchronous; the only
 //! thing that it takes from outside is randomness. All keys are wiped when dropped and never print.
 
+pub mod account;
 mod commit;
 pub mod frame;
 pub mod key;

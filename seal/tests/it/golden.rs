@@ -3,6 +3,7 @@
 //! has none, and is held to what is made today.
 
 use crate::providers;
+use seal::account::{AccountKey, SecretContext, open_secret};
 use seal::frame::{FileId, FrameKey};
 use seal::manifest::{ManifestKey, ManifestPart, ManifestRow};
 use seal::row::{RowContext, RowKey, RowKind, open_row};
@@ -87,6 +88,14 @@ fn row(key: &ObjectKey) -> RowContext<'_> {
     }
 }
 
+fn secret() -> SecretContext<'static> {
+    SecretContext {
+        user: "9f86d081884c7d659a2feaa0c55ad015",
+        key: "SRGOLDEN",
+        label_digest: label_digest(),
+    }
+}
+
 fn frame_key(provider: &dyn Provider) -> FrameKey {
     let storage = StorageKey::new(counting(0x20));
     FrameKey::derive(provider, &storage, FileId(counting(0xd0)), &counting(0xa0))
@@ -133,6 +142,8 @@ fn what_was_sealed_once_still_opens() {
         assert_eq!(unwrapped.unwrap(), data_key());
         let unwrapped = unwrap_kek(p, &ring, &golden!("kek"), issue().bucket, kek().version());
         assert_eq!(unwrapped.unwrap(), kek());
+        let secret = open_secret(p, &AccountKey::derive(&ring), &secret(), &golden!("account"));
+        assert_eq!(secret.unwrap().as_slice(), b"a secret");
         let slot = unwrap_slot(p, &root, &golden!("slot"), CLUSTER, NODE).unwrap();
         assert_eq!(slot.as_slice(), b"what a slot holds");
 

@@ -2,6 +2,7 @@
 
 extern crate strongroom_seal as seal;
 
+mod account;
 mod frame;
 mod golden;
 mod manifest;
