@@ -1,5 +1,7 @@
 //! Every message and value of this crate that is stored or sent, against its golden file.
 
+mod uploads;
+
 use bytes::Bytes;
 use golden::check;
 use serde::{Serialize, de::DeserializeOwned};
