@@ -7,6 +7,7 @@
 //! cargo xtask bench micro     cost of the primitives, per core
 //! cargo xtask soak kill       kill -9 under load, for as long as you like
 //! cargo xtask soak mixed      steady load: memory, descriptors, clean end
+//! cargo xtask fuzz            signatures, chunk framing, documents: a minute each, or as long as you like
 //! cargo xtask deny            licences, bans, duplicates, sources
 //! cargo xtask corpus          real text as WebDataset shards
 //! cargo xtask train           upload it, read every sample back, lose two disks, read it again
@@ -14,6 +15,8 @@
 
 mod corpus;
 mod expression;
+mod features;
+mod fuzz;
 mod policy;
 mod python;
 mod run;
@@ -58,6 +61,14 @@ enum Command {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Send a gateway what no client sends, guided by coverage
+    Fuzz {
+        /// One of signature, framing, document [default: each]
+        target: Option<String>,
+        /// For how long each
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
     /// Hold every package against deny.toml, offline
     Deny,
     /// Pack the sources of downloaded crates into WebDataset shards with an index
@@ -96,6 +107,7 @@ fn main() -> ExitCode {
             minutes,
             seed,
         } => soak::run(what, minutes, seed),
+        Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Command::Deny => policy::check(),
         Command::Corpus { out } => corpus::command(out),
         Command::Train => suite::train(),

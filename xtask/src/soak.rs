@@ -2,6 +2,7 @@
 
 use crate::Soak;
 use crate::run::{self, cargo};
+use crate::{features, suite};
 use anyhow::Result;
 
 /// Builds the program and loads it for that long.
@@ -10,11 +11,9 @@ pub(crate) fn run(what: Soak, minutes: f64, seed: Option<u64>) -> Result<()> {
         Soak::Kill => "kill::nothing_acknowledged_is_lost",
         Soak::Mixed => "soak::mixed_load_leaves_nothing_behind",
     };
-    run::run(cargo("build").args(["--package", "strongroom"]))?;
+    suite::program()?;
     let mut command = cargo("test");
-    command.args([
-        "--package",
-        "strongroom-tests",
+    features::select(&mut command, &["strongroom-tests"]).args([
         "--test",
         "system",
         "--",

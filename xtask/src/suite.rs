@@ -1,13 +1,14 @@
 //! `cargo xtask test`.
 //!
 //! Everything is built once, as one workspace, so that no crate is compiled twice under two sets of
-//! features. Unit, property and simulation tests run under nextest when it is there, which gives each its own
-//! process; the whole-system tests run in one process, since they share a cluster.
+//! features; the inner loop of one crate uses that same set ([`features`]). Unit, property and simulation
+//! tests run under nextest when it is there, which gives each its own process; the whole-system tests run in
+//! one process, since they share a cluster.
 
 use crate::python::Python;
 use crate::run::{self, Report, cargo};
 use crate::workspace::Workspace;
-use crate::{policy, training};
+use crate::{features, policy, training};
 use anyhow::Result;
 use std::process::Command;
 use strongroom_tests::Cluster;
@@ -29,6 +30,7 @@ fn steps(report: &mut Report) -> Result<()> {
         run::run(Command::new("cargo").args(["fmt", "--all", "--check"]))
     })?;
     report.step("deny.toml", policy::check)?;
+    report.step("features", || features::check(&workspace))?;
     report.step("clippy", || {
         run::run(cargo("clippy").args(["--workspace", "--all-targets", "--", "-D", "warnings"]))
     })?;
@@ -99,9 +101,8 @@ fn inner_loop(report: &mut Report, package: &str) -> Result<()> {
         run::run(Command::new("cargo").args(["fmt", "--check", "--package", package]))
     })?;
     report.step("clippy", || {
-        run::run(cargo("clippy").args([
-            "--package",
-            package,
+        let mut clippy = cargo("clippy");
+        run::run(features::select(&mut clippy, &[package]).args([
             "--all-targets",
             "--",
             "-D",
@@ -109,9 +110,7 @@ fn inner_loop(report: &mut Report, package: &str) -> Result<()> {
         ]))
     })?;
     if package == SYSTEM {
-        report.step("build", || {
-            run::run(cargo("build").args(["--package", "strongroom"]))
-        })?;
+        report.step("build", program)?;
     }
     let mut tests = if has_nextest() && package != SYSTEM {
         nextest()
@@ -120,13 +119,20 @@ fn inner_loop(report: &mut Report, package: &str) -> Result<()> {
         test.arg("--no-fail-fast");
         test
     };
-    report.tests("tests", tests.args(["--package", package]))
+    report.tests("tests", features::select(&mut tests, &[package]))
+}
+
+/// Builds `strongroom` as the whole workspace builds it.
+pub(crate) fn program() -> Result<()> {
+    let mut build = cargo("build");
+    // There is no example: that one could be built is what makes cargo count dev-dependencies.
+    run::run(features::select(&mut build, &["strongroom"]).args(["--bins", "--examples"]))
 }
 
 /// The training job by itself.
 pub(crate) fn train() -> Result<()> {
     let workspace = Workspace::read()?;
-    run::run(cargo("build").args(["--package", "strongroom"]))?;
+    program()?;
     training::run(&workspace, &Python::ready(&workspace)?)
 }
 

@@ -40,16 +40,7 @@ impl Workspace {
     pub(crate) fn used(&self, targets: &[String]) -> Result<Vec<&Package>> {
         let mut used = BTreeSet::new();
         for target in targets {
-            let edges = [
-                "--edges",
-                "normal,build,dev",
-                "--prefix",
-                "none",
-                "--format",
-                "{p}",
-            ];
-            let said = ask(&[&["tree", "--workspace", "--target", target][..], &edges].concat())?;
-            for line in String::from_utf8(said)?.lines() {
+            for line in tree(&["--workspace", "--target", target], "{p}")? {
                 // As in `bytes v1.12.0 (proc-macro)`.
                 if let Some((name, rest)) = line.split_once(" v") {
                     let version = rest.split(' ').next().unwrap_or(rest);
@@ -62,14 +53,15 @@ impl Workspace {
         Ok(self.packages.iter().filter(is_used).collect())
     }
 
+    /// Our own packages.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Package> {
+        let ours = |package: &&Package| self.workspace_members.contains(&package.id);
+        self.packages.iter().filter(ours)
+    }
+
     /// One of our own packages, by its name, its name without `strongroom-`, or its folder.
     pub(crate) fn member(&self, asked: &str) -> Result<&Package> {
         let asked = asked.trim_end_matches('/');
-        let ours = || {
-            self.packages
-                .iter()
-                .filter(|package| self.workspace_members.contains(&package.id))
-        };
         let fits = |package: &&Package| {
             let folder = package
                 .manifest_path
@@ -79,10 +71,13 @@ impl Workspace {
                 || package.name.strip_prefix("strongroom-") == Some(asked)
                 || folder == Some(Path::new(asked))
         };
-        match ours().find(fits) {
+        match self.members().find(fits) {
             Some(package) => Ok(package),
             None => {
-                let names: Vec<&str> = ours().map(|package| package.name.as_str()).collect();
+                let names: Vec<&str> = self
+                    .members()
+                    .map(|package| package.name.as_str())
+                    .collect();
                 bail!("no crate {asked:?} here; there are {}", names.join(", "))
             }
         }
@@ -97,6 +92,38 @@ impl Workspace {
     pub(crate) fn target(&self) -> &Path {
         &self.target_directory
     }
+}
+
+/// Every package that a command on `packages` builds for tests, with the features that cargo turns on in it;
+/// none named: on the whole workspace.
+pub(crate) fn resolved(packages: &[&str]) -> Result<BTreeSet<String>> {
+    let named = packages.iter().flat_map(|name| ["--package", name]);
+    let words: Vec<&str> = if packages.is_empty() {
+        vec!["--workspace"]
+    } else {
+        named.collect()
+    };
+    let lines = tree(&words, "{p}: {f}")?;
+    // A package that was shown before is marked, not shown otherwise.
+    let unmarked = lines.iter().map(|line| line.trim_end_matches(" (*)"));
+    Ok(unmarked.map(str::to_owned).collect())
+}
+
+/// A line for each package that is built, tests and build scripts included.
+fn tree(words: &[&str], format: &str) -> Result<Vec<String>> {
+    let edges = [
+        "--edges",
+        "normal,build,dev",
+        "--prefix",
+        "none",
+        "--format",
+        format,
+    ];
+    let said = ask(&[&["tree"], words, &edges].concat())?;
+    Ok(String::from_utf8(said)?
+        .lines()
+        .map(str::to_owned)
+        .collect())
 }
 
 fn ask(words: &[&str]) -> Result<Vec<u8>> {
