@@ -1,29 +1,24 @@
 //! A bucket's life.
 
+use crate::scheme::{Reach, over_both};
 use crate::support;
+use aws_sdk_s3::Client;
 use strongroom_tests::Content;
 
+over_both![
+    a_bucket_is_born_and_dies,
+    creating_twice_keeps_what_is_there,
+    racing_creations_leave_one_bucket,
+    bad_names_are_refused,
+];
+
 /// A bucket is there from its creation to its deletion and not a moment longer, in every call that tells.
-#[tokio::test]
-async fn a_bucket_is_born_and_dies() {
-    let client = support::client(support::cluster());
-    let listed = async || {
-        let answer = client
-            .list_buckets()
-            .send()
-            .await
-            .expect("buckets are listed");
-        let names = answer
-            .buckets()
-            .iter()
-            .filter_map(|bucket| bucket.name())
-            .map(str::to_owned);
-        names.collect::<Vec<_>>()
-    };
+async fn a_bucket_is_born_and_dies(reach: Reach) {
+    let (client, bucket) = (reach.client, reach.bucket.as_str());
     for round in 0..2 {
         let missing = client
             .head_bucket()
-            .bucket("life")
+            .bucket(bucket)
             .send()
             .await
             .map(drop)
@@ -33,19 +28,19 @@ async fn a_bucket_is_born_and_dies() {
             Some(404),
             "round {round}"
         );
-        assert!(!listed().await.contains(&"life".to_owned()));
+        assert!(!buckets(&client).await.iter().any(|name| name == bucket));
 
-        support::make_bucket(&client, "life").await;
+        support::make_bucket(&client, bucket).await;
         client
             .head_bucket()
-            .bucket("life")
+            .bucket(bucket)
             .send()
             .await
             .expect("it exists");
-        assert!(listed().await.contains(&"life".to_owned()));
+        assert!(buckets(&client).await.iter().any(|name| name == bucket));
         let place = client
             .get_bucket_location()
-            .bucket("life")
+            .bucket(bucket)
             .send()
             .await
             .expect("it has a location");
@@ -54,10 +49,7 @@ async fn a_bucket_is_born_and_dies() {
                 .location_constraint()
                 .is_none_or(|place| place.as_str().is_empty() || place.as_str() == "us-east-1")
         );
-        let empty = client
-            .list_objects_v2()
-            .bucket("life")
-            .send()
+        let empty = support::list(&client, bucket, "")
             .await
             .expect("it is listed");
         assert_eq!(
@@ -66,56 +58,39 @@ async fn a_bucket_is_born_and_dies() {
             "a new bucket is empty in round {round}"
         );
 
-        support::put(&client, "life", "inhabitant", Content::new(1, 100))
+        support::put(&client, bucket, "inhabitant", Content::new(1, 100))
             .await
             .expect("it takes objects");
         let refused = client
             .delete_bucket()
-            .bucket("life")
+            .bucket(bucket)
             .send()
             .await
             .expect_err("it is not empty");
         let refused = support::refusal(refused);
         assert!(refused.is(409, "BucketNotEmpty"), "{refused:?}");
-        client
-            .delete_object()
-            .bucket("life")
-            .key("inhabitant")
-            .send()
+        support::delete(&client, bucket, "inhabitant")
             .await
             .expect("it is emptied");
         client
             .delete_bucket()
-            .bucket("life")
+            .bucket(bucket)
             .send()
             .await
             .expect("it is deleted");
     }
     for refused in [
-        client
-            .list_objects_v2()
-            .bucket("life")
-            .send()
-            .await
-            .map(drop)
-            .map_err(support::refusal),
-        client
-            .get_object()
-            .bucket("life")
-            .key("inhabitant")
-            .send()
-            .await
-            .map(drop)
-            .map_err(support::refusal),
+        support::list(&client, bucket, "").await.map(drop),
+        support::get(&client, bucket, "inhabitant").await.map(drop),
         client
             .delete_bucket()
-            .bucket("life")
+            .bucket(bucket)
             .send()
             .await
             .map(drop)
             .map_err(support::refusal),
-        support::put(&client, "life", "late", Content::new(1, 5)).await,
-        support::put(&client, "life", "late", Content::new(1, 500_000)).await,
+        support::put(&client, bucket, "late", Content::new(1, 5)).await,
+        support::put(&client, bucket, "late", Content::new(1, 500_000)).await,
     ] {
         let refused = refused.expect_err("the bucket is gone");
         assert!(refused.is(404, "NoSuchBucket"), "{refused:?}");
@@ -123,9 +98,8 @@ async fn a_bucket_is_born_and_dies() {
 }
 
 /// Creating a bucket that one owns already changes nothing in it.
-#[tokio::test]
-async fn creating_twice_keeps_what_is_there() {
-    let (client, bucket) = support::shared_bucket("twice").await;
+async fn creating_twice_keeps_what_is_there(reach: Reach) {
+    let (client, bucket) = reach.with_bucket().await;
     let content = Content::new(2, 5_000);
     support::put(&client, &bucket, "kept", content)
         .await
@@ -146,10 +120,9 @@ async fn creating_twice_keeps_what_is_there() {
 }
 
 /// Of many who create one bucket at once, none breaks it, and it exists once.
-#[tokio::test]
-async fn racing_creations_leave_one_bucket() {
-    let client = support::client(support::cluster());
-    let racers = (0..8).map(|_| client.create_bucket().bucket("race").send());
+async fn racing_creations_leave_one_bucket(reach: Reach) {
+    let (client, bucket) = (reach.client, reach.bucket.as_str());
+    let racers = (0..8).map(|_| client.create_bucket().bucket(bucket).send());
     let outcomes = futures::future::join_all(racers).await;
     let won = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     assert!(won >= 1, "nobody created it");
@@ -160,25 +133,12 @@ async fn racing_creations_leave_one_bucket() {
     {
         assert_eq!(refused.status, Some(409), "{refused:?}");
     }
-    let answer = client
-        .list_buckets()
-        .send()
-        .await
-        .expect("buckets are listed");
-    assert_eq!(
-        answer
-            .buckets()
-            .iter()
-            .filter(|bucket| bucket.name() == Some("race"))
-            .count(),
-        1
-    );
+    let names = buckets(&client).await;
+    assert_eq!(names.iter().filter(|name| *name == bucket).count(), 1);
 }
 
 /// Names that S3 does not allow are refused, so that no client ever holds one that another cannot use.
-#[tokio::test]
-async fn bad_names_are_refused() {
-    let client = support::client(support::cluster());
+async fn bad_names_are_refused(Reach { client, .. }: Reach) {
     for name in [
         "b",
         "ab",
@@ -194,4 +154,11 @@ async fn bad_names_are_refused() {
         let refused = support::refusal(refused.expect_err("the name is bad"));
         assert!(refused.is(400, "InvalidBucketName"), "{name}: {refused:?}");
     }
+}
+
+async fn buckets(client: &Client) -> Vec<String> {
+    let answer = client.list_buckets().send().await;
+    let answer = answer.expect("buckets are listed");
+    let names = answer.buckets().iter().filter_map(|bucket| bucket.name());
+    names.map(str::to_owned).collect()
 }

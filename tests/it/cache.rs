@@ -1,6 +1,7 @@
 //! The metadata store is a cache: whatever happens to its files, nothing is lost.
 
 use crate::load;
+use crate::scheme::Scheme;
 use crate::support;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -47,7 +48,7 @@ async fn a_harmed_store_is_rebuilt() {
     for killed in [false, true] {
         for harm in harms {
             let told = format!("{harm:?}, killed: {killed}, seed {seed}");
-            let client = support::client(&cluster);
+            let client = Scheme::turn(harmed).client(&cluster);
             for length in [100, 5_000, 300_000] {
                 let (key, content) = (
                     format!("k{}", objects.len()),

@@ -1,5 +1,6 @@
 //! Lost disks: the m that may be lost, and the one too many.
 
+use crate::scheme::Scheme;
 use crate::sizes;
 use crate::support::{self, INLINE, MIB, Refusal};
 use aws_sdk_s3::Client;
@@ -94,7 +95,7 @@ async fn any_two_disks_may_be_lost() {
         cluster
             .start_again()
             .unwrap_or_else(|error| panic!("{told}: {error:#}"));
-        let client = support::client(&cluster);
+        let client = Scheme::turn(round).client(&cluster);
         for (key, content) in &objects {
             support::check(&client, "data", key, *content)
                 .await
@@ -163,7 +164,7 @@ async fn one_lost_disk_stops_nobody() {
     cluster.stop().unwrap();
     let first = Lost::lose(&cluster, 2, Loss::Emptied);
     cluster.start_again().unwrap();
-    let objects = fill_with(&support::client(&cluster)).await;
+    let objects = fill_with(&Scheme::Https.client(&cluster)).await;
     cluster.stop().unwrap();
     let second = Lost::lose(&cluster, 5, Loss::Gone);
     cluster.start_again().unwrap();
@@ -183,7 +184,8 @@ async fn one_lost_disk_stops_nobody() {
 async fn three_lost_disks_fail_clearly() {
     let mut cluster = Cluster::start("three-disks").unwrap();
     let objects = fill(&cluster).await;
-    for trio in [[0, 1, 2], [1, 3, 5], [2, 4, 5]] {
+    let trios = [[0, 1, 2], [1, 3, 5], [2, 4, 5], [0, 3, 4]];
+    for (round, trio) in trios.into_iter().enumerate() {
         cluster.stop().unwrap();
         let lost = trio.map(|number| {
             Lost::lose(
@@ -199,7 +201,7 @@ async fn three_lost_disks_fail_clearly() {
         cluster
             .start_again()
             .unwrap_or_else(|error| panic!("without {trio:?}: {error:#}"));
-        let client = support::client(&cluster);
+        let client = Scheme::turn(round).client(&cluster);
         let (mut served, mut failed) = (0, 0);
         for (key, content) in &objects {
             match support::check(&client, "data", key, *content).await {
@@ -307,7 +309,7 @@ async fn fill_with(client: &Client) -> Vec<(String, Content)> {
 }
 
 async fn assert_absent(client: &Client, key: &str) {
-    let absent = client.get_object().bucket("data").key(key).send().await;
-    let absent: Refusal = support::refusal(absent.expect_err("a refused upload left something"));
+    let absent = support::get(client, "data", key).await;
+    let absent: Refusal = absent.expect_err("a refused upload left something");
     assert!(absent.is(404, "NoSuchKey"), "{key}: {absent:?}");
 }

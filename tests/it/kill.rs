@@ -80,12 +80,8 @@ async fn nothing_acknowledged_is_lost() {
 }
 
 async fn one_round(cluster: &mut Cluster, workers: Vec<Worker>, dice: &mut Dice) -> Vec<Worker> {
-    let client = support::client(cluster);
     let stop = Arc::new(AtomicBool::new(false));
-    let tasks: Vec<_> = workers
-        .into_iter()
-        .map(|worker| tokio::spawn(worker.work(client.clone(), Arc::clone(&stop))))
-        .collect();
+    let tasks = load::start(workers, cluster, &stop);
     // The random moment is the point, not a wait for something.
     tokio::time::sleep(Duration::from_millis(30 + dice.below(1_800))).await;
     cluster.kill().unwrap();

@@ -1,10 +1,19 @@
 //! Listings against a model: a sorted set of names.
 
+use crate::load;
+use crate::scheme::{Reach, over_both};
 use crate::support;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::EncodingType;
 use std::collections::BTreeSet;
 use strongroom_tests::Content;
+
+over_both![
+    listings_agree_with_the_model,
+    listings_start_after_any_name,
+    unprintable_names_are_names,
+    hostile_names_do_not_collide,
+];
 
 /// Names that break a parser, an escape, a path, an order or a limit somewhere.
 fn hostile_keys() -> Vec<String> {
@@ -241,9 +250,8 @@ fn decode(text: &str) -> String {
 
 /// Every listing shows exactly what is there, in order, once, whatever the names, and however it is paged.
 /// Method: hostile names against the model, over prefixes × delimiters × page sizes × starts × encodings.
-#[tokio::test]
-async fn listings_agree_with_the_model() {
-    let (client, bucket) = support::shared_bucket("listing").await;
+async fn listings_agree_with_the_model(reach: Reach) {
+    let (client, bucket) = reach.with_bucket().await;
     let keys = hostile_keys();
     fill(&client, &bucket, &keys).await;
     let model_keys: BTreeSet<String> = keys.iter().cloned().collect();
@@ -295,9 +303,8 @@ async fn listings_agree_with_the_model() {
 }
 
 /// A listing starts right behind any name, whether it exists or not.
-#[tokio::test]
-async fn listings_start_after_any_name() {
-    let (client, bucket) = support::shared_bucket("start-after").await;
+async fn listings_start_after_any_name(reach: Reach) {
+    let (client, bucket) = reach.with_bucket().await;
     let keys = hostile_keys();
     fill(&client, &bucket, &keys).await;
     let model_keys: BTreeSet<String> = keys.iter().cloned().collect();
@@ -340,9 +347,8 @@ async fn listings_start_after_any_name() {
 }
 
 /// Names that XML cannot carry are kept, read, listed url-encoded, and deleted like any other.
-#[tokio::test]
-async fn unprintable_names_are_names() {
-    let (client, bucket) = support::shared_bucket("unprintable").await;
+async fn unprintable_names_are_names(reach: Reach) {
+    let (client, bucket) = reach.with_bucket().await;
     let keys = unprintable_keys();
     fill(&client, &bucket, &keys).await;
     let model_keys: BTreeSet<String> = keys.iter().cloned().collect();
@@ -360,27 +366,16 @@ async fn unprintable_names_are_names() {
         );
     }
     for key in &keys {
-        client
-            .delete_object()
-            .bucket(&bucket)
-            .key(key)
-            .send()
+        support::delete(&client, &bucket, key)
             .await
             .expect("it is deleted");
     }
-    let empty = client
-        .list_objects_v2()
-        .bucket(&bucket)
-        .send()
-        .await
-        .expect("it is listed");
-    assert_eq!(empty.key_count(), Some(0));
+    assert_eq!(load::listed(&client, &bucket).await, [""; 0]);
 }
 
 /// Hostile names lead to their own object and to no other.
-#[tokio::test]
-async fn hostile_names_do_not_collide() {
-    let (client, bucket) = support::shared_bucket("collide").await;
+async fn hostile_names_do_not_collide(reach: Reach) {
+    let (client, bucket) = reach.with_bucket().await;
     let keys = hostile_keys();
     fill(&client, &bucket, &keys).await;
     for (seed, key) in keys.iter().enumerate() {

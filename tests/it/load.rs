@@ -4,13 +4,15 @@
 //! operation; one without an answer leaves the key *in doubt*: the old state or the new one, and nothing
 //! else. A key in doubt is left alone until it is looked at, and what is seen then is settled for good.
 
+use crate::scheme::Scheme;
 use crate::support::{self, KIB, MIB};
 use aws_sdk_s3::Client;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use strongroom_tests::{Content, Dice};
+use strongroom_tests::{Cluster, Content, Dice};
+use tokio::task::JoinHandle;
 
 /// What a key holds: an object or nothing.
 type State = Option<Content>;
@@ -136,19 +138,8 @@ impl Worker {
     }
 
     async fn delete(&mut self, client: &Client, key: &str) {
-        let outcome = client
-            .delete_object()
-            .bucket(&self.bucket)
-            .key(key)
-            .send()
-            .await;
-        self.note(
-            key,
-            None,
-            outcome
-                .map(drop)
-                .map_err(|error| support::refusal(error).status),
-        );
+        let outcome = support::delete(client, &self.bucket, key).await;
+        self.note(key, None, outcome.map_err(|error| error.status));
     }
 
     fn note(&mut self, key: &str, wanted: State, outcome: Result<(), Option<u16>>) {
@@ -230,10 +221,9 @@ enum Seen {
 }
 
 async fn observe(client: &Client, bucket: &str, key: &str, allowed: &[State]) -> Seen {
-    let answer = match client.get_object().bucket(bucket).key(key).send().await {
+    let answer = match support::get(client, bucket, key).await {
         Ok(answer) => answer,
-        Err(error) => {
-            let refusal = support::refusal(error);
+        Err(refusal) => {
             return match refusal.status {
                 Some(404) if refusal.is(404, "NoSuchKey") && allowed.contains(&None) => {
                     Seen::State(None)
@@ -258,6 +248,19 @@ async fn observe(client: &Client, bucket: &str, key: &str, allowed: &[State]) ->
             bytes.len()
         )),
     }
+}
+
+/// Sets the workers to work, every other one over https.
+pub(crate) fn start(
+    workers: impl IntoIterator<Item = Worker>,
+    cluster: &Cluster,
+    stop: &Arc<AtomicBool>,
+) -> Vec<JoinHandle<Worker>> {
+    let begin = |(turn, worker): (usize, Worker)| {
+        let client = Scheme::turn(turn).client(cluster);
+        tokio::spawn(worker.work(client, Arc::clone(stop)))
+    };
+    workers.into_iter().enumerate().map(begin).collect()
 }
 
 /// Names in a bucket, all pages.

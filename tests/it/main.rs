@@ -14,6 +14,7 @@ mod load;
 mod objects;
 mod ranges;
 mod refusals;
+mod scheme;
 mod secrets;
 mod shutdown;
 mod sizes;

@@ -1,5 +1,7 @@
 //! What an object carries besides its bytes, overwriting, and deleting.
 
+use crate::load;
+use crate::scheme::{Reach, over_both};
 use crate::support::{self, CHUNK};
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
@@ -7,11 +9,18 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 use strongroom_tests::Content;
 
+over_both![
+    metadata_and_headers_come_back,
+    the_etag_is_the_md5,
+    overwrites_replace_and_deletes_end,
+    many_are_deleted_at_once,
+    racing_writers_never_mix,
+];
+
 /// User metadata and the standard content headers come back from GET and HEAD as they were given, and an
 /// overwrite leaves none of the old ones.
-#[tokio::test]
-async fn metadata_and_headers_come_back() {
-    let (client, bucket) = support::shared_bucket("metadata").await;
+async fn metadata_and_headers_come_back(reach: Reach) {
+    let (client, bucket) = reach.with_bucket().await;
     let expires = DateTime::from_secs(2_000_000_000);
     let long = "x".repeat(1500);
     let request = client
@@ -33,18 +42,10 @@ async fn metadata_and_headers_come_back() {
         .map_err(support::refusal)
         .expect("the upload is accepted");
 
-    let get = client
-        .get_object()
-        .bucket(&bucket)
-        .key("k")
-        .send()
+    let get = support::get(&client, &bucket, "k")
         .await
         .expect("it exists");
-    let head = client
-        .head_object()
-        .bucket(&bucket)
-        .key("k")
-        .send()
+    let head = support::head(&client, &bucket, "k")
         .await
         .expect("it exists");
     let wanted = [
@@ -81,11 +82,7 @@ async fn metadata_and_headers_come_back() {
     support::put(&client, &bucket, "k", Content::new(3, 10))
         .await
         .expect("the overwrite is accepted");
-    let head = client
-        .head_object()
-        .bucket(&bucket)
-        .key("k")
-        .send()
+    let head = support::head(&client, &bucket, "k")
         .await
         .expect("it exists");
     assert!(
@@ -100,9 +97,8 @@ async fn metadata_and_headers_come_back() {
 }
 
 /// The ETag is the MD5 of the bytes, quoted, the same from PUT, HEAD, GET and LIST; the time is now.
-#[tokio::test]
-async fn the_etag_is_the_md5() {
-    let (client, bucket) = support::shared_bucket("etag").await;
+async fn the_etag_is_the_md5(reach: Reach) {
+    let (client, bucket) = reach.with_bucket().await;
     let cases: [(&str, Vec<u8>, &str); 3] = [
         ("empty", Vec::new(), "\"d41d8cd98f00b204e9800998ecf8427e\""),
         (
@@ -124,25 +120,13 @@ async fn the_etag_is_the_md5() {
             .key(key)
             .body(ByteStream::from(bytes));
         let put = put.send().await.expect("the upload is accepted");
-        let head = client
-            .head_object()
-            .bucket(&bucket)
-            .key(key)
-            .send()
+        let head = support::head(&client, &bucket, key)
             .await
             .expect("it exists");
-        let get = client
-            .get_object()
-            .bucket(&bucket)
-            .key(key)
-            .send()
+        let get = support::get(&client, &bucket, key)
             .await
             .expect("it exists");
-        let list = client
-            .list_objects_v2()
-            .bucket(&bucket)
-            .prefix(key)
-            .send()
+        let list = support::list(&client, &bucket, key)
             .await
             .expect("it is listed");
         let tags = [
@@ -165,9 +149,8 @@ async fn the_etag_is_the_md5() {
 
 /// An overwrite replaces the whole object, whichever of the two is larger and wherever each is kept; a
 /// delete ends it, and deleting what is not there is no error.
-#[tokio::test]
-async fn overwrites_replace_and_deletes_end() {
-    let (client, bucket) = support::shared_bucket("overwrite").await;
+async fn overwrites_replace_and_deletes_end(reach: Reach) {
+    let (client, bucket) = reach.with_bucket().await;
     for (round, length) in [100, CHUNK + 5, 70_000, 0, 5_000, 4_096, 2 * CHUNK]
         .into_iter()
         .enumerate()
@@ -181,44 +164,24 @@ async fn overwrites_replace_and_deletes_end() {
             .unwrap();
     }
     for _ in 0..2 {
-        client
-            .delete_object()
-            .bucket(&bucket)
-            .key("k")
-            .send()
+        support::delete(&client, &bucket, "k")
             .await
             .expect("a delete succeeds");
-        let gone = client
-            .get_object()
-            .bucket(&bucket)
-            .key("k")
-            .send()
+        let gone = support::get(&client, &bucket, "k")
             .await
             .expect_err("it is gone");
-        let gone = support::refusal(gone);
         assert!(gone.is(404, "NoSuchKey"), "{gone:?}");
-        let gone = client
-            .head_object()
-            .bucket(&bucket)
-            .key("k")
-            .send()
+        let gone = support::head(&client, &bucket, "k")
             .await
             .expect_err("it is gone");
-        assert_eq!(support::refusal(gone).status, Some(404));
+        assert_eq!(gone.status, Some(404));
     }
-    let listed = client
-        .list_objects_v2()
-        .bucket(&bucket)
-        .send()
-        .await
-        .expect("it is listed");
-    assert_eq!(listed.key_count(), Some(0));
+    assert_eq!(load::listed(&client, &bucket).await, [""; 0]);
 }
 
 /// DeleteObjects deletes exactly what it names, and reports each unless told to be quiet.
-#[tokio::test]
-async fn many_are_deleted_at_once() {
-    let (client, bucket) = support::shared_bucket("delete-many").await;
+async fn many_are_deleted_at_once(reach: Reach) {
+    let (client, bucket) = reach.with_bucket().await;
     let keys: Vec<String> = (0..30).map(|number| format!("k&{number:02} <ü>")).collect();
     for key in &keys {
         support::put(&client, &bucket, key, Content::new(1, 20))
@@ -254,27 +217,12 @@ async fn many_are_deleted_at_once() {
         .map_err(support::refusal)
         .expect("a delete succeeds");
     assert!(quiet.deleted().is_empty() && quiet.errors().is_empty());
-    let listed = client
-        .list_objects_v2()
-        .bucket(&bucket)
-        .send()
-        .await
-        .expect("it is listed");
-    let left: Vec<_> = listed
-        .contents()
-        .iter()
-        .filter_map(|object| object.key())
-        .collect();
-    assert_eq!(
-        left,
-        keys[20..].iter().map(String::as_str).collect::<Vec<_>>()
-    );
+    assert_eq!(load::listed(&client, &bucket).await, keys[20..]);
 }
 
 /// Of writers that race for one key, one wins whole: never a mixture.
-#[tokio::test]
-async fn racing_writers_never_mix() {
-    let (client, bucket) = support::shared_bucket("racing").await;
+async fn racing_writers_never_mix(reach: Reach) {
+    let (client, bucket) = reach.with_bucket().await;
     let contents: Vec<Content> = (0..8)
         .map(|seed| Content::new(seed, 600_000 + seed))
         .collect();
@@ -288,11 +236,7 @@ async fn racing_writers_never_mix() {
             8,
             "{outcomes:?}"
         );
-        let head = client
-            .head_object()
-            .bucket(&bucket)
-            .key("k")
-            .send()
+        let head = support::head(&client, &bucket, "k")
             .await
             .expect("it exists");
         let winner = contents

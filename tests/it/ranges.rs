@@ -1,14 +1,20 @@
 //! Ranged reads, which is how a training job reads.
 
+use crate::scheme::{Reach, over_both};
 use crate::support::{self, CHUNK, INLINE, MIB, SEGMENT};
 use aws_sdk_s3::Client;
 use strongroom_tests::Content;
 
+over_both![
+    ranges_across_every_boundary,
+    odd_ranges_are_clamped_or_refused,
+    shuffled_parallel_ranges,
+];
+
 /// Any range yields its bytes and no other, wherever it begins and ends.
 /// Method: around each boundary of each object, ranges that touch, straddle and end at it.
-#[tokio::test]
-async fn ranges_across_every_boundary() {
-    let (client, bucket) = support::shared_bucket("ranges").await;
+async fn ranges_across_every_boundary(reach: Reach) {
+    let (client, bucket) = reach.with_bucket().await;
     let mut tried = 0;
     for length in [
         1,
@@ -106,9 +112,8 @@ async fn expect(
 }
 
 /// Open-ended, suffix and overlong ranges are served as far as the object goes; one beyond it is refused.
-#[tokio::test]
-async fn odd_ranges_are_clamped_or_refused() {
-    let (client, bucket) = support::shared_bucket("odd-ranges").await;
+async fn odd_ranges_are_clamped_or_refused(reach: Reach) {
+    let (client, bucket) = reach.with_bucket().await;
     for length in [10, INLINE + 10, CHUNK + 10] {
         let (key, content) = (format!("object-{length}"), Content::new(length, length));
         support::put(&client, &bucket, &key, content)
@@ -146,9 +151,8 @@ async fn odd_ranges_are_clamped_or_refused() {
 }
 
 /// A training job's way of reading: many ranges at once, in any order, each exact.
-#[tokio::test]
-async fn shuffled_parallel_ranges() {
-    let (client, bucket) = support::shared_bucket("shuffled").await;
+async fn shuffled_parallel_ranges(reach: Reach) {
+    let (client, bucket) = reach.with_bucket().await;
     let content = Content::new(77, 3 * CHUNK + 1);
     support::put(&client, &bucket, "shard.tar", content)
         .await

@@ -1,22 +1,29 @@
 //! Who is turned away, and how: nobody without a signature, and every refusal has a request id.
 
+use crate::load;
+use crate::scheme::{Reach, over_both};
 use crate::support;
 use aws_sdk_s3::presigning::PresigningConfig;
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 use strongroom_tests::Content;
-use strongroom_tests::raw::{self, Answer};
+use strongroom_tests::raw::Answer;
+
+over_both![
+    unsigned_requests_are_refused,
+    bad_signatures_are_refused,
+    presigned_urls_do_what_was_signed,
+    presigned_uploads_cannot_be_widened,
+    every_answer_has_its_own_request_id,
+];
 
 /// Nothing is served to a request without a signature, whatever it asks, and nothing changes.
-#[tokio::test]
-async fn unsigned_requests_are_refused() {
-    let (client, bucket) = support::shared_bucket("unsigned").await;
+async fn unsigned_requests_are_refused(reach: Reach) {
+    let (client, bucket) = reach.with_bucket().await;
     let content = Content::new(5, 1_000);
     support::put(&client, &bucket, "secret", content)
         .await
         .expect("the upload is accepted");
-    let server = support::cluster().endpoints().s3;
     let object = format!("/{bucket}/secret");
     let planted = format!("/{bucket}/planted");
     let new_bucket = "/planted-bucket".to_owned();
@@ -33,7 +40,7 @@ async fn unsigned_requests_are_refused() {
         ("DELETE", &format!("/{bucket}")),
         ("GET", &"/no-such-bucket/key".to_owned()),
     ] {
-        let answer = raw::request(server, method, target, &[], b"").expect("an answer");
+        let answer = reach.ask(method, target, &[], b"");
         assert_eq!(answer.status, 403, "{method} {target}: {answer:?}");
         assert!(
             answer
@@ -52,53 +59,36 @@ async fn unsigned_requests_are_refused() {
     support::check(&client, &bucket, "secret", content)
         .await
         .unwrap();
-    let listed = client
-        .list_objects_v2()
-        .bucket(&bucket)
-        .send()
-        .await
-        .expect("it is listed");
-    assert_eq!(listed.key_count(), Some(1), "nothing was planted");
+    let names = load::listed(&client, &bucket).await;
+    assert_eq!(names, ["secret"], "nothing was planted");
 }
 
 /// A wrong secret and an unknown key are refused, for reading and for writing.
-#[tokio::test]
-async fn bad_signatures_are_refused() {
-    let (client, bucket) = support::shared_bucket("bad-signature").await;
+async fn bad_signatures_are_refused(reach: Reach) {
+    let (client, bucket) = reach.with_bucket().await;
     let content = Content::new(6, 100);
     support::put(&client, &bucket, "k", content)
         .await
         .expect("the upload is accepted");
     let keys = support::cluster().credentials().unwrap();
-    let wrong = support::client_as(support::cluster(), &keys.access_key, &"w".repeat(40));
-    let unknown = support::client_as(support::cluster(), "AKIAUNKNOWNUNKNOWN00", &keys.secret_key);
+    let client_as = |access_key: &str, secret_key: &str| {
+        support::client_as(support::cluster(), reach.scheme, access_key, secret_key)
+    };
+    let wrong = client_as(&keys.access_key, &"w".repeat(40));
+    let unknown = client_as("AKIAUNKNOWNUNKNOWN00", &keys.secret_key);
     for (client, code) in [
         (wrong, "SignatureDoesNotMatch"),
         (unknown, "InvalidAccessKeyId"),
     ] {
         for refused in [
-            client
-                .get_object()
-                .bucket(&bucket)
-                .key("k")
-                .send()
-                .await
-                .map(drop)
-                .map_err(support::refusal),
+            support::get(&client, &bucket, "k").await.map(drop),
             client
                 .list_buckets()
                 .send()
                 .await
                 .map(drop)
                 .map_err(support::refusal),
-            client
-                .delete_object()
-                .bucket(&bucket)
-                .key("k")
-                .send()
-                .await
-                .map(drop)
-                .map_err(support::refusal),
+            support::delete(&client, &bucket, "k").await,
             support::put(&client, &bucket, "k", Content::new(9, 50)).await,
             support::put(&client, &bucket, "k", Content::new(9, 300_000)).await,
         ] {
@@ -112,10 +102,8 @@ async fn bad_signatures_are_refused() {
 }
 
 /// A presigned URL does what was signed, until it expires, and nothing else.
-#[tokio::test]
-async fn presigned_urls_do_what_was_signed() {
-    let (client, bucket) = support::shared_bucket("presigned").await;
-    let server = support::cluster().endpoints().s3;
+async fn presigned_urls_do_what_was_signed(reach: Reach) {
+    let (client, bucket) = reach.with_bucket().await;
     let content = Content::new(8, 70_000);
     support::put(&client, &bucket, "a b/ü.tar", content)
         .await
@@ -128,8 +116,8 @@ async fn presigned_urls_do_what_was_signed() {
         .presigned(hour.clone())
         .await
         .unwrap();
-    let target = path_and_query(server, get.uri());
-    let answer = raw::request(server, "GET", &target, &[], b"").unwrap();
+    let target = reach.target(get.uri());
+    let answer = reach.ask("GET", &target, &[], b"");
     assert_eq!(
         (answer.status, answer.body.len()),
         (200, 70_000),
@@ -137,14 +125,7 @@ async fn presigned_urls_do_what_was_signed() {
         answer.headers
     );
     assert_eq!(content.first_wrong(0, &answer.body), None);
-    let part = raw::request(
-        server,
-        "GET",
-        &target,
-        &[("range", "bytes=65530-65540")],
-        b"",
-    )
-    .unwrap();
+    let part = reach.ask("GET", &target, &[("range", "bytes=65530-65540")], b"");
     assert_eq!(
         (part.status, content.first_wrong(65_530, &part.body)),
         (206, None)
@@ -157,22 +138,13 @@ async fn presigned_urls_do_what_was_signed() {
             "{why}: {answer:?}"
         );
     };
-    refused(
-        raw::request(server, "DELETE", &target, &[], b"").unwrap(),
-        "another method",
-    );
+    refused(reach.ask("DELETE", &target, &[], b""), "another method");
     let other = target.replacen("a%20b", "a%20c", 1);
     assert_ne!(other, target);
-    refused(
-        raw::request(server, "GET", &other, &[], b"").unwrap(),
-        "another key",
-    );
+    refused(reach.ask("GET", &other, &[], b""), "another key");
     let longer = target.replace("X-Amz-Expires=3600", "X-Amz-Expires=7200");
     assert_ne!(longer, target);
-    refused(
-        raw::request(server, "GET", &longer, &[], b"").unwrap(),
-        "a longer life",
-    );
+    refused(reach.ask("GET", &longer, &[], b""), "a longer life");
     let hours_ago = SystemTime::now() - Duration::from_secs(7200);
     let old = PresigningConfig::builder()
         .start_time(hours_ago)
@@ -187,7 +159,7 @@ async fn presigned_urls_do_what_was_signed() {
         .await
         .unwrap();
     refused(
-        raw::request(server, "GET", &path_and_query(server, old.uri()), &[], b"").unwrap(),
+        reach.ask("GET", &reach.target(old.uri()), &[], b""),
         "expired",
     );
     support::check(&client, &bucket, "a b/ü.tar", content)
@@ -196,10 +168,8 @@ async fn presigned_urls_do_what_was_signed() {
 }
 
 /// A presigned upload stores what is sent; headers that were not signed cannot make it do more.
-#[tokio::test]
-async fn presigned_uploads_cannot_be_widened() {
-    let (client, bucket) = support::shared_bucket("presigned-put").await;
-    let server = support::cluster().endpoints().s3;
+async fn presigned_uploads_cannot_be_widened(reach: Reach) {
+    let (client, bucket) = reach.with_bucket().await;
     let secret = Content::new(10, 2_000);
     support::put(&client, &bucket, "secret", secret)
         .await
@@ -212,7 +182,7 @@ async fn presigned_uploads_cannot_be_widened() {
         .presigned(hour)
         .await
         .unwrap();
-    let target = path_and_query(server, put.uri());
+    let target = reach.target(put.uri());
     let content = Content::new(11, 5_000);
 
     let copy = format!("/{bucket}/secret");
@@ -221,23 +191,13 @@ async fn presigned_uploads_cannot_be_widened() {
         ("x-amz-meta-owner", "nobody"),
         ("x-amz-tagging", "a=b"),
     ] {
-        let answer = raw::request(server, "PUT", &target, &[unsigned], &content.all()).unwrap();
+        let answer = reach.ask("PUT", &target, &[unsigned], &content.all());
         assert_eq!(answer.status, 403, "{unsigned:?}: {answer:?}");
     }
-    let listed = client
-        .list_objects_v2()
-        .bucket(&bucket)
-        .prefix("new")
-        .send()
-        .await
-        .expect("it is listed");
-    assert_eq!(
-        listed.key_count(),
-        Some(0),
-        "a refused upload left something"
-    );
+    let names = load::listed(&client, &bucket).await;
+    assert_eq!(names, ["secret"], "a refused upload left something");
 
-    let answer = raw::request(server, "PUT", &target, &[], &content.all()).unwrap();
+    let answer = reach.ask("PUT", &target, &[], &content.all());
     assert_eq!(answer.status, 200, "{answer:?}");
     support::check(&client, &bucket, "new", content)
         .await
@@ -245,17 +205,16 @@ async fn presigned_uploads_cannot_be_widened() {
 }
 
 /// Every answer, good or bad, carries a request id of its own.
-#[tokio::test]
-async fn every_answer_has_its_own_request_id() {
-    let (client, bucket) = support::shared_bucket("request-id").await;
+async fn every_answer_has_its_own_request_id(reach: Reach) {
+    let (client, bucket) = reach.with_bucket().await;
     let mut ids = BTreeSet::new();
-    let get = |bucket: &str, key: &str| client.get_object().bucket(bucket).key(key).send();
     for (bucket, key, code) in [
         (bucket.as_str(), "missing", "NoSuchKey"),
         ("no-such-bucket-here", "missing", "NoSuchBucket"),
     ] {
         for _ in 0..3 {
-            let refused = support::refusal(get(bucket, key).await.expect_err("it is missing"));
+            let refused = support::get(&client, bucket, key).await;
+            let refused = refused.expect_err("it is missing");
             assert!(refused.is(404, code), "{refused:?}");
             ids.insert(refused.request_id.expect("a refusal has a request id"));
         }
@@ -271,16 +230,8 @@ async fn every_answer_has_its_own_request_id() {
         .presigned(hour)
         .await
         .unwrap();
-    let server = support::cluster().endpoints().s3;
     for _ in 0..3 {
-        let answer = raw::request(
-            server,
-            "GET",
-            &path_and_query(server, signed.uri()),
-            &[],
-            b"",
-        )
-        .unwrap();
+        let answer = reach.ask("GET", &reach.target(signed.uri()), &[], b"");
         assert_eq!(answer.status, 200, "{answer:?}");
         ids.insert(
             answer
@@ -290,10 +241,4 @@ async fn every_answer_has_its_own_request_id() {
         );
     }
     assert_eq!(ids.len(), 9, "{ids:?}");
-}
-
-fn path_and_query(server: SocketAddr, url: &str) -> String {
-    url.strip_prefix(&format!("http://{server}"))
-        .expect("a URL of this server")
-        .to_owned()
 }

@@ -1,5 +1,6 @@
 //! What must never be seen on a disk or in a log.
 
+use crate::scheme::Scheme;
 use crate::support::{self, MIB};
 use aws_sdk_s3::primitives::ByteStream;
 use std::fs;
@@ -74,8 +75,9 @@ async fn markers_are_nowhere() {
         format!("{}/inline", name.text),
         format!("{}/chunked", name.text),
     ];
+    let over_https = Scheme::Https.client(&cluster);
     for (key, body) in keys.iter().zip([&inline, &chunked]) {
-        let request = client
+        let request = over_https
             .put_object()
             .bucket("data")
             .key(key)
@@ -90,26 +92,16 @@ async fn markers_are_nowhere() {
             .expect("it is accepted");
     }
     // Every way to a log line: reads, listings, refusals.
-    client
-        .list_objects_v2()
-        .bucket("data")
-        .prefix(&name.text)
-        .send()
-        .await
-        .expect("it is listed");
-    client
-        .get_object()
-        .bucket("data")
-        .key(format!("{}/missing", name.text))
-        .send()
-        .await
-        .expect_err("it is missing");
+    for client in [&client, &over_https] {
+        support::list(client, "data", &name.text)
+            .await
+            .expect("it is listed");
+        support::get(client, "data", &format!("{}/missing", name.text))
+            .await
+            .expect_err("it is missing");
+    }
     for (key, body) in keys.iter().zip([&inline, &chunked]) {
-        let got = client
-            .get_object()
-            .bucket("data")
-            .key(key)
-            .send()
+        let got = support::get(&client, "data", key)
             .await
             .expect("it is there");
         assert_eq!(got.metadata().unwrap()["owner"], hidden[0].text);

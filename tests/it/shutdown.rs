@@ -1,5 +1,6 @@
 //! SIGTERM: drain, then stop.
 
+use crate::scheme::Scheme;
 use crate::support::{self, MIB};
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use bytes::Bytes;
@@ -21,13 +22,14 @@ async fn an_idle_stop_is_quick_and_clean() {
     support::make_bucket(&client, "data").await;
     let content = Content::new(4, MIB + 17);
     for round in 0..3 {
-        let client = support::client(&cluster);
+        let client = Scheme::turn(round).client(&cluster);
         let key = format!("round-{round}");
         support::put(&client, "data", &key, content)
             .await
             .expect("the upload is accepted");
-        let idle =
-            TcpStream::connect(cluster.endpoints().s3).expect("a connection that says nothing");
+        let servers = [cluster.endpoints().s3, cluster.endpoints().s3_tls];
+        let idle = servers
+            .map(|server| TcpStream::connect(server).expect("a connection that says nothing"));
         let asked = Instant::now();
         let status = cluster.stop().unwrap();
         assert_eq!(status.code(), Some(0), "round {round}");
@@ -47,8 +49,8 @@ async fn an_idle_stop_is_quick_and_clean() {
     }
 }
 
-/// An upload and a download that are under way when SIGTERM comes are finished; new ones are not begun;
-/// what was acknowledged while draining is there after the restart.
+/// An upload and a download that are under way when SIGTERM comes are finished, over http and over https;
+/// new ones are not begun; what was acknowledged while draining is there after the restart.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_under_way_is_finished() {
     let mut cluster = Cluster::start("drain").unwrap();
@@ -76,11 +78,7 @@ async fn what_is_under_way_is_finished() {
         .send(content.range(0..half).into())
         .await
         .expect("the upload takes the first half");
-    let mut download = client
-        .get_object()
-        .bucket("data")
-        .key("stored")
-        .send()
+    let mut download = support::get(&Scheme::Https.client(&cluster), "data", "stored")
         .await
         .expect("it is served")
         .body;
@@ -97,12 +95,13 @@ async fn what_is_under_way_is_finished() {
         .expect("the upload is under way");
 
     cluster.ask_to_stop().unwrap();
-    let server = cluster.endpoints().s3;
-    strongroom_tests::wait_until(
-        "new connections are refused",
-        Duration::from_secs(10),
-        || TcpStream::connect_timeout(&server, Duration::from_secs(1)).is_err(),
-    );
+    for server in [cluster.endpoints().s3, cluster.endpoints().s3_tls] {
+        strongroom_tests::wait_until(
+            "new connections are refused",
+            Duration::from_secs(10),
+            || TcpStream::connect_timeout(&server, Duration::from_secs(1)).is_err(),
+        );
+    }
     assert!(cluster.is_alive(), "it left an upload behind");
 
     pieces

@@ -1,7 +1,13 @@
 //! Objects of every size that some layer treats differently.
 
+use crate::scheme::{Reach, Scheme, over_both};
 use crate::support::{self, CHUNK, INLINE, MIB, SEGMENT};
 use strongroom_tests::Content;
+
+over_both![
+    every_boundary_comes_back_exact,
+    concurrent_uploads_do_not_mix,
+];
 
 /// Around each place where the layout changes: inline, segment, shard, chunk, run of chunks.
 pub(crate) fn boundaries() -> Vec<u64> {
@@ -18,9 +24,8 @@ pub(crate) fn boundaries() -> Vec<u64> {
 
 /// An object of any size comes back as it went in, and HEAD tells its size.
 /// Method: sizes around each boundary, uploaded, downloaded whole, compared byte by byte.
-#[tokio::test]
-async fn every_boundary_comes_back_exact() {
-    let (client, bucket) = support::shared_bucket("sizes").await;
+async fn every_boundary_comes_back_exact(reach: Reach) {
+    let (client, bucket) = reach.with_bucket().await;
     let sizes = boundaries();
     assert_eq!(sizes.len(), 18, "the boundaries are tried");
     for length in sizes {
@@ -31,11 +36,7 @@ async fn every_boundary_comes_back_exact() {
         support::check(&client, &bucket, &key, content)
             .await
             .unwrap();
-        let head = client
-            .head_object()
-            .bucket(&bucket)
-            .key(&key)
-            .send()
+        let head = support::head(&client, &bucket, &key)
             .await
             .expect("it exists");
         assert_eq!(head.content_length(), i64::try_from(length).ok(), "{key}");
@@ -43,15 +44,18 @@ async fn every_boundary_comes_back_exact() {
 }
 
 /// A gibibyte goes in and comes out in one request each, and its far end is reached by a range.
-/// Method: the bytes are made while they are sent and compared while they arrive.
+/// Method: the bytes are made while they are sent, over https, and compared while they arrive, over http;
+/// the range takes https again.
 #[tokio::test]
 async fn a_gibibyte_comes_back_exact() {
-    let (client, bucket) = support::shared_bucket("gibibyte").await;
+    let reach = Reach::new(Scheme::Https, "gibibyte");
+    let (client, bucket) = reach.with_bucket().await;
     let content = Content::new(30, 1024 * MIB);
     support::put(&client, &bucket, "big", content)
         .await
         .expect("the upload is accepted");
-    support::check(&client, &bucket, "big", content)
+    let over_http = Scheme::Http.client(support::cluster());
+    support::check(&over_http, &bucket, "big", content)
         .await
         .unwrap();
     let tail = content.length - 70_000;
@@ -73,19 +77,14 @@ async fn a_gibibyte_comes_back_exact() {
         (bytes.len(), content.first_wrong(tail, &bytes)),
         (70_000, None)
     );
-    client
-        .delete_object()
-        .bucket(&bucket)
-        .key("big")
-        .send()
+    support::delete(&client, &bucket, "big")
         .await
         .expect("it is deleted");
 }
 
 /// Many clients at once, each with its own object, do not mix them up.
-#[tokio::test]
-async fn concurrent_uploads_do_not_mix() {
-    let (client, bucket) = support::shared_bucket("concurrent").await;
+async fn concurrent_uploads_do_not_mix(reach: Reach) {
+    let (client, bucket) = reach.with_bucket().await;
     let work = (0..32_u64).map(|number| {
         let (client, bucket) = (client.clone(), bucket.clone());
         tokio::spawn(async move {

@@ -30,9 +30,7 @@ async fn mixed_load_leaves_nothing_behind() {
     let stop = Arc::new(AtomicBool::new(false));
     let workers =
         (0..WORKERS).map(|name| Worker::new("data", name, KEYS_EACH, dice.split(), &pace));
-    let tasks: Vec<_> = workers
-        .map(|worker| tokio::spawn(worker.work(client.clone(), Arc::clone(&stop))))
-        .collect();
+    let tasks = load::start(workers, &cluster, &stop);
 
     let mut samples = Vec::new();
     let started = Instant::now();

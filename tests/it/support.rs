@@ -1,13 +1,16 @@
 //! The S3 client, the shared cluster, and what every test says in one line.
 
+use crate::scheme::Scheme;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Config, Credentials, Region};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::RequestId;
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
-use aws_smithy_http_client::Builder;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::convert::Infallible;
@@ -36,35 +39,30 @@ pub(crate) fn cluster() -> &'static Cluster {
     SHARED.get_or_init(|| Cluster::start("shared").expect("the shared cluster starts"))
 }
 
-/// A client with the cluster's own credentials, which never retries: a refusal must be seen.
+/// A client with the cluster's own credentials, over http.
 pub(crate) fn client(cluster: &Cluster) -> Client {
-    let keys = cluster
-        .credentials()
-        .expect("the cluster wrote credentials");
-    client_as(cluster, &keys.access_key, &keys.secret_key)
+    Scheme::Http.client(cluster)
 }
 
-/// A client with any credentials.
-pub(crate) fn client_as(cluster: &Cluster, access_key: &str, secret_key: &str) -> Client {
+/// A client with any credentials, which never retries: a refusal must be seen.
+pub(crate) fn client_as(
+    cluster: &Cluster,
+    scheme: Scheme,
+    access_key: &str,
+    secret_key: &str,
+) -> Client {
     let config = Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
-        .endpoint_url(format!("http://{}", cluster.endpoints().s3))
+        .endpoint_url(scheme.url(cluster))
         .credentials_provider(Credentials::new(
             access_key, secret_key, None, None, "tests",
         ))
         .force_path_style(true)
-        .http_client(Builder::new().build_http())
+        .http_client(scheme.connector(cluster))
         .retry_config(RetryConfig::disabled())
         .timeout_config(TimeoutConfig::builder().operation_timeout(PATIENCE).build());
     Client::from_conf(config.build())
-}
-
-/// A client of the shared cluster and a fresh bucket on it.
-pub(crate) async fn shared_bucket(name: &str) -> (Client, String) {
-    let client = client(cluster());
-    make_bucket(&client, name).await;
-    (client, name.to_owned())
 }
 
 /// Creates a bucket that must not exist yet.
@@ -102,6 +100,42 @@ fn body(content: Content) -> ByteStream {
     ByteStream::new(SdkBody::from_body_1_x(Pour { content, at: 0 }))
 }
 
+/// Asks for an object; its body is not read yet.
+pub(crate) async fn get(
+    client: &Client,
+    bucket: &str,
+    key: &str,
+) -> Result<GetObjectOutput, Refusal> {
+    let request = client.get_object().bucket(bucket).key(key);
+    request.send().await.map_err(refusal)
+}
+
+/// Asks for an object's headers.
+pub(crate) async fn head(
+    client: &Client,
+    bucket: &str,
+    key: &str,
+) -> Result<HeadObjectOutput, Refusal> {
+    let request = client.head_object().bucket(bucket).key(key);
+    request.send().await.map_err(refusal)
+}
+
+/// Deletes an object.
+pub(crate) async fn delete(client: &Client, bucket: &str, key: &str) -> Result<(), Refusal> {
+    let request = client.delete_object().bucket(bucket).key(key);
+    request.send().await.map(drop).map_err(refusal)
+}
+
+/// Asks for the first page of a listing of all keys that begin with `prefix`.
+pub(crate) async fn list(
+    client: &Client,
+    bucket: &str,
+    prefix: &str,
+) -> Result<ListObjectsV2Output, Refusal> {
+    let request = client.list_objects_v2().bucket(bucket).prefix(prefix);
+    request.send().await.map_err(refusal)
+}
+
 /// Downloads an object and compares every byte. The error says what was wrong.
 pub(crate) async fn check(
     client: &Client,
@@ -109,8 +143,8 @@ pub(crate) async fn check(
     key: &str,
     content: Content,
 ) -> Result<(), String> {
-    let answer = client.get_object().bucket(bucket).key(key).send().await;
-    let answer = answer.map_err(|error| format!("{key}: {:?}", refusal(error)))?;
+    let answer = get(client, bucket, key).await;
+    let answer = answer.map_err(|error| format!("{key}: {error:?}"))?;
     let expected = i64::try_from(content.length).ok();
     if answer.content_length() != expected {
         return Err(format!(

@@ -36,17 +36,24 @@ impl Answer {
     }
 }
 
-/// Sends a request on a connection of its own. `target` is the path with its query.
-pub fn request(
+/// A connection that gives up in time.
+pub fn connect(server: SocketAddr) -> Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&server, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// Sends one request on a connection, TLS or not, and reads the answer to its end. `target` is the path with
+/// its query.
+pub fn request_on(
+    mut stream: impl Read + Write,
     server: SocketAddr,
     method: &str,
     target: &str,
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Result<Answer> {
-    let mut stream = TcpStream::connect_timeout(&server, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
     let mut head = format!("{method} {target} HTTP/1.1\r\n");
     if !headers
         .iter()
