@@ -269,6 +269,7 @@ impl Listener {
                         limits: self.limits.clone(),
                         http: self.http.clone(),
                         watcher: self.graceful.watcher(),
+                        stopped: stopped.clone(),
                     };
                     let service = service.clone();
                     self.connections.spawn(async move {
@@ -313,6 +314,7 @@ struct Connection {
     limits: Limits,
     http: http1::Builder,
     watcher: Watcher,
+    stopped: watch::Receiver<bool>,
 }
 
 impl Connection {
@@ -325,7 +327,14 @@ impl Connection {
         let Some(tls) = self.tls.clone() else {
             return self.speak(stream, service).await;
         };
-        match tokio::time::timeout(self.limits.head, tls.accept(stream)).await {
+        let handshake = tokio::time::timeout(self.limits.head, tls.accept(stream));
+        let mut stopped = self.stopped.clone();
+        let shaken = tokio::select! {
+            shaken = handshake => shaken,
+            // No request is under way yet, and a silent peer must not hold up a stop.
+            _ = stopped.wait_for(|stop| *stop) => return,
+        };
+        match shaken {
             Ok(Ok(stream)) => self.speak(stream, service).await,
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
