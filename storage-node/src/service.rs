@@ -108,7 +108,8 @@ impl Node {
                     usable.insert(stamp.disk, disk);
                 }
                 Err(why) => {
-                    tracing::error!(disk = ?expected, "a disk is absent: {why}");
+                    let disk = expected.map(tracing::field::display);
+                    tracing::error!(disk, "a disk is absent: {why}");
                     absent.extend(expected.map(|disk| (disk, why)));
                 }
             }
