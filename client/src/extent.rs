@@ -2,7 +2,7 @@
 
 use crate::error::GetError;
 use crate::inner::Inner;
-use crate::plan::{Plan, ShardRead, trim};
+use crate::plan::{Plan, trim};
 use bytes::Bytes;
 use erasure::{BlobLayout, Coder, Layout};
 use seal::OpenError;
@@ -93,25 +93,12 @@ impl Extent {
         }
     }
 
-    /// Reads that stand for all of it: those in the first two chunks of each run and in its last. Every
-    /// chunk between them has the shards of the second.
-    pub(crate) fn samples(&self) -> Vec<ShardRead> {
-        let (Source::Disks(plan), Chunks::Coded { runs, .. }) = (self.source(), &self.chunks)
-        else {
-            return Vec::new();
-        };
-        let Some(wanted) = plan.chunks() else {
-            return Vec::new();
-        };
-        let mut samples = Vec::new();
-        for run in runs {
-            let end = run.first_index + u64::from(run.chunks);
-            let first = run.first_index.max(*wanted.start());
-            let last = (end - 1).min(*wanted.end());
-            let chunks = (first..=last).filter(|chunk| *chunk <= first + 1 || *chunk == last);
-            samples.extend(chunks.flat_map(|chunk| plan.of_chunk(chunk)));
+    /// What is to be read of it from disks, and the runs that it lies in; `None` of an inline one.
+    pub(crate) fn coded(&self) -> Option<(Plan, &[Run])> {
+        match (self.source(), &self.chunks) {
+            (Source::Disks(plan), Chunks::Coded { runs, .. }) => Some((plan, runs)),
+            _ => None,
         }
-        samples
     }
 
     /// The layout of a chunk, and the run that it is in.

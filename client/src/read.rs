@@ -39,6 +39,8 @@ use types::{Attributes, ObjectKey, VersionId};
 /// Blocks of the first read, and of the longest.
 const FIRST_READ: usize = 4;
 const LONGEST_READ: usize = 16;
+/// Reads in flight at most, however short they are.
+const MOST_READS: usize = 64;
 /// Bytes in flight at first.
 const FIRST_WINDOW: usize = 2 * LONGEST_READ * FRAMED_BLOCK;
 
@@ -219,6 +221,7 @@ impl Reader {
             let memory = if idle {
                 self.inner.budget.read(bytes).await?
             } else if bytes <= room
+                && self.reads.len() < MOST_READS
                 && let Some(memory) = self.inner.budget.spare(bytes)
             {
                 memory

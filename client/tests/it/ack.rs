@@ -1,14 +1,14 @@
 //! When a PUT is acknowledged, and what it commits.
 
-use crate::fake::{Fault, World, config, eventually, key, noise, range};
+use crate::fake::{Fault, World, config, eventually, finish, key, noise, range};
 use bytes::Bytes;
 use client::{Pressure, PutError};
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use types::DiskId;
 use types::placement::Slot;
 use types::wire::metadata::{Wanted, WrittenPlace, WrittenRun};
-use types::{Attributes, DiskId};
 
 fn runs(world: &World, name: &str) -> Vec<WrittenRun> {
     match world.service.committed(name).unwrap().place {
@@ -166,7 +166,7 @@ async fn the_floor_is_kept_when_there_is_no_going_elsewhere() {
         world.disks.fault(disk, Fault::Absent);
     }
     upload.write(second).await.unwrap();
-    upload.finish(Attributes::default()).await.unwrap();
+    finish(upload).await.unwrap();
     let runs = runs(&world, "object");
     assert_eq!((runs.len(), runs[0].chunks), (1, 2));
     assert_eq!(runs[0].missing, slots(&[0, 1]));

@@ -5,11 +5,17 @@ use client::{ClientConfig, GetError, Pressure};
 use futures::TryStreamExt;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use types::placement::Admission;
 use types::size::{ByteCount, MIB};
-use types::wire::metadata::Wanted;
+use types::wire::metadata::{Condition, Wanted};
 
 /// Sizes whose last chunk is one segment, short of shards, ragged, and full.
 const SIZES: [usize; 5] = [4097, 70_000, 700_001, 4 << 20, (4 << 20) + 1_000_000];
+
+const TOO_FEW: GetError = GetError::Unavailable {
+    available: 3,
+    needed: 4,
+};
 
 async fn filled(profile: &str, config: ClientConfig) -> (World, Vec<(String, Vec<u8>)>) {
     let world = World::with(profile, 1, config);
@@ -78,7 +84,8 @@ async fn a_lying_disk_is_read_around() {
     }
 }
 
-/// With three disks lost that a range needs, a GET says so, and no byte that it gave was wrong.
+/// With three disks lost that a range needs, a GET says so, before its first byte or at the one that it
+/// cannot give, and no byte that it gave was wrong.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_lost_disks_are_a_clear_error() {
     let world = World::new("4+2");
@@ -89,20 +96,8 @@ async fn three_lost_disks_are_a_clear_error() {
             for disk in lost.iter().chain([&third]) {
                 world.disks.fault(*disk, Fault::Absent);
             }
-            let download = world.download("object", Wanted::All);
-            let mut body = download.await.unwrap().body;
-            let mut given = Vec::new();
-            let end = loop {
-                match body.try_next().await {
-                    Ok(Some(piece)) => given.extend_from_slice(&piece),
-                    end => break end,
-                }
-            };
-            let error = GetError::Unavailable {
-                available: 3,
-                needed: 4,
-            };
-            assert_eq!(end, Err(error), "{lost:?} and {third}");
+            let (given, end) = read_on(&world, "object").await;
+            assert_eq!(end, Err(TOO_FEW), "{lost:?} and {third}");
             assert!(bytes.starts_with(&given));
             world.disks.heal();
         }
@@ -111,6 +106,85 @@ async fn three_lost_disks_are_a_clear_error() {
         world.get("object", Wanted::All).await.unwrap() == bytes,
         "it returns with the disks"
     );
+}
+
+/// What a GET gave, and how it ended.
+async fn read_on(world: &World, name: &str) -> (Vec<u8>, Result<(), GetError>) {
+    let mut given = Vec::new();
+    let mut body = match world.download(name, Wanted::All).await {
+        Ok(download) => download.body,
+        Err(error) => return (given, Err(error)),
+    };
+    loop {
+        match body.try_next().await {
+            Ok(Some(piece)) => given.extend_from_slice(&piece),
+            Ok(None) => return (given, Ok(())),
+            Err(error) => return (given, Err(error)),
+        }
+    }
+}
+
+/// What this gateway has met a moment ago it says before the first byte, while there is still a status to
+/// say it with; it tries before it says so, and refuses nothing that can be served. Method: an object of
+/// two parts, one a group, of which the second loses its disks.
+#[tokio::test(start_paused = true)]
+async fn what_is_known_to_be_out_of_reach_is_refused_at_once() {
+    let world = World::with("4+2", 2, config());
+    let parts = [noise(5 << 20, 1), noise(9 << 20, 2)];
+    let upload = world.begin("object").await;
+    for (number, bytes) in (1..).zip(&parts) {
+        world.service.change_table(|table| {
+            for group in &mut table.groups {
+                let open = group.id.get() == u64::from(number);
+                group.admission = if open {
+                    Admission::Open
+                } else {
+                    Admission::Closed
+                };
+            }
+        });
+        // The client looks at the table from time to time.
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        world
+            .put_part("object", upload, number, bytes)
+            .await
+            .unwrap();
+    }
+    let stored = world.complete("object", upload, Condition::default());
+    stored.await.unwrap();
+    let bytes = parts.concat();
+    for disk in [7, 8, 9] {
+        world.disks.fault(disk, Fault::Absent);
+    }
+    let (given, end) = read_on(&world, "object").await;
+    assert_eq!(end, Err(TOO_FEW));
+    assert!(given == parts[0], "it could not know");
+
+    let refused = world.download("object", Wanted::All).await;
+    assert_eq!(refused.map(|download| download.range), Err(TOO_FEW));
+    let readable = world.get("object", Wanted::Part(1)).await;
+    assert!(readable.as_ref() == Ok(&parts[0]), "its disks are well");
+    let readable = world.get("object", range((8 << 20) + 1, 1000)).await;
+    assert!(readable.is_ok(), "it lies on a disk that is well");
+    world.disks.heal();
+    let back = world.get("object", Wanted::All).await;
+    assert!(back.as_ref() == Ok(&bytes), "it returns with the disks");
+    world.memory_comes_back().await;
+}
+
+/// Disks that are away and can be done without cost no trial. Method: count the reads of a range whose
+/// own disk serves, with two others known to be away.
+#[tokio::test]
+async fn disks_that_can_be_done_without_are_not_tried() {
+    let world = World::new("4+2");
+    let bytes = noise(5 << 20, 1);
+    world.put("object", &bytes, 1 << 20).await.unwrap();
+    world.disks.fault(2, Fault::Absent);
+    world.disks.fault(3, Fault::Absent);
+    assert!(world.get("object", Wanted::All).await.unwrap() == bytes);
+    let before = world.disks.reads.load(Ordering::Relaxed);
+    assert!(world.get("object", range(0, 1000)).await.unwrap() == bytes[..1000]);
+    assert_eq!(world.disks.reads.load(Ordering::Relaxed), before + 1);
 }
 
 /// A silent disk delays a GET by no more than a shard's patience, and only once.

@@ -3,8 +3,12 @@
 extern crate strongroom_client as client;
 
 mod ack;
+mod conditions;
+mod copies;
 mod degraded;
 mod fake;
+mod long;
 mod memory;
+mod multipart;
 mod round_trip;
 mod sessions;

@@ -1,13 +1,12 @@
 //! One budget bounds it all, and everything comes back.
 
-use crate::fake::{Fault, World, config, eventually, key, noise, range};
+use crate::fake::{Fault, World, config, eventually, finish, key, noise, range};
 use bytes::Bytes;
 use client::{Body, ClientConfig, Pressure, PutError};
 use futures::{FutureExt, StreamExt};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use types::Attributes;
 use types::size::{ByteCount, MIB};
 use types::wire::metadata::Wanted;
 
@@ -85,7 +84,7 @@ async fn slow_clients_do_not_lock_the_rest_out() {
     stored.unwrap();
     // Those that are slow lose nothing by it.
     for upload in slow {
-        upload.finish(Attributes::default()).await.unwrap();
+        finish(upload).await.unwrap();
     }
     world.memory_comes_back().await;
 }
@@ -196,7 +195,7 @@ async fn a_cancelled_write_fails_the_upload() {
     world.disks.heal();
     let refused = upload.write(Bytes::from_static(b"more")).await;
     assert_eq!(refused, Err(PutError::Abandoned));
-    let refused = upload.finish(Attributes::default()).await;
+    let refused = finish(upload).await;
     assert_eq!(refused, Err(PutError::Abandoned));
     assert!(world.service.committed("object").is_none());
 }

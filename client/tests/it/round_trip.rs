@@ -5,7 +5,7 @@ use client::{GetError, PutError};
 use std::sync::atomic::Ordering;
 use types::Attributes;
 use types::size::{ByteCount, ByteOffset};
-use types::wire::metadata::{Wanted, WrittenPlace};
+use types::wire::metadata::{Condition, Tags, Wanted, WrittenPlace};
 
 const SEGMENT: u64 = 64 << 10;
 const CHUNK: u64 = 64 * SEGMENT;
@@ -154,14 +154,11 @@ async fn head_and_delete() {
     let stored = upload
         .await
         .unwrap()
-        .finish(attributes.clone())
+        .finish(attributes.clone(), Tags::default(), Condition::default())
         .await
         .unwrap();
-    let head = world
-        .client
-        .head(&world.bucket, &key("object"))
-        .await
-        .unwrap();
+    let head = world.head("object", Wanted::Nothing);
+    let head = head.await.unwrap();
     assert_eq!(
         (head.version, head.length),
         (stored.version, ByteCount::ZERO)
@@ -170,16 +167,8 @@ async fn head_and_delete() {
     let download = world.download("object", Wanted::All);
     assert!(collect(download.await.unwrap()).await.unwrap().is_empty());
 
-    world
-        .client
-        .delete(&world.bucket, &key("object"))
-        .await
-        .unwrap();
-    world
-        .client
-        .delete(&world.bucket, &key("object"))
-        .await
-        .unwrap();
-    let gone = world.client.head(&world.bucket, &key("object")).await;
+    world.delete("object", Condition::default()).await.unwrap();
+    world.delete("object", Condition::default()).await.unwrap();
+    let gone = world.head("object", Wanted::Nothing).await;
     assert_eq!(gone, Err(GetError::NoSuchObject));
 }

@@ -1,11 +1,10 @@
 //! Sessions, leases and issued blobs, and a metadata service that is away for a while.
 
-use crate::fake::{World, config, eventually, key, noise};
+use crate::fake::{World, config, eventually, finish, key, noise};
 use bytes::Bytes;
 use client::{Client, GetError, Pressure, PutError};
 use std::time::Duration;
-use types::Attributes;
-use types::wire::metadata::{MetadataError, Wanted};
+use types::wire::metadata::{Condition, MetadataError, Wanted};
 
 /// An expired session fails the upload that began under it, with a request to try again, and the next
 /// one has a new session.
@@ -21,7 +20,7 @@ async fn an_expired_session_is_replaced() {
         .unwrap();
     upload.write(Bytes::from(bytes.clone())).await.unwrap();
     world.service.expire_sessions();
-    let failed = upload.finish(Attributes::default()).await;
+    let failed = finish(upload).await;
     let expected = PutError::SlowDown(Pressure::Metadata(MetadataError::SessionExpired));
     assert_eq!(failed, Err(expected));
     world.put("after", &bytes, 1 << 20).await.unwrap();
@@ -36,11 +35,7 @@ async fn a_deletion_survives_an_expired_session() {
     let world = World::new("4+2");
     world.put("object", b"small", 1 << 20).await.unwrap();
     world.service.expire_sessions();
-    world
-        .client
-        .delete(&world.bucket, &key("object"))
-        .await
-        .unwrap();
+    world.delete("object", Condition::default()).await.unwrap();
     let gone = world.get("object", Wanted::All).await;
     assert_eq!(gone, Err(GetError::NoSuchObject));
 }
@@ -74,7 +69,7 @@ async fn patience_has_an_end() {
         .unwrap();
     world.service.fail_next(1_000_000);
     let before = tokio::time::Instant::now();
-    let unknown = upload.finish(Attributes::default()).await;
+    let unknown = finish(upload).await;
     assert!(
         matches!(unknown, Err(PutError::OutcomeUnknown(_))),
         "{unknown:?}"

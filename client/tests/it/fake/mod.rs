@@ -1,21 +1,30 @@
 //! A cluster in memory: a metadata service and six or more disks, with faults on command.
 
 mod disks;
+mod multipart;
+mod objects;
 mod service;
+mod state;
 
 pub(crate) use disks::{Disks, Fault};
 pub(crate) use service::Service;
+pub(crate) use state::Lie;
 
 use bytes::Bytes;
-use client::{Client, ClientConfig, Download, GetError, PutError, Stored};
+use client::{
+    Client, ClientConfig, DeleteError, Download, GetError, Head, NewUpload, PutError, Stored,
+    Upload,
+};
 use futures::TryStreamExt;
 use std::sync::Arc;
 use std::time::Duration;
 use types::placement::{Admission, Disk, Epoch, Group, GroupTable, Member};
 use types::profile::{DiskClass, Profile};
 use types::size::{ByteCount, ByteOffset, MIB};
-use types::wire::metadata::{Bucket, Wanted};
-use types::{Attributes, DiskId, GroupId, NodeId, ObjectKey};
+use types::wire::metadata::{
+    Bucket, ChosenPart, Condition, ListParts, Part, Tags, WallTime, Wanted,
+};
+use types::{Attributes, DiskId, GroupId, NodeId, ObjectKey, VersionId};
 
 /// A client on a cluster in memory.
 pub(crate) struct World {
@@ -100,17 +109,108 @@ impl World {
         declared: Option<ByteCount>,
     ) -> Result<Stored, PutError> {
         let mut upload = self.client.put(&self.bucket, key(name), declared).await?;
-        let bytes = Bytes::copy_from_slice(bytes);
-        for start in (0..bytes.len()).step_by(piece) {
-            upload
-                .write(bytes.slice(start..bytes.len().min(start + piece)))
-                .await?;
+        write(&mut upload, bytes, piece).await?;
+        finish(upload).await
+    }
+
+    /// Begins a multipart upload.
+    pub(crate) async fn begin(&self, name: &str) -> VersionId {
+        let new = NewUpload {
+            bucket: &self.bucket,
+            key: key(name),
+            owner: "owner".into(),
+            attributes: Attributes::default(),
+            checksum: None,
+            tags: Tags::default(),
+        };
+        self.client.begin_upload(new).await.unwrap()
+    }
+
+    /// Puts a part in pieces of 100 000 bytes.
+    pub(crate) async fn put_part(
+        &self,
+        name: &str,
+        upload: VersionId,
+        number: u32,
+        bytes: &[u8],
+    ) -> Result<WallTime, PutError> {
+        let declared = Some(ByteCount::of(bytes));
+        let part = self
+            .client
+            .put_part(&self.bucket, key(name), upload, number, declared);
+        let mut part = part.await?;
+        write(&mut part, bytes, 100_000).await?;
+        part.finish_part(format!("part {number}"), Vec::new()).await
+    }
+
+    /// All parts of an upload.
+    pub(crate) async fn parts(&self, name: &str, upload: VersionId) -> Result<Vec<Part>, GetError> {
+        let list = ListParts {
+            bucket: self.bucket.id,
+            key: key(name),
+            upload,
+            after: 0,
+            limit: 10_000,
+        };
+        Ok(self.client.parts(list).await?.parts)
+    }
+
+    /// Makes an object of the parts as they are.
+    pub(crate) async fn complete(
+        &self,
+        name: &str,
+        upload: VersionId,
+        condition: Condition,
+    ) -> Result<Stored, PutError> {
+        let parts = self.parts(name, upload).await.unwrap();
+        let attributes = Attributes::default();
+        self.client
+            .complete_upload(
+                &self.bucket,
+                key(name),
+                upload,
+                parts.iter().map(chosen).collect(),
+                attributes,
+                condition,
+            )
+            .await
+    }
+
+    /// Asks for a completion whatever there is.
+    pub(crate) async fn complete_blindly(
+        &self,
+        name: &str,
+        upload: VersionId,
+    ) -> Result<Stored, PutError> {
+        let (bucket, key) = (&self.bucket, key(name));
+        let (parts, attributes, condition) = Default::default();
+        self.client
+            .complete_upload(bucket, key, upload, parts, attributes, condition)
+            .await
+    }
+
+    /// An object of these parts.
+    pub(crate) async fn put_parts(&self, name: &str, parts: &[Vec<u8>]) -> Stored {
+        let upload = self.begin(name).await;
+        for (number, bytes) in (1..).zip(parts) {
+            self.put_part(name, upload, number, bytes).await.unwrap();
         }
-        upload.finish(Attributes::default()).await
+        let condition = Condition::default();
+        self.complete(name, upload, condition).await.unwrap()
     }
 
     pub(crate) async fn download(&self, name: &str, wanted: Wanted) -> Result<Download, GetError> {
         self.client.get(&self.bucket, &key(name), wanted).await
+    }
+
+    pub(crate) async fn head(&self, name: &str, wanted: Wanted) -> Result<Head, GetError> {
+        self.client.head(&self.bucket, &key(name), wanted).await
+    }
+
+    pub(crate) async fn delete(&self, name: &str, condition: Condition) -> Result<(), DeleteError> {
+        self.client
+            .delete(&self.bucket, &key(name), condition)
+            .await
     }
 
     pub(crate) async fn get(&self, name: &str, wanted: Wanted) -> Result<Vec<u8>, GetError> {
@@ -124,6 +224,32 @@ impl World {
     /// Everything that was reserved comes back once nothing is under way.
     pub(crate) async fn memory_comes_back(&self) {
         eventually(|| self.client.budget().used() == ByteCount::ZERO).await;
+    }
+}
+
+/// Writes `bytes` in pieces of `piece`.
+pub(crate) async fn write(upload: &mut Upload, bytes: &[u8], piece: usize) -> Result<(), PutError> {
+    let bytes = Bytes::copy_from_slice(bytes);
+    for start in (0..bytes.len()).step_by(piece) {
+        let end = bytes.len().min(start + piece);
+        upload.write(bytes.slice(start..end)).await?;
+    }
+    Ok(())
+}
+
+/// Finishes an object that says nothing of itself and asks for nothing.
+pub(crate) async fn finish(upload: Upload) -> Result<Stored, PutError> {
+    let attributes = Attributes::default();
+    upload
+        .finish(attributes, Tags::default(), Condition::default())
+        .await
+}
+
+/// A part as it was listed.
+pub(crate) fn chosen(part: &Part) -> ChosenPart {
+    ChosenPart {
+        number: part.number,
+        born: part.born,
     }
 }
 

@@ -1,21 +1,21 @@
 //! A metadata service in memory. It refuses what the real one refuses.
 
+use super::state::{Lie, State, unavailable};
 use bytes::Bytes;
 use futures::FutureExt;
-use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
-use types::id::{BlobId, BucketId, ChunkId, LeaseId, NodeId, RequestId, SessionId, TenantId};
-use types::manifest::{LocatedExtent, Place, Run};
+use types::ObjectKey;
+use types::id::{BlobId, BucketId, ChunkId, LeaseId, NodeId, SessionId, TenantId, VersionId};
 use types::placement::GroupTable;
 use types::profile::Profile;
 use types::secret::DataKey;
-use types::size::{ByteCount, ByteOffset};
 use types::wire::Metadata;
 use types::wire::metadata::{
-    Answer, Bucket, CommitObject, CreateBucket, DeleteBucket, DeleteObject, IssuedBlob, List,
-    ListPage, Located, Lookup, MetadataError, Session, WallTime, WriteLease, WrittenPlace,
+    AbortUpload, Answer, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, CopyPart,
+    CreateBucket, CreateUpload, DeleteBucket, DeleteObject, IssuedBlob, List, ListPage, ListParts,
+    ListUploads, Located, Lookup, MetadataError, PartPage, Session, SetBucketTags, SetTags, Tags,
+    UploadPage, WallTime, WriteLease, WrittenPlace,
 };
-use types::{GroupId, ObjectKey};
 
 /// Chunk ids of each lease: few, so that tests run out of them.
 const LEASE: u64 = 100;
@@ -24,25 +24,6 @@ pub(crate) const LEASE_STRIDE: u64 = 1_000;
 
 pub(crate) struct Service {
     state: Mutex<State>,
-}
-
-struct State {
-    table: GroupTable,
-    last: u64,
-    sessions: HashSet<SessionId>,
-    leases: HashMap<LeaseId, (SessionId, WriteLease)>,
-    issued: HashMap<BlobId, (SessionId, DataKey)>,
-    objects: BTreeMap<ObjectKey, CommitObject>,
-    keys: HashMap<BlobId, DataKey>,
-    covered: HashSet<(GroupId, ChunkId)>,
-    answers: HashMap<RequestId, Result<WallTime, MetadataError>>,
-    calls: HashMap<&'static str, u64>,
-    /// So many calls fail before one has an effect …
-    unavailable: u64,
-    /// … and the answers to so many commits are lost after they had theirs.
-    lost_answers: u64,
-    wraps_expired: bool,
-    refuse_leases: bool,
 }
 
 pub(crate) fn bucket(profile: Profile) -> Bucket {
@@ -59,22 +40,7 @@ pub(crate) fn bucket(profile: Profile) -> Bucket {
 
 impl Service {
     pub(crate) fn new(table: GroupTable) -> Self {
-        let state = State {
-            table,
-            last: 0,
-            sessions: HashSet::new(),
-            leases: HashMap::new(),
-            issued: HashMap::new(),
-            objects: BTreeMap::new(),
-            keys: HashMap::new(),
-            covered: HashSet::new(),
-            answers: HashMap::new(),
-            calls: HashMap::new(),
-            unavailable: 0,
-            lost_answers: 0,
-            wraps_expired: false,
-            refuse_leases: false,
-        };
+        let state = State::new(table);
         Self {
             state: Mutex::new(state),
         }
@@ -86,10 +52,16 @@ impl Service {
         state.calls.get(name).copied().unwrap_or_default()
     }
 
-    /// What was committed under a name.
+    /// What was looked up, in order.
+    pub(crate) fn lookups(&self) -> Vec<Lookup> {
+        self.state.lock().unwrap().lookups.clone()
+    }
+
+    /// The command that made a plain object of that name.
     pub(crate) fn committed(&self, name: &str) -> Option<CommitObject> {
         let state = self.state.lock().unwrap();
-        state.objects.get(&super::key(name)).cloned()
+        let version = state.heads.get(&super::key(name))?;
+        state.commits.get(version).cloned()
     }
 
     pub(crate) fn leases(&self) -> usize {
@@ -125,11 +97,21 @@ impl Service {
         self.state.lock().unwrap().lost_answers = commits;
     }
 
+    pub(crate) fn lie(&self, lie: Lie) {
+        self.state.lock().unwrap().lie = Some(lie);
+    }
+
+    /// A version that is not current any more is not to be had any more.
+    pub(crate) fn collect(&self, version: VersionId) {
+        self.state.lock().unwrap().versions.remove(&version);
+    }
+
     /// Damages the run list of an object: its first chunk is in no run.
     pub(crate) fn forget_first_chunk(&self, name: &str) {
+        let blob = self.committed(name).unwrap().blob;
         let mut state = self.state.lock().unwrap();
-        let object = state.objects.get_mut(&super::key(name)).unwrap();
-        if let WrittenPlace::Runs { runs, .. } = &mut object.place {
+        let blob = state.blobs.get_mut(&blob).unwrap();
+        if let WrittenPlace::Runs { runs, .. } = &mut blob.place {
             runs[0].first_index += 1;
         }
     }
@@ -150,116 +132,6 @@ impl Service {
             work(&mut state)
         }
         .boxed()
-    }
-}
-
-fn unavailable() -> MetadataError {
-    MetadataError::Unavailable("no leader".into())
-}
-
-impl State {
-    fn next(&mut self) -> u64 {
-        self.last += 1;
-        self.last
-    }
-
-    fn session(&self, id: SessionId) -> Result<(), MetadataError> {
-        let known = self.sessions.contains(&id);
-        known.then_some(()).ok_or(MetadataError::SessionExpired)
-    }
-
-    fn commit(&mut self, commit: CommitObject) -> Result<WallTime, MetadataError> {
-        self.session(commit.request.session)?;
-        let request = RequestId {
-            answered_below: 0,
-            ..commit.request
-        };
-        let answer = match self.answers.get(&request) {
-            Some(answer) => answer.clone(),
-            None => self.check_and_store(&commit),
-        };
-        self.answers.insert(request, answer.clone());
-        if self.lost_answers > 0 {
-            self.lost_answers -= 1;
-            return Err(unavailable());
-        }
-        answer
-    }
-
-    fn check_and_store(&mut self, commit: &CommitObject) -> Result<WallTime, MetadataError> {
-        let session = commit.request.session;
-        let issued = self.issued.remove(&commit.blob);
-        let (issued_to, key) = issued.ok_or(MetadataError::WrapInvalid)?;
-        if issued_to != session || self.wraps_expired {
-            return Err(MetadataError::WrapInvalid);
-        }
-        if let WrittenPlace::Runs { runs, .. } = &commit.place {
-            let mut next = 0;
-            for run in runs {
-                let lease = self.leases.get(&run.lease);
-                let (holder, lease) = lease.ok_or(MetadataError::LeaseInvalid)?;
-                let (first, end) = (run.first_chunk.get(), lease.first.get() + lease.count);
-                let inside = first >= lease.first.get() && first + u64::from(run.chunks) <= end;
-                if *holder != session || !inside {
-                    return Err(MetadataError::LeaseInvalid);
-                }
-                if run.first_index != next {
-                    return Err(MetadataError::Malformed("a gap between runs".into()));
-                }
-                next += u64::from(run.chunks);
-                for i in 0..u64::from(run.chunks) {
-                    if !self.covered.insert((run.group, run.first_chunk.plus(i))) {
-                        return Err(MetadataError::RunOverlaps);
-                    }
-                }
-            }
-        }
-        self.keys.insert(commit.blob, key);
-        self.objects.insert(commit.key.clone(), commit.clone());
-        Ok(WallTime(self.next()))
-    }
-
-    fn lookup(&self, lookup: &Lookup) -> Result<Located, MetadataError> {
-        let object = self.objects.get(&lookup.key);
-        let object = object.ok_or(MetadataError::NoSuchObject)?;
-        let place = match &object.place {
-            WrittenPlace::Inline { sealed } => Place::Inline {
-                sealed: sealed.clone(),
-            },
-            WrittenPlace::Runs { profile, runs } => Place::Runs {
-                profile: *profile,
-                runs: runs
-                    .iter()
-                    .map(|run| Run {
-                        group: run.group,
-                        first_chunk: run.first_chunk,
-                        chunks: run.chunks,
-                        first_index: run.first_index,
-                        missing: run.missing.clone(),
-                    })
-                    .collect(),
-            },
-        };
-        let extent = LocatedExtent {
-            object_offset: ByteOffset::ZERO,
-            blob: object.blob,
-            blob_offset: ByteOffset::ZERO,
-            length: object.length,
-            blob_length: object.length,
-            key: self.keys[&object.blob].clone(),
-            place,
-        };
-        Ok(Located {
-            version: object.version,
-            length: object.length,
-            modified: WallTime(1),
-            attributes: object.attributes.clone(),
-            extents: if object.length == ByteCount::ZERO {
-                Vec::new()
-            } else {
-                vec![extent]
-            },
-        })
     }
 }
 
@@ -366,19 +238,20 @@ impl Metadata for Service {
     }
 
     fn commit_object(&self, request: CommitObject) -> Answer<'_, WallTime> {
-        self.answer("commit_object", |state| state.commit(request))
+        self.answer("commit_object", move |state| {
+            state.once(request.request, |state| state.commit(&request))
+        })
     }
 
     fn delete_object(&self, request: DeleteObject) -> Answer<'_, ()> {
         self.answer("delete_object", move |state| {
-            state.session(request.request.session)?;
-            state.objects.remove(&request.key);
-            Ok(())
+            let deleted = state.once(request.request, |state| state.delete(&request));
+            deleted.map(drop)
         })
     }
 
     fn lookup(&self, request: Lookup) -> Answer<'_, Located> {
-        self.answer("lookup", move |state| state.lookup(&request))
+        self.answer("lookup", move |state| state.lookup(request))
     }
 
     fn list(&self, _: List) -> Answer<'_, ListPage> {
@@ -387,6 +260,77 @@ impl Metadata for Service {
                 entries: Vec::new(),
                 truncated: false,
             })
+        })
+    }
+
+    fn set_tags(&self, request: SetTags) -> Answer<'_, ()> {
+        self.answer("set_tags", move |state| {
+            let set = state.once(request.request, |state| state.set_tags(&request));
+            set.map(drop)
+        })
+    }
+
+    fn tags(&self, _: BucketId, key: ObjectKey) -> Answer<'_, Tags> {
+        self.answer("tags", move |state| state.tags(&key))
+    }
+
+    fn set_bucket_tags(&self, request: SetBucketTags) -> Answer<'_, ()> {
+        self.answer("set_bucket_tags", move |state| {
+            state.session(request.request.session)?;
+            state.bucket_tags = request.tags;
+            Ok(())
+        })
+    }
+
+    fn bucket_tags(&self, _: BucketId) -> Answer<'_, Option<Tags>> {
+        self.answer("bucket_tags", |state| Ok(state.bucket_tags.clone()))
+    }
+
+    fn create_upload(&self, request: CreateUpload) -> Answer<'_, WallTime> {
+        self.answer("create_upload", move |state| {
+            state.once(request.request, |state| state.create_upload(&request))
+        })
+    }
+
+    fn commit_part(&self, request: CommitPart) -> Answer<'_, WallTime> {
+        self.answer("commit_part", move |state| {
+            state.once(request.request, |state| state.commit_part(&request))
+        })
+    }
+
+    fn list_parts(&self, request: ListParts) -> Answer<'_, PartPage> {
+        self.answer("list_parts", move |state| state.list_parts(&request))
+    }
+
+    fn complete_upload(&self, request: CompleteUpload) -> Answer<'_, WallTime> {
+        self.answer("complete_upload", move |state| {
+            state.once(request.request, |state| state.complete(&request))
+        })
+    }
+
+    fn abort_upload(&self, request: AbortUpload) -> Answer<'_, ()> {
+        self.answer("abort_upload", move |state| {
+            let aborted = state.once(request.request, |state| state.abort(&request));
+            aborted.map(drop)
+        })
+    }
+
+    fn list_uploads(&self, request: ListUploads) -> Answer<'_, UploadPage> {
+        self.answer(
+            "list_uploads",
+            move |state| Ok(state.list_uploads(&request)),
+        )
+    }
+
+    fn copy_object(&self, request: CopyObject) -> Answer<'_, WallTime> {
+        self.answer("copy_object", move |state| {
+            state.once(request.request, |state| state.copy(&request))
+        })
+    }
+
+    fn copy_part(&self, request: CopyPart) -> Answer<'_, WallTime> {
+        self.answer("copy_part", move |state| {
+            state.once(request.request, |state| state.copy_part(&request))
         })
     }
 }
