@@ -1,7 +1,8 @@
 //! Files written by earlier builds stay readable.
 //!
-//! Each golden file was written once under a fixed storage key; `STRONGROOM_GOLDEN=write` writes those
-//! that are missing. None is ever replaced: a format that changes gets a file of its own.
+//! Each golden file was written once under a fixed storage key, and holds random bytes;
+//! `STRONGROOM_GOLDEN=add` adds those that are missing. None is ever replaced: a format that changes gets
+//! a file of its own.
 
 use crate::raft::frames::Sealing;
 use crate::raft::log::{self, LogConfig, Verified};
@@ -17,7 +18,6 @@ use openraft::type_config::TypeConfigExt;
 use openraft::{BasicNode, RaftLogReader};
 use seal::StorageKey;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use types::{ByteCount, ByteOffset};
 
@@ -30,23 +30,16 @@ fn sealing() -> Sealing {
     Sealing::new(seal::provider::default(), StorageKey::new([0x11; 32]))
 }
 
-fn path(name: &str) -> PathBuf {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    folder.join(format!("raft-{name}.bin"))
-}
-
-/// A disk that holds a golden file under its name; made by `write` where it is missing and asked for.
+/// A disk that holds a golden file under its name; `write` says what is in it.
 async fn disk_with(name: &str, write: impl AsyncFnOnce(SimDisk)) -> SimDisk {
-    let path = path(name);
-    if !path.exists() && std::env::var("STRONGROOM_GOLDEN").is_ok_and(|asked| asked == "write") {
-        let disk = SimDisk::new(1);
-        write(disk.clone()).await;
-        let content = disk.content(name).unwrap();
+    let today = SimDisk::new(1);
+    write(today.clone()).await;
+    let file = format!("raft-{name}.bin");
+    let content = golden::written_once(env!("CARGO_MANIFEST_DIR"), &file, || {
+        let content = today.content(name).unwrap();
         let used = content.iter().rposition(|byte| *byte != 0).unwrap() + 1;
-        std::fs::write(&path, &content[..used]).unwrap();
-    }
-    let content =
-        std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        content[..used].to_vec()
+    });
     let disk = SimDisk::new(1);
     let file = disk.create(name).await.unwrap();
     file.write(ByteOffset::ZERO, Buffer::copy_of(&content))

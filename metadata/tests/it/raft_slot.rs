@@ -33,24 +33,18 @@ fn open(folder: &Path, before: Before) -> Result<Slot, SlotError> {
 }
 
 /// A slot that an earlier build wrote under a fixed root key opens, to the keys that were in it.
-/// `STRONGROOM_GOLDEN=write` writes it where it is missing, with its keys beside it.
+/// A new one is random: what it holds is then to be put beside `STORAGE` and `RING`.
 #[test]
 fn an_old_slot_is_read() {
     let folder = TempDir::new().unwrap();
     let KeyFiles { root, slot } = files(folder.path());
     fs::write(&root, [0x22; 32]).unwrap();
     fs::set_permissions(&root, fs::Permissions::from_mode(0o600)).unwrap();
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/raft-slot.bin");
-    if !golden.exists() && std::env::var("STRONGROOM_GOLDEN").is_ok_and(|asked| asked == "write") {
-        let made = open(folder.path(), Before::Never).unwrap();
-        fs::write(
-            golden.with_extension("keys"),
-            format!("{:?} {:?}", made.storage.expose(), made.ring().expose()),
-        )
-        .unwrap();
-        fs::copy(&slot, &golden).unwrap();
-    }
-    fs::copy(&golden, &slot).unwrap();
+    let golden = golden::written_once(env!("CARGO_MANIFEST_DIR"), "raft-slot.bin", || {
+        open(folder.path(), Before::Never).unwrap();
+        fs::read(&slot).unwrap()
+    });
+    fs::write(&slot, golden).unwrap();
     fs::set_permissions(&slot, fs::Permissions::from_mode(0o600)).unwrap();
     let found = open(folder.path(), Before::Log).unwrap();
     assert_eq!(found.storage.expose(), STORAGE);
