@@ -216,6 +216,7 @@ impl fmt::Debug for ListUploads {
 }
 
 /// One entry of a listing of uploads.
+#[allow(clippy::large_enum_variant, reason = "nearly all entries are uploads")]
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UploadEntry {
     /// An upload.
