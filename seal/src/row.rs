@@ -1,8 +1,11 @@
-//! Sealed row values: attributes of an object version, as a metadata row keeps them.
+//! Sealed row values, as metadata rows keep them: attributes and tags of an object version, what belongs
+//! to a multipart upload or a part of it, a bucket's tags.
 //!
 //! ```text
 //! sealed row       suite (1) ‖ KEK version (4) ‖ nonce (12) ‖ ciphertext ‖ tag (16)
 //! associated data  suite (1) ‖ KEK version (4) ‖ kind (1) ‖ H(bucket id, key, version id) (32)
+//!   a part's       … ‖ part number (4)
+//!   a bucket's     suite (1) ‖ KEK version (4) ‖ kind (1) ‖ bucket id (8)
 //! key              HKDF-SHA-256 of the bucket's KEK
 //! ```
 //!
@@ -19,6 +22,8 @@ use types::{BucketId, ObjectKey, VersionId};
 use zeroize::Zeroizing;
 
 const HEAD: usize = 1 + 4;
+/// Of a bucket's tags; beside the ids of [`RowKind`].
+const BUCKET_TAGS: u8 = 3;
 
 /// Why a row does not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,12 +57,29 @@ pub enum RowError {
 pub enum RowKind {
     /// `types::Attributes`.
     Attributes,
+    /// The tags of an object version.
+    Tags,
+    /// What is sealed of a multipart upload.
+    Upload,
+    /// What is sealed of a part of that number.
+    Part(u32),
 }
 
 impl RowKind {
     fn id(self) -> u8 {
         match self {
             Self::Attributes => 1,
+            Self::Tags => 2,
+            Self::Upload => 4,
+            Self::Part(_) => 5,
+        }
+    }
+
+    /// The part's number, of a part.
+    fn number(self) -> Option<u32> {
+        match self {
+            Self::Part(number) => Some(number),
+            Self::Attributes | Self::Tags | Self::Upload => None,
         }
     }
 }
@@ -102,8 +124,21 @@ impl RowKey {
         bytes.push(context.kind.id());
         let object = object_digest(context.bucket, context.key, context.version);
         bytes.extend_from_slice(&object);
+        if let Some(number) = context.kind.number() {
+            bytes.extend_from_slice(&number.to_be_bytes());
+        }
         bytes
     }
+}
+
+/// What the tags of a bucket are bound to: shorter than what belongs to an object version.
+fn of_bucket(key: &RowKey, bucket: BucketId) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEAD + 1 + 8);
+    bytes.push(SUITE);
+    bytes.extend_from_slice(&key.version.to_be_bytes());
+    bytes.push(BUCKET_TAGS);
+    bytes.extend_from_slice(&bucket.to_be_bytes());
+    bytes
 }
 
 /// Seals a value for its row.
@@ -113,10 +148,24 @@ pub fn seal_row(
     context: &RowContext<'_>,
     plain: &[u8],
 ) -> Bytes {
+    seal(provider, key, &key.associated(context), plain)
+}
+
+/// Seals the tags of a bucket.
+pub fn seal_bucket_tags(
+    provider: &dyn Provider,
+    key: &RowKey,
+    bucket: BucketId,
+    plain: &[u8],
+) -> Bytes {
+    seal(provider, key, &of_bucket(key, bucket), plain)
+}
+
+fn seal(provider: &dyn Provider, key: &RowKey, associated: &[u8], plain: &[u8]) -> Bytes {
     let mut sealed = Vec::with_capacity(HEAD + plain.len() + SEAL_OVERHEAD);
     sealed.push(SUITE);
     sealed.extend_from_slice(&key.version.to_be_bytes());
-    provider.seal_into(&key.raw, &key.associated(context), plain, &mut sealed);
+    provider.seal_into(&key.raw, associated, plain, &mut sealed);
     sealed.into()
 }
 
@@ -130,6 +179,28 @@ pub fn open_row(
     context: &RowContext<'_>,
     sealed: &[u8],
 ) -> Result<Vec<u8>, RowError> {
+    open(provider, key, &key.associated(context), sealed)
+}
+
+/// Opens the tags of a bucket.
+///
+/// # Errors
+/// When they are not that bucket's as they were sealed, or were sealed under another KEK.
+pub fn open_bucket_tags(
+    provider: &dyn Provider,
+    key: &RowKey,
+    bucket: BucketId,
+    sealed: &[u8],
+) -> Result<Vec<u8>, RowError> {
+    open(provider, key, &of_bucket(key, bucket), sealed)
+}
+
+fn open(
+    provider: &dyn Provider,
+    key: &RowKey,
+    associated: &[u8],
+    sealed: &[u8],
+) -> Result<Vec<u8>, RowError> {
     let (version, body) = parse(sealed)?;
     if version != key.version {
         return Err(RowError::Version {
@@ -137,7 +208,7 @@ pub fn open_row(
             given: key.version,
         });
     }
-    Ok(provider.open(&key.raw, &key.associated(context), body)?)
+    Ok(provider.open(&key.raw, associated, body)?)
 }
 
 /// The version of the KEK under which a row was sealed.

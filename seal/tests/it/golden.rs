@@ -6,7 +6,7 @@ use crate::providers;
 use seal::account::{AccountKey, SecretContext, open_secret};
 use seal::frame::{FileId, FrameKey};
 use seal::manifest::{ManifestKey, ManifestPart, ManifestRow};
-use seal::row::{RowContext, RowKey, RowKind, open_row};
+use seal::row::{RowContext, RowKey, RowKind, open_bucket_tags, open_row};
 use seal::segment::{Last, SegmentId, open};
 use seal::wrap::{
     IssueContext, ReferenceContext, unwrap_issued, unwrap_kek, unwrap_reference, unwrap_slot,
@@ -80,8 +80,12 @@ fn issue() -> IssueContext {
 }
 
 fn row(key: &ObjectKey) -> RowContext<'_> {
+    row_of(RowKind::Attributes, key)
+}
+
+fn row_of(kind: RowKind, key: &ObjectKey) -> RowContext<'_> {
     RowContext {
-        kind: RowKind::Attributes,
+        kind,
         bucket: BucketId::new(0x3132_3334_3536_3738),
         key,
         version: VersionId::new(counting(0xc0)),
@@ -142,13 +146,29 @@ fn what_was_sealed_once_still_opens() {
         assert_eq!(unwrapped.unwrap(), data_key());
         let unwrapped = unwrap_kek(p, &ring, &golden!("kek"), issue().bucket, kek().version());
         assert_eq!(unwrapped.unwrap(), kek());
-        let secret = open_secret(p, &AccountKey::derive(&ring), &secret(), &golden!("account"));
+        let secret = open_secret(
+            p,
+            &AccountKey::derive(&ring),
+            &secret(),
+            &golden!("account"),
+        );
         assert_eq!(secret.unwrap().as_slice(), b"a secret");
         let slot = unwrap_slot(p, &root, &golden!("slot"), CLUSTER, NODE).unwrap();
         assert_eq!(slot.as_slice(), b"what a slot holds");
 
         let attributes = open_row(p, &RowKey::derive(&kek()), &row(&key), &golden!("row")).unwrap();
         assert_eq!(attributes, b"attributes");
+        let tags = golden!("row-tags");
+        let tags = open_row(
+            p,
+            &RowKey::derive(&kek()),
+            &row_of(RowKind::Tags, &key),
+            &tags,
+        );
+        assert_eq!(tags.unwrap(), b"tags");
+        let tags = golden!("row-bucket-tags");
+        let tags = open_bucket_tags(p, &RowKey::derive(&kek()), issue().bucket, &tags);
+        assert_eq!(tags.unwrap(), b"tags of a bucket");
         let frame = frame_key(p).open(0x9192_9394, &golden!("frame")).unwrap();
         assert_eq!(frame, b"a log entry");
     }

@@ -2,10 +2,13 @@
 
 use crate::{damaged, providers};
 use seal::Kek;
-use seal::row::{RowContext, RowError, RowKey, RowKind, kek_version, open_row, seal_row};
+use seal::row::{
+    RowContext, RowError, RowKey, RowKind, kek_version, open_bucket_tags, open_row,
+    seal_bucket_tags, seal_row,
+};
 use types::{BucketId, ObjectKey, VersionId};
 
-/// Copied to another object, version or bucket, damaged, or tried with another KEK: it does not open.
+/// Copied to another object, version, bucket or kind of row, damaged, or tried with another KEK: it does not open.
 #[test]
 fn a_row_opens_in_its_place_alone() {
     let key = ObjectKey::try_from("a".to_owned()).unwrap();
@@ -27,6 +30,10 @@ fn a_row_opens_in_its_place_alone() {
         },
         RowContext {
             version: VersionId::new([9; 16]),
+            ..good.clone()
+        },
+        RowContext {
+            kind: RowKind::Tags,
             ..good.clone()
         },
     ];
@@ -55,5 +62,33 @@ fn a_row_opens_in_its_place_alone() {
         assert_eq!(open_row(provider, &newer, &good, &sealed), Err(version));
         // The row's key is derived: the KEK itself opens nothing.
         assert!(provider.open(kek.expose(), &[], &sealed[5..]).is_err());
+    }
+}
+
+/// A bucket's tags open as that bucket's alone, and as nothing else's.
+#[test]
+fn tags_of_a_bucket_open_as_its_own_alone() {
+    let (bucket, other) = (BucketId::new(1), BucketId::new(2));
+    let key = ObjectKey::try_from("a".to_owned()).unwrap();
+    let object = RowContext {
+        kind: RowKind::Tags,
+        bucket,
+        key: &key,
+        version: VersionId::new([2; 16]),
+    };
+    let row_key = RowKey::derive(&Kek::new(3, [4; 32]));
+    for provider in providers() {
+        let provider = &*provider;
+        let sealed = seal_bucket_tags(provider, &row_key, bucket, b"tags");
+        let opened = open_bucket_tags(provider, &row_key, bucket, &sealed);
+        assert_eq!(opened.unwrap(), b"tags");
+        assert!(open_bucket_tags(provider, &row_key, other, &sealed).is_err());
+        assert!(open_row(provider, &row_key, &object, &sealed).is_err());
+        let of_object = seal_row(provider, &row_key, &object, b"tags");
+        assert!(open_bucket_tags(provider, &row_key, bucket, &of_object).is_err());
+        for (what, bad) in damaged(&sealed) {
+            let refused = open_bucket_tags(provider, &row_key, bucket, &bad);
+            assert!(refused.is_err(), "{what}");
+        }
     }
 }
