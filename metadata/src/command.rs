@@ -2,19 +2,24 @@
 //!
 //! A proposal carries all that `apply` needs besides the state: the time on the proposer's wall, keys
 //! wrapped, attributes sealed, ids drawn. Commands are in two halves, because one day they will live
-//! in different Raft groups: `cluster` (disks, groups, keys) and `namespace` (sessions, buckets,
+//! in different Raft groups: `cluster` (disks, groups, keys, users) and `namespace` (sessions, buckets,
 //! objects, epochs as commits see them). What one half needs of the other is carried in the command.
 //!
 //! Stored for ever: a variant or field may be added (with `#[serde(default)]`), none changed. Golden
 //! files in `tests/golden` hold one of each.
 
+use crate::tables::SweepKind;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use types::id::{BlobId, BucketId, GroupId, LeaseId, NodeId, RequestId, SessionId, VersionId};
+use types::codec;
+use types::id::{
+    BlobId, BucketId, GroupId, LeaseId, NodeId, RequestId, SessionId, TenantId, VersionId,
+};
 use types::placement::{Disk, Epoch, Group, Slot};
-use types::size::ByteCount;
-use types::wire::metadata::{CreateBucket, DeleteBucket, DeleteObject, WallTime, WrittenRun};
-use types::{ObjectKey, Profile};
+use types::size::{ByteCount, ByteOffset};
+use types::wire::accounts::KeyState;
+use types::wire::metadata::{AbortUpload, CreateBucket, DeleteBucket, WallTime, WrittenRun};
+use types::{Label, ObjectKey, Profile};
 
 /// No command encodes to more: the log, its peers and `apply` are sized for it.
 pub const MAX_COMMAND_BYTES: usize = 256 << 10;
@@ -34,7 +39,7 @@ pub struct Proposal {
 pub enum Command {
     /// Cluster time moves on: every half and namespace shard has its own copy, moved by its own log.
     Tick(Tick),
-    /// Disks, groups, keys.
+    /// Disks, groups, keys, users.
     Cluster(ClusterCommand),
     /// Sessions, buckets, objects.
     Namespace(NamespaceCommand),
@@ -52,7 +57,7 @@ pub struct Tick {
     pub elapsed_ms: u64,
 }
 
-/// Disks, groups, keys.
+/// Disks, groups, keys, users.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ClusterCommand {
@@ -91,6 +96,47 @@ pub enum ClusterCommand {
     DestroyKeks {
         /// Whose.
         bucket: BucketId,
+    },
+    /// Makes a user.
+    AddUser {
+        /// Unique in the cluster.
+        name: String,
+        /// Drawn at random.
+        id: String,
+        /// Whose.
+        tenant: TenantId,
+    },
+    /// Removes a user who has no access keys.
+    RemoveUser {
+        /// Who.
+        name: String,
+        /// The id that was looked at: not another user who has the name since.
+        id: String,
+    },
+    /// Makes an access key.
+    AddKey {
+        /// Never used before, not even by a key that is gone.
+        id: String,
+        /// The name of the user it acts for.
+        user: String,
+        /// The id of the user that `secret` is sealed for.
+        user_id: String,
+        /// The label it works at.
+        label: Label,
+        /// Its secret, sealed under the ring key for this user, id and label.
+        secret: Bytes,
+    },
+    /// Disables or enables an access key.
+    SetKeyState {
+        /// Which.
+        id: String,
+        /// From now on.
+        state: KeyState,
+    },
+    /// Removes an access key for good.
+    RemoveKey {
+        /// Which.
+        id: String,
     },
 }
 
@@ -155,10 +201,54 @@ pub enum NamespaceCommand {
     MakeBucket(MakeBucket),
     /// Deletes an empty bucket.
     DeleteBucket(DeleteBucket),
+    /// Gives a bucket to another owner.
+    ChangeOwner {
+        /// Which.
+        bucket: BucketId,
+        /// Who must own it until now.
+        from: String,
+        /// Who owns it from now on.
+        to: String,
+    },
     /// Makes an object version visible.
     Commit(Commit),
+    /// Begins a multipart upload.
+    CreateUpload(CreateUpload),
+    /// Makes a blob a part of an upload.
+    CommitPart(CommitPart),
+    /// Makes an object of an upload's parts.
+    CompleteUpload(CompleteUpload),
+    /// Gives an upload up.
+    AbortUpload(AbortUpload),
+    /// Gives up uploads that began before a time, the oldest first, as many as one command may.
+    ExpireUploads {
+        /// Cluster time, in milliseconds.
+        began_before_ms: u64,
+    },
+    /// Gives up uploads into a bucket that is gone, as many as one command may.
+    ClearBucket {
+        /// Which.
+        bucket: BucketId,
+    },
+    /// Lets go of dead parts of a version, as many as one command may.
+    Sweep {
+        /// Why they are dead.
+        kind: SweepKind,
+        /// Cluster time of their death, in milliseconds.
+        since_ms: u64,
+        /// Whose.
+        version: VersionId,
+    },
     /// Deletes an object.
-    DeleteObject(DeleteObject),
+    DeleteObject(Delete),
+    /// Sets the tags of an object's current version.
+    SetTags(SetTags),
+    /// Sets a bucket's tags.
+    SetBucketTags(SetBucketTags),
+    /// Makes an object version visible that shows what another one shows.
+    CopyObject(CopyObject),
+    /// Makes a range of an object a part of an upload.
+    CopyPart(CopyPart),
 }
 
 /// A group as the namespace learns of it.
@@ -210,6 +300,225 @@ pub struct Commit {
     pub wrap_expires_ms: u64,
     /// Where the blob's bytes are.
     pub place: CommittedPlace,
+    /// Its tags, if it has any.
+    #[serde(default, skip_serializing_if = "codec::is_default")]
+    pub tags: Option<SealedTags>,
+    /// What it replaces; none: whatever there is.
+    #[serde(default, skip_serializing_if = "codec::is_default")]
+    pub expected: Option<Expected>,
+}
+
+/// Delete an object. Deleting what is not there succeeds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delete {
+    /// Applied once.
+    pub request: RequestId,
+    /// Where.
+    pub bucket: BucketId,
+    /// Under which key.
+    pub key: ObjectKey,
+    /// What it deletes; none: whatever there is.
+    #[serde(default, skip_serializing_if = "codec::is_default")]
+    pub expected: Option<Expected>,
+}
+
+/// What a key must show for a command to be done: compare-and-set on the version id. A proposer has
+/// judged by it what `apply`, which opens no attributes, cannot judge (docs/decisions/0011).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Expected {
+    /// No version.
+    Absent,
+    /// This version.
+    Version(VersionId),
+}
+
+/// Tags of an object version: one at least.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedTags {
+    /// How many.
+    pub count: u32,
+    /// `types::wire::metadata::Tags`, sealed for bucket, key and version.
+    pub sealed: Bytes,
+}
+
+/// Set the tags of an object's current version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetTags {
+    /// Applied once.
+    pub request: RequestId,
+    /// Where.
+    pub bucket: BucketId,
+    /// Under which key.
+    pub key: ObjectKey,
+    /// The version that the tags are sealed for.
+    pub version: VersionId,
+    /// The version of the bucket's key that they are sealed under.
+    pub kek_version: u32,
+    /// All of its tags from now on, if it has any.
+    pub tags: Option<SealedTags>,
+}
+
+/// Set a bucket's tags.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetBucketTags {
+    /// Applied once.
+    pub request: RequestId,
+    /// Which.
+    pub bucket: BucketId,
+    /// The version of its key that they are sealed under.
+    pub kek_version: u32,
+    /// `types::wire::metadata::Tags`, sealed for the bucket; none: it has no tag set.
+    pub sealed: Option<Bytes>,
+}
+
+/// The version that is copied: the current one of its key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copied {
+    /// From which bucket.
+    pub bucket: BucketId,
+    /// From which object.
+    pub key: ObjectKey,
+    /// Which version.
+    pub version: VersionId,
+}
+
+/// Make an object version visible that shows the very pieces of blobs that another one shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyObject {
+    /// Applied once.
+    pub request: RequestId,
+    /// What is copied, whole.
+    pub source: Copied,
+    /// Where to.
+    pub bucket: BucketId,
+    /// Under which key.
+    pub key: ObjectKey,
+    /// Never used before.
+    pub version: VersionId,
+    /// The version of the bucket's key that all of this is sealed and wrapped under.
+    pub kek_version: u32,
+    /// `types::Attributes`, sealed for this bucket, key and version.
+    pub attributes: Bytes,
+    /// Its tags, if it has any.
+    #[serde(default, skip_serializing_if = "codec::is_default")]
+    pub tags: Option<SealedTags>,
+    /// What it replaces; none: whatever there is.
+    #[serde(default, skip_serializing_if = "codec::is_default")]
+    pub expected: Option<Expected>,
+    /// For each piece that the source shows, in order, its data key wrapped for this reference.
+    pub wraps: Vec<Bytes>,
+    /// What it has of parts, if the source has any.
+    #[serde(default, skip_serializing_if = "codec::is_default")]
+    pub manifest: Option<CopiedManifest>,
+}
+
+/// What is sealed or bound to the new version of a copied multipart object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopiedManifest {
+    /// For each part, in order, its ETag and checksums, sealed.
+    pub parts: Vec<Bytes>,
+    /// The MAC of each row of its manifest.
+    pub macs: Vec<Bytes>,
+}
+
+/// Make a range of an object a part of an upload, in place of the part of that number if there is one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyPart {
+    /// Applied once.
+    pub request: RequestId,
+    /// Of what.
+    pub source: Copied,
+    /// Where in it the copied bytes begin.
+    pub first: ByteOffset,
+    /// How many.
+    pub length: ByteCount,
+    /// The upload's bucket.
+    pub bucket: BucketId,
+    /// The upload's key.
+    pub key: ObjectKey,
+    /// The upload.
+    pub upload: VersionId,
+    /// From 1.
+    pub number: u32,
+    /// The version of the bucket's key that `sealed` and `wraps` are sealed under.
+    pub kek_version: u32,
+    /// ETag and checksums, sealed for this bucket, key, upload and number.
+    pub sealed: Bytes,
+    /// For each piece in the range, in order, its data key wrapped for this reference.
+    pub wraps: Vec<Bytes>,
+}
+
+/// Begin a multipart upload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateUpload {
+    /// Applied once.
+    pub request: RequestId,
+    /// Where.
+    pub bucket: BucketId,
+    /// Under which key.
+    pub key: ObjectKey,
+    /// Never used before, by an upload or a version.
+    pub upload: VersionId,
+    /// The version of the bucket's key that all of this is sealed under.
+    pub kek_version: u32,
+    /// Owner, attributes and choice of checksum, sealed for this bucket, key and upload.
+    pub sealed: Bytes,
+    /// The object's tags, if it is to have any.
+    pub tags: Option<SealedTags>,
+}
+
+/// Make a blob a part of an upload, in place of the part of that number if there is one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitPart {
+    /// Applied once.
+    pub request: RequestId,
+    /// Where.
+    pub bucket: BucketId,
+    /// Under which key.
+    pub key: ObjectKey,
+    /// The upload.
+    pub upload: VersionId,
+    /// From 1.
+    pub number: u32,
+    /// Plaintext length of the part.
+    pub length: ByteCount,
+    /// The version of the bucket's key that `sealed` and `wrap` are sealed under.
+    pub kek_version: u32,
+    /// ETag and checksums, sealed for this bucket, key, upload and number.
+    pub sealed: Bytes,
+    /// The blob that it shows.
+    pub blob: BlobId,
+    /// The blob's data key, wrapped for this reference.
+    pub wrap: Bytes,
+    /// Cluster time at which the wrap that the gateway showed is refused.
+    pub wrap_expires_ms: u64,
+    /// Where the blob's bytes are.
+    pub place: CommittedPlace,
+}
+
+/// Make an object of an upload's parts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompleteUpload {
+    /// Applied once.
+    pub request: RequestId,
+    /// Where.
+    pub bucket: BucketId,
+    /// Under which key.
+    pub key: ObjectKey,
+    /// The upload.
+    pub upload: VersionId,
+    /// The version of the bucket's key that `attributes` are sealed under, and `macs` made.
+    pub kek_version: u32,
+    /// `types::Attributes`, sealed for this bucket, key and version.
+    pub attributes: Bytes,
+    /// Number and revision of each part, by rising number. In pairs, not under names: 10 000 of them
+    /// fit in a command.
+    pub parts: Vec<(u32, u64)>,
+    /// The MAC of each row of the manifest, as the proposer laid it out from the same parts.
+    pub macs: Vec<Bytes>,
+    /// What it replaces; none: whatever there is.
+    #[serde(default, skip_serializing_if = "codec::is_default")]
+    pub expected: Option<Expected>,
 }
 
 /// Where a blob's bytes are.

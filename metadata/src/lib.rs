@@ -19,18 +19,24 @@
 pub mod apply;
 pub mod asked;
 pub mod command;
+pub mod condition;
 pub mod keys;
 pub mod list;
 pub mod locate;
 pub mod log;
+pub mod manifest;
+pub mod pieces;
 pub mod plan;
 pub mod raft;
 pub mod reply;
+pub mod sealed;
 pub mod server;
+pub mod share;
 pub mod slot;
 pub mod store;
 pub mod tables;
 pub mod txn;
+pub mod uploads;
 
 pub use apply::apply;
 pub use asked::Asked;

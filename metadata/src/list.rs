@@ -5,9 +5,10 @@
 //! are in order as keys are; having returned a common prefix, the scan goes on behind all it covers.
 
 use crate::store::StoreError;
-use crate::tables::{HEADS, HeadRow, TableKey, after_all, escape, unescape};
+use crate::tables::{HEADS, HeadRow, KEY_END, TableKey, after_all, escape, unescape};
 use crate::txn::Rows;
 use std::fmt;
+use types::id::BucketId;
 use types::name::ObjectKey;
 use types::wire::metadata::List;
 
@@ -51,14 +52,11 @@ pub fn page(rows: &impl Rows, list: &List) -> Result<Page, StoreError> {
         entries: Vec::new(),
         truncated: false,
     };
+    let scope = Scope::new(list.bucket, &list.prefix, list.delimiter.as_deref());
     if list.limit == 0 {
         return Ok(page);
     }
-    let bucket = list.bucket.bytes();
-    let Some(end) = behind_all(&bucket, &list.prefix) else {
-        return Ok(page);
-    };
-    let Some(mut from) = start(&bucket, list) else {
+    let (Some(end), Some(mut from)) = (scope.end(), scope.start(list.after.as_deref())) else {
         return Ok(page);
     };
     // Behind a common prefix the scan begins anew; else it runs on.
@@ -69,10 +67,10 @@ pub fn page(rows: &impl Rows, list: &List) -> Result<Page, StoreError> {
                 page.truncated = true;
                 return Ok(page);
             }
-            let key = unescape(&row_key[bucket.len()..]).ok_or(StoreError::Damaged)?;
-            match common_prefix(key.as_str(), list) {
+            let key = unescape(row_key.get(8..).unwrap_or_default()).ok_or(StoreError::Damaged)?;
+            match scope.common_prefix(key.as_str()) {
                 Some(prefix) => {
-                    let behind = behind_all(&bucket, prefix);
+                    let behind = scope.behind(prefix);
                     page.entries.push(Entry::CommonPrefix(prefix.to_owned()));
                     let Some(behind) = behind else { break 'seek };
                     from = behind;
@@ -86,37 +84,71 @@ pub fn page(rows: &impl Rows, list: &List) -> Result<Page, StoreError> {
     Ok(page)
 }
 
-/// The common prefix that a key which begins with the listing's prefix belongs to.
-fn common_prefix<'k>(key: &'k str, list: &List) -> Option<&'k str> {
-    let delimiter = list.delimiter.as_deref().filter(|text| !text.is_empty())?;
-    let behind = key.strip_prefix(list.prefix.as_str())?;
-    let at = behind.find(delimiter)?;
-    Some(&key[..list.prefix.len() + at + delimiter.len()])
+/// What a listing covers: the keys of a bucket that begin with a prefix, rolled up at a delimiter.
+pub(crate) struct Scope<'a> {
+    bucket: BucketId,
+    prefix: &'a str,
+    delimiter: Option<&'a str>,
 }
 
-/// Where the page begins: at the prefix, or behind the entry that `after` is or belongs to. `None` when
-/// there is nothing behind that.
-fn start(bucket: &[u8], list: &List) -> Option<Vec<u8>> {
-    let first = beginning(bucket, &list.prefix);
-    let Some(after) = list.after.as_deref().filter(|after| !after.is_empty()) else {
-        return Some(first);
-    };
-    let behind = match common_prefix(after, list) {
-        Some(prefix) => behind_all(bucket, prefix)?,
-        // The key itself ends with 00 01; nothing lies between that and 00 02.
-        None => [&beginning(bucket, after)[..], &[0x00, 0x02]].concat(),
-    };
-    Some(behind.max(first))
+impl<'a> Scope<'a> {
+    /// An empty delimiter is none.
+    pub(crate) fn new(bucket: BucketId, prefix: &'a str, delimiter: Option<&'a str>) -> Self {
+        Self {
+            bucket,
+            prefix,
+            delimiter: delimiter.filter(|text| !text.is_empty()),
+        }
+    }
+
+    /// The common prefix that a key which begins with the listing's prefix belongs to.
+    pub(crate) fn common_prefix<'k>(&self, key: &'k str) -> Option<&'k str> {
+        let delimiter = self.delimiter?;
+        let behind = key.strip_prefix(self.prefix)?;
+        let at = behind.find(delimiter)?;
+        Some(&key[..self.prefix.len() + at + delimiter.len()])
+    }
+
+    /// Where the page begins: at the prefix, or behind the entry that `after` is or belongs to. `None`
+    /// when there is nothing behind that.
+    pub(crate) fn start(&self, after: Option<&str>) -> Option<Vec<u8>> {
+        let Some(after) = after.filter(|after| !after.is_empty()) else {
+            return Some(self.beginning());
+        };
+        let behind = match self.common_prefix(after) {
+            Some(prefix) => self.behind(prefix)?,
+            // The key itself ends with 00 01; nothing lies between that and 00 02.
+            None => [&beginning(self.bucket, after)[..], &[0x00, 0x02]].concat(),
+        };
+        Some(behind.max(self.beginning()))
+    }
+
+    /// The least row key of all.
+    pub(crate) fn beginning(&self) -> Vec<u8> {
+        beginning(self.bucket, self.prefix)
+    }
+
+    /// The least row key behind all.
+    pub(crate) fn end(&self) -> Option<Vec<u8>> {
+        self.behind(self.prefix)
+    }
+
+    /// The least row key behind those of all keys that begin with `text`. A bucket whose id is the last
+    /// of all has none when `text` is empty; no such id is handed out, but it can be asked for.
+    pub(crate) fn behind(&self, text: &str) -> Option<Vec<u8>> {
+        after_all(&beginning(self.bucket, text))
+    }
 }
 
-/// The least row key behind those of all keys that begin with `text`. A bucket whose id is the last of
-/// all has none when `text` is empty; no such id is handed out, but it can be asked for.
-fn behind_all(bucket: &[u8], text: &str) -> Option<Vec<u8>> {
-    after_all(&beginning(bucket, text))
-}
-
-fn beginning(bucket: &[u8], text: &str) -> Vec<u8> {
-    let mut bytes = bucket.to_vec();
+/// How the row keys of all keys in a bucket begin that begin with `text`.
+pub(crate) fn beginning(bucket: BucketId, text: &str) -> Vec<u8> {
+    let mut bytes = bucket.bytes();
     escape(text, &mut bytes);
     bytes
+}
+
+/// Ends a key that [`beginning`] began, and what comes behind it in the row's key.
+pub(crate) fn behind_key(row_key: &mut Vec<u8>, number: u64) {
+    row_key.extend(KEY_END);
+    number.write(row_key);
 }

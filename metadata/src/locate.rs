@@ -1,24 +1,40 @@
 //! GET's lookup as the rows have it: which extents cover a range, and where their bytes are.
+//!
+//! The head says it, or, where an object has several pieces, its manifest. Nothing here is verified: what
+//! the head says is bound by its wraps, what a manifest says by the MACs of the rows that were looked at.
 
+use crate::manifest::{FoundRow, Manifest, ManifestError};
 use crate::store::StoreError;
-use crate::tables::{BLOBS, BUCKETS, BlobPlace, ExtentRow, HEADS, HeadRow, INLINE};
+use crate::tables::{
+    BLOBS, BUCKETS, BlobPlace, ExtentRow, HEADS, HeadRow, INLINE, ManifestEntry, PARTS, PartRow,
+    VERSIONS,
+};
 use crate::txn::Rows;
 use std::ops::Range;
 use types::block::SEGMENT;
+use types::id::VersionId;
 use types::manifest::{Place, Run};
 use types::profile::Profile;
 use types::size::{ByteCount, ByteOffset};
-use types::wire::metadata::{Lookup, MetadataError, Wanted};
+use types::wire::metadata::{Lookup, MAX_EXTENTS, MetadataError, Wanted};
 
 /// What a lookup found: keys still wrapped, attributes still sealed.
 #[derive(Debug)]
 pub struct Found {
     /// Digest of the bucket's label.
     pub label_digest: [u8; 32],
-    /// The current version.
-    pub head: HeadRow,
-    /// The extents that cover what was wanted.
+    /// The version.
+    pub version: VersionId,
+    /// Length of the object.
+    pub length: ByteCount,
+    /// The current version; none where an older one was asked for and is still kept.
+    pub head: Option<HeadRow>,
+    /// The bytes that are wanted.
+    pub wanted: Range<u64>,
+    /// The extents that cover what was wanted, in order; at most [`MAX_EXTENTS`].
     pub extents: Vec<FoundExtent>,
+    /// The rows of the manifest that say all this: to be verified.
+    pub looked_at: Vec<FoundRow>,
 }
 
 /// An extent and its blob.
@@ -34,56 +50,194 @@ pub struct FoundExtent {
     pub place: Place,
 }
 
+/// Why nothing was found.
+enum Miss {
+    Answer(MetadataError),
+    Broken(StoreError),
+}
+
+impl From<MetadataError> for Miss {
+    fn from(error: MetadataError) -> Self {
+        Self::Answer(error)
+    }
+}
+
+impl From<StoreError> for Miss {
+    fn from(error: StoreError) -> Self {
+        Self::Broken(error)
+    }
+}
+
+impl From<ManifestError> for Miss {
+    fn from(error: ManifestError) -> Self {
+        match error {
+            ManifestError::Damaged => Self::Answer(MetadataError::RowDamaged),
+            ManifestError::Store(error) => Self::Broken(error),
+        }
+    }
+}
+
 /// Looks an object up.
 ///
 /// # Errors
-/// When the store is broken; inside, when there is no such object or range.
+/// When the store is broken; inside, when there is no such object, part or range, or its rows do not hang
+/// together.
 pub fn locate(
     rows: &impl Rows,
     lookup: &Lookup,
 ) -> Result<Result<Found, MetadataError>, StoreError> {
-    let Some(bucket) = BUCKETS.get(rows, &lookup.bucket)? else {
-        return Ok(Err(MetadataError::NoSuchBucket));
+    match find(rows, lookup) {
+        Ok(found) => Ok(Ok(found)),
+        Err(Miss::Answer(error)) => Ok(Err(error)),
+        Err(Miss::Broken(error)) => Err(error),
+    }
+}
+
+fn find(rows: &impl Rows, lookup: &Lookup) -> Result<Found, Miss> {
+    let bucket = BUCKETS.get(rows, &lookup.bucket)?;
+    let bucket = bucket.ok_or(MetadataError::NoSuchBucket)?;
+    let head = HEADS.get(rows, &(lookup.bucket, lookup.key.clone()))?;
+    let mut found = Found {
+        label_digest: bucket.bucket.label.digest(),
+        version: VersionId::new([0; 16]),
+        length: ByteCount::ZERO,
+        head: None,
+        wanted: 0..0,
+        extents: Vec::new(),
+        looked_at: Vec::new(),
     };
-    let Some(head) = HEADS.get(rows, &(lookup.bucket, lookup.key.clone()))? else {
-        return Ok(Err(MetadataError::NoSuchObject));
+    let is_wanted = |head: &HeadRow| lookup.version.is_none_or(|wanted| wanted == head.version);
+    match head.filter(is_wanted) {
+        Some(head) if head.manifest.is_none() => plain(rows, lookup, head, &mut found)?,
+        Some(head) => {
+            (found.version, found.length) = (head.version, head.length);
+            found.head = Some(head);
+            pieces(rows, lookup, &mut found)?;
+        }
+        None => {
+            let version = lookup.version.ok_or(MetadataError::NoSuchObject)?;
+            let row = VERSIONS.get(rows, &version)?;
+            let length = row.and_then(|row| row.length);
+            found.version = version;
+            found.length = length.ok_or(MetadataError::NoSuchObject)?;
+            pieces(rows, lookup, &mut found)?;
+        }
+    }
+    Ok(found)
+}
+
+/// Finds what an object shows whose head says so.
+fn plain(rows: &impl Rows, lookup: &Lookup, head: HeadRow, found: &mut Found) -> Result<(), Miss> {
+    let length = head.length.get();
+    let wanted = match lookup.wanted {
+        Wanted::Part(1) => 0..length,
+        Wanted::Part(_) => return Err(MetadataError::NoSuchPart { parts: 1 }.into()),
+        wanted => resolve(wanted, length)?,
     };
-    let wanted = match resolve(lookup.wanted, head.length.get()) {
-        Ok(wanted) => wanted,
-        Err(error) => return Ok(Err(error)),
-    };
-    let mut extents = Vec::new();
     let mut offset = 0;
     for extent in &head.extents {
         let end = offset + extent.length.get();
-        let from = wanted.start.max(offset);
-        let to = wanted.end.min(end);
-        if from < to {
-            let in_blob =
-                extent.offset.get() + (from - offset)..extent.offset.get() + (to - offset);
-            let (blob_length, place) = place(rows, extent, in_blob)?;
-            extents.push(FoundExtent {
-                object_offset: ByteOffset::new(offset),
-                extent: extent.clone(),
-                blob_length,
-                place,
-            });
-        }
+        extend(rows, found, &wanted, offset..end, extent)?;
         offset = end;
     }
-    Ok(Ok(Found {
-        label_digest: bucket.bucket.label.digest(),
-        head,
-        extents,
-    }))
+    (found.version, found.length) = (head.version, head.length);
+    (found.head, found.wanted) = (Some(head), wanted);
+    Ok(())
 }
 
-/// The bytes that are wanted of an object of that length.
+/// Finds what an object shows whose manifest says so.
+fn pieces(rows: &impl Rows, lookup: &Lookup, found: &mut Found) -> Result<(), Miss> {
+    let mut manifest = Manifest::new(rows, found.version, found.length);
+    found.wanted = match lookup.wanted {
+        Wanted::Part(number) => {
+            let manifest_head = found.head.as_ref().and_then(|head| head.manifest);
+            let parts = manifest_head.map_or(0, |manifest| manifest.parts);
+            let part = manifest.part(number)?;
+            part.ok_or(MetadataError::NoSuchPart { parts })?
+        }
+        wanted => resolve(wanted, found.length.get())?,
+    };
+    let wanted = found.wanted.clone();
+    let mut part: Option<(u32, PartRow)> = None;
+    let mut next = wanted.start;
+    while next < wanted.end && found.extents.len() < MAX_EXTENTS {
+        let row = manifest.at(next)?;
+        // At the first row anything before `next` is skipped; each later one begins where the last ended.
+        for (piece, entry) in row.pieces() {
+            let overlaps = wanted.start < piece.end && piece.start < wanted.end;
+            if !overlaps || found.extents.len() == MAX_EXTENTS {
+                continue;
+            }
+            if part
+                .as_ref()
+                .is_none_or(|(number, _)| *number != entry.part)
+            {
+                part = Some((entry.part, part_of(rows, found, entry)?));
+            }
+            let (_, part) = part.as_ref().expect("it was just read");
+            let extent = extent_of(part, entry, &piece).ok_or(MetadataError::RowDamaged)?;
+            extend(rows, found, &wanted, piece, &extent)?;
+        }
+        // A row that holds the byte ends behind it; one that was edited does not lead back.
+        next = row.end.get().max(next + 1);
+    }
+    found.looked_at = manifest.into_looked_at();
+    Ok(())
+}
+
+/// The part that a piece belongs to. One of an older version may be swept already.
+fn part_of(rows: &impl Rows, found: &Found, entry: &ManifestEntry) -> Result<PartRow, Miss> {
+    let part = PARTS.get(rows, &(found.version, entry.part))?;
+    Ok(part.ok_or(MetadataError::RowDamaged)?)
+}
+
+/// A part's piece as an extent: its reference is in the part's row.
+fn extent_of(part: &PartRow, entry: &ManifestEntry, piece: &Range<u64>) -> Option<ExtentRow> {
+    let length = ByteCount::new(piece.end.checked_sub(piece.start)?);
+    let row = part
+        .pieces
+        .iter()
+        .find(|row| (row.blob, row.offset, row.length) == (entry.blob, entry.offset, length))?;
+    Some(ExtentRow {
+        blob: row.blob,
+        offset: row.offset,
+        length,
+        part: entry.part,
+        wrap: row.wrap.clone(),
+    })
+}
+
+/// Adds an extent that lies at `at` in the object, if some of it is wanted.
+fn extend(
+    rows: &impl Rows,
+    found: &mut Found,
+    wanted: &Range<u64>,
+    at: Range<u64>,
+    extent: &ExtentRow,
+) -> Result<(), Miss> {
+    let from = wanted.start.max(at.start);
+    let to = wanted.end.min(at.end);
+    if from < to {
+        let in_blob = |position| extent.offset.get().checked_add(position - at.start);
+        let in_blob = in_blob(from).zip(in_blob(to));
+        let (from, to) = in_blob.ok_or(MetadataError::RowDamaged)?;
+        let (blob_length, place) = place(rows, extent, from..to)?;
+        found.extents.push(FoundExtent {
+            object_offset: ByteOffset::new(at.start),
+            extent: extent.clone(),
+            blob_length,
+            place,
+        });
+    }
+    Ok(())
+}
+
+/// The bytes that are wanted of an object of that length, but for a part's.
 fn resolve(wanted: Wanted, length: u64) -> Result<Range<u64>, MetadataError> {
     let outside = Err(MetadataError::RangeNotSatisfiable { length });
     match wanted {
         Wanted::Nothing => Ok(0..0),
-        Wanted::All => Ok(0..length),
+        Wanted::All | Wanted::Part(_) => Ok(0..length),
         Wanted::From(at) if at.get() >= length => outside,
         Wanted::From(at) => Ok(at.get()..length),
         Wanted::Range(at, _) if at.get() >= length => outside,

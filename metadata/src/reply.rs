@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use types::id::{DiskId, NodeId};
 use types::placement::Epoch;
+use types::wire::accounts::{KeyInfo, User};
 use types::wire::metadata::{Bucket, MetadataError, Session, WallTime, WriteLease};
 
 /// What applying a proposal answers.
@@ -42,8 +43,25 @@ pub enum Reply {
         /// As the proposer's wall clock had it.
         modified: WallTime,
     },
+    /// A user.
+    User(User),
+    /// An access key.
+    Key(KeyInfo),
     /// Nothing was done.
     Refused(Refusal),
+}
+
+impl Reply {
+    /// The reply, unless it is a refusal.
+    ///
+    /// # Errors
+    /// When nothing was done.
+    pub fn granted(self) -> Result<Self, MetadataError> {
+        match self {
+            Self::Refused(refusal) => Err(refusal.into()),
+            reply => Ok(reply),
+        }
+    }
 }
 
 /// Why nothing was done.
@@ -141,6 +159,50 @@ pub enum Refusal {
     /// The inline bytes are not one sealed segment of the object's length.
     #[error("the inline bytes are not one sealed segment")]
     BadInline,
+    /// The key shows another version than the command expects: look again. Not an answer to keep, the
+    /// same request may be proposed anew.
+    #[error("the object's current version is not the expected one")]
+    HeadMoved,
+    /// No such object.
+    #[error("no such object")]
+    NoSuchObject,
+    /// No such upload: it never was, was completed or given up.
+    #[error("no such upload")]
+    NoSuchUpload,
+    /// A part is not there, or was uploaded again since it was looked at.
+    #[error("a part is not as it was")]
+    PartChanged,
+    /// The parts of an object do not rise, are none, too many, or one but the last is empty; or the MACs
+    /// are not one for each row of their manifest.
+    #[error("the parts make no object")]
+    BadParts,
+    /// The version to be copied is not the current one any more, or what it shows is dead.
+    #[error("the copied version is not the current one")]
+    SourceChanged,
+    /// Bytes of another label, in pieces that are too small, or in too many.
+    #[error("the bytes may not be shared by reference")]
+    NotShareable,
+    /// The command does not have just one wrap for each piece that it copies.
+    #[error("the wraps are not those of the copied pieces")]
+    BadCopy,
+    /// The user name is taken.
+    #[error("the user exists")]
+    UserExists,
+    /// No such user.
+    #[error("no such user")]
+    NoSuchUser,
+    /// The user has access keys.
+    #[error("the user has access keys")]
+    UserInUse,
+    /// The access key's id is in use, or was.
+    #[error("the access key's id is in use, or was")]
+    KeyExists,
+    /// No such access key.
+    #[error("no such access key")]
+    NoSuchKey,
+    /// The bucket is another's than the command says.
+    #[error("the bucket has another owner")]
+    OwnerChanged,
 }
 
 impl From<Refusal> for MetadataError {
@@ -155,7 +217,19 @@ impl From<Refusal> for MetadataError {
             Refusal::TooFewRemain => Self::TooFewRemain,
             Refusal::WrapExpired | Refusal::KekRetired | Refusal::BlobNotFresh => Self::WrapInvalid,
             Refusal::VersionExists => Self::VersionExists,
-            refusal @ Refusal::TooManyLeases => Self::Unavailable(refusal.to_string()),
+            Refusal::UserExists => Self::UserExists,
+            Refusal::NoSuchUser => Self::NoSuchUser,
+            Refusal::UserInUse => Self::UserInUse,
+            Refusal::KeyExists => Self::KeyExists,
+            Refusal::NoSuchKey => Self::NoSuchKey,
+            Refusal::NoSuchObject => Self::NoSuchObject,
+            Refusal::NoSuchUpload => Self::NoSuchUpload,
+            Refusal::PartChanged => Self::PartChanged,
+            Refusal::SourceChanged => Self::SourceChanged,
+            Refusal::NotShareable => Self::NotShareable,
+            refusal @ (Refusal::TooManyLeases | Refusal::HeadMoved) => {
+                Self::Unavailable(refusal.to_string())
+            }
             other => Self::Malformed(other.to_string()),
         }
     }

@@ -84,6 +84,26 @@ pub enum ManifestError {
     Refused,
 }
 
+/// The version of the KEK under which a MAC was made.
+///
+/// # Errors
+/// When it is no MAC of this build's suite.
+pub fn kek_version(stored: &[u8]) -> Result<u32, ManifestError> {
+    parse(stored).map(|(version, _)| version)
+}
+
+fn parse(stored: &[u8]) -> Result<(u32, &[u8]), ManifestError> {
+    let malformed = ManifestError::Malformed {
+        length: stored.len(),
+    };
+    let (&suite, rest) = stored.split_first().ok_or(malformed)?;
+    if suite != SUITE {
+        return Err(ManifestError::Suite(suite));
+    }
+    let (version, mac) = rest.split_first_chunk().ok_or(malformed)?;
+    Ok((u32::from_be_bytes(*version), mac))
+}
+
 /// The key for a bucket's manifest rows under one KEK.
 pub struct ManifestKey {
     version: u32,
@@ -120,15 +140,7 @@ impl ManifestKey {
     /// # Panics
     /// When the row has more than [`ROW_PARTS`] parts.
     pub fn verify(&self, row: &ManifestRow<'_>, stored: &[u8]) -> Result<(), ManifestError> {
-        let malformed = ManifestError::Malformed {
-            length: stored.len(),
-        };
-        let (&suite, rest) = stored.split_first().ok_or(malformed)?;
-        if suite != SUITE {
-            return Err(ManifestError::Suite(suite));
-        }
-        let (made, mac) = rest.split_first_chunk().ok_or(malformed)?;
-        let made = u32::from_be_bytes(*made);
+        let (made, mac) = parse(stored)?;
         if made != self.version {
             let given = self.version;
             return Err(ManifestError::Version { made, given });

@@ -201,9 +201,7 @@ async fn start_metadata(data: &Path, settings: &Settings) -> Result<Arc<Metadata
     let node = Arc::new(node.await?);
     node.initialize([(NODE, "in-process".to_owned())]).await?;
     node.leader().await?;
-    let server = ServerConfig {
-        default_profile: settings.profile,
-    };
+    let server = ServerConfig::new(settings.profile);
     Ok(Server::start(
         node,
         Keyring::new(provider, slot.rings),

@@ -1,6 +1,6 @@
-//! Commands of the cluster half: servers, disks, groups, keys.
+//! Commands of the cluster half: which function does which, and servers, disks, groups, buckets' keys.
 
-use super::{Applied, handed_out, take_ids};
+use super::{Applied, accounts, handed_out, take_ids};
 use crate::command::ClusterCommand;
 use crate::reply::{Refusal, Reply};
 use crate::store::StoreError;
@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use types::id::{BucketId, DiskId, NodeId};
 use types::placement::{Admission, Disk, Epoch, Group};
 use types::profile::Profile;
+use types::wire::accounts::{KeyInfo, KeyState};
 use types::wire::metadata::WallTime;
 
 /// Most groups that one command makes.
@@ -46,6 +47,28 @@ pub(super) fn apply(txn: &mut Txn<'_>, wall: WallTime, command: &ClusterCommand)
             wrapped,
         } => install_kek(txn, *bucket, *version, wrapped),
         ClusterCommand::DestroyKeks { bucket } => destroy_keks(txn, *bucket),
+        ClusterCommand::AddUser { name, id, tenant } => {
+            accounts::add_user(txn, wall, name, id, *tenant)
+        }
+        ClusterCommand::RemoveUser { name, id } => accounts::remove_user(txn, name, id),
+        ClusterCommand::AddKey {
+            id,
+            user,
+            user_id,
+            label,
+            secret,
+        } => {
+            let key = KeyInfo {
+                id: id.clone(),
+                user: user.clone(),
+                label: label.clone(),
+                state: KeyState::Active,
+                created: wall,
+            };
+            accounts::add_key(txn, key, user_id, secret)
+        }
+        ClusterCommand::SetKeyState { id, state } => accounts::set_key_state(txn, id, *state),
+        ClusterCommand::RemoveKey { id } => accounts::remove_key(txn, wall, id),
     }
 }
 

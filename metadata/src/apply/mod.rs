@@ -6,11 +6,18 @@
 //! is refused has changed nothing (but the memory of having been asked, where it is numbered).
 //! An error means that the store is broken, never that a command is.
 
+mod accounts;
+mod blobs;
 mod cluster;
+mod copy;
 mod namespace;
 mod numbered;
 mod objects;
+mod runs;
 mod sessions;
+mod sweep;
+mod tags;
+mod uploads;
 
 use crate::command::{Command, Proposal};
 use crate::reply::{Refusal, Reply};
@@ -20,7 +27,10 @@ use types::id;
 
 pub use cluster::MAX_GROUPS;
 pub use numbered::{MAX_UNANSWERED, foreseen};
-pub use objects::{MAX_COMMIT_ROWS, MAX_RUNS};
+pub use blobs::MAX_COMMIT_ROWS;
+pub use runs::MAX_RUNS;
+pub use sweep::PARTS_PER_SWEEP;
+pub use uploads::MAX_MANIFEST_ROWS;
 pub use sessions::{
     LEASE_CHUNKS, LEASE_OPENS_FOR_MS, MAX_LEASES, MAX_SESSIONS, MAX_TICK_MS, SESSION_TTL_MS,
 };

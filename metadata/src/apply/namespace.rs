@@ -2,13 +2,15 @@
 //!
 //! Nothing here reads a table of the cluster half: what is needed of it comes in the command.
 
-use super::{Applied, Stop, numbered, objects, sessions, take_ids};
+use super::{
+    Applied, Stop, copy, numbered, objects, sessions, sweep, tags, take_ids, uploads,
+};
 use crate::asked::Asked;
 use crate::command::{LearntGroup, MakeBucket, NamespaceCommand};
 use crate::reply::{Refusal, Reply};
 use crate::store::StoreError;
 use crate::tables::{
-    BUCKET_IDS, BUCKET_NAMES, BUCKETS, BucketIdRow, BucketRow, GROUP_EPOCHS, GroupEpochRow, HEADS,
+    BUCKET_IDS, BUCKET_NAMES, BUCKET_TAGS, BUCKETS, BucketIdRow, BucketRow, GROUP_EPOCHS, GroupEpochRow, HEADS,
     NAMESPACE_COUNTERS, NamespaceId, REVISION, TableKey,
 };
 use crate::txn::Txn;
@@ -46,6 +48,7 @@ pub(super) fn apply(txn: &mut Txn<'_>, wall: WallTime, command: &NamespaceComman
                 delete_bucket(txn, delete.bucket)
             })
         }
+        NamespaceCommand::ChangeOwner { bucket, from, to } => change_owner(txn, *bucket, from, to),
         NamespaceCommand::Commit(commit) => {
             let asked = Asked::commit(commit);
             numbered::once(txn, &commit.request, asked, |txn| {
@@ -57,6 +60,57 @@ pub(super) fn apply(txn: &mut Txn<'_>, wall: WallTime, command: &NamespaceComman
             numbered::once(txn, &delete.request, asked, |txn| {
                 objects::delete(txn, delete)
             })
+        }
+        NamespaceCommand::CreateUpload(create) => {
+            let asked = Asked::create_upload(create);
+            numbered::once(txn, &create.request, asked, |txn| {
+                uploads::create(txn, wall, create)
+            })
+        }
+        NamespaceCommand::CommitPart(part) => {
+            let asked = Asked::commit_part(part);
+            numbered::once(txn, &part.request, asked, |txn| {
+                uploads::commit_part(txn, wall, part)
+            })
+        }
+        NamespaceCommand::CompleteUpload(complete) => {
+            let asked = Asked::complete_upload(complete);
+            numbered::once(txn, &complete.request, asked, |txn| {
+                uploads::complete(txn, wall, complete)
+            })
+        }
+        NamespaceCommand::AbortUpload(abort) => {
+            let asked = Asked::abort_upload(abort);
+            numbered::once(txn, &abort.request, asked, |txn| uploads::abort(txn, abort))
+        }
+        NamespaceCommand::ExpireUploads { began_before_ms } => {
+            uploads::expire(txn, *began_before_ms)
+        }
+        NamespaceCommand::ClearBucket { bucket } => uploads::clear_bucket(txn, *bucket),
+        NamespaceCommand::Sweep {
+            kind,
+            since_ms,
+            version,
+        } => sweep::sweep(txn, *kind, *since_ms, *version),
+        NamespaceCommand::SetTags(set) => {
+            let asked = Asked::set_tags(set.bucket, &set.key);
+            numbered::once(txn, &set.request, asked, |txn| tags::set(txn, set))
+        }
+        NamespaceCommand::SetBucketTags(set) => {
+            let asked = Asked::set_bucket_tags(set.bucket);
+            numbered::once(txn, &set.request, asked, |txn| {
+                tags::set_of_bucket(txn, set)
+            })
+        }
+        NamespaceCommand::CopyObject(copy) => {
+            let asked = Asked::copy_object(&copy.source, copy.bucket, &copy.key, copy.version);
+            numbered::once(txn, &copy.request, asked, |txn| {
+                copy::object(txn, wall, copy)
+            })
+        }
+        NamespaceCommand::CopyPart(copy) => {
+            let asked = Asked::copy_part(copy);
+            numbered::once(txn, &copy.request, asked, |txn| copy::part(txn, wall, copy))
         }
     }
 }
@@ -126,9 +180,26 @@ fn delete_bucket(txn: &mut Txn<'_>, id: BucketId) -> Applied {
     if HEADS.scan(txn, &id.bytes()).next().transpose()?.is_some() {
         return Err(Refusal::BucketNotEmpty.into());
     }
+    uploads::leave(txn, id)?;
     BUCKETS.delete(txn, &id);
+    BUCKET_TAGS.delete(txn, &id);
     BUCKET_IDS.put(txn, &id, &BucketIdRow::Retired);
     BUCKET_NAMES.delete(txn, &(row.bucket.name, row.bucket.label.digest()));
+    next_revision(txn)?;
+    Ok(Reply::Done)
+}
+
+/// Who asks again for what was done is answered again.
+fn change_owner(txn: &mut Txn<'_>, id: BucketId, from: &str, to: &str) -> Applied {
+    let mut row = BUCKETS.get(txn, &id)?.ok_or(Refusal::NoSuchBucket)?;
+    if row.bucket.owner == to {
+        return Ok(Reply::Done);
+    }
+    if row.bucket.owner != from {
+        return Err(Refusal::OwnerChanged.into());
+    }
+    row.bucket.owner = to.to_owned();
+    BUCKETS.put(txn, &id, &row);
     next_revision(txn)?;
     Ok(Reply::Done)
 }

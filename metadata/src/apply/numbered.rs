@@ -1,7 +1,8 @@
 //! Numbered requests: each is applied once.
 //!
 //! Its answer is stored until its session says that it has it. The same request under the same number
-//! gets the same answer and changes nothing; another request under that number is refused.
+//! gets the same answer and changes nothing; another request under that number is refused. That the
+//! proposer had an old view of an object is no answer: the request is judged anew and proposed again.
 
 use super::sessions::{live, trailing_number};
 use super::{Applied, Stop, answered};
@@ -56,11 +57,13 @@ pub(super) fn once(
         SESSIONS.put(txn, &request.session, &session);
         forget_answers(txn, request.session, answered_below)?;
     }
-    let row = ReplyRow {
-        asked,
-        reply: reply.clone(),
-    };
-    REPLIES.put(txn, &(request.session, request.sequence), &row);
+    if reply != Reply::Refused(Refusal::HeadMoved) {
+        let row = ReplyRow {
+            asked,
+            reply: reply.clone(),
+        };
+        REPLIES.put(txn, &(request.session, request.sequence), &row);
+    }
     Ok(reply)
 }
 

@@ -45,6 +45,12 @@ pub(super) async fn run<L: Log>(server: Arc<Inner<L>>, mut stopped: watch::Recei
             }
             continue;
         }
+        tokio::select! {
+            round = server.sweep_round() => if let Err(error) = round {
+                tracing::debug!(%error, "what is dead is swept later");
+            },
+            _ = stopped.wait_for(|stop| *stop) => return,
+        }
         intervals = (intervals + 1) % INTERVALS_A_ROUND;
         if intervals == 1 {
             tokio::select! {

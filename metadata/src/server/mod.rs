@@ -8,10 +8,16 @@
 //! alike. What is kept here besides keys (buckets' labels, ids reserved ahead, the group table) can be
 //! lost at any time.
 
+mod accounts;
 mod bootstrap;
 mod clock;
+mod conditional;
+mod copy;
 mod read;
 mod retire;
+mod sweep;
+mod tags;
+mod uploads;
 mod write;
 
 use crate::command::{Command, Proposal};
@@ -23,20 +29,23 @@ use crate::tables::{BUCKETS, BucketRow, KEKS};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use types::BucketName;
+use types::{BucketName, ObjectKey};
 use types::id::{BucketId, LeaseId, NodeId, SessionId};
 use types::placement::GroupTable;
 use types::profile::Profile;
 use types::wire::Metadata;
 use types::wire::metadata::{
-    Answer, Bucket, CommitObject, CreateBucket, DeleteBucket, DeleteObject, IssuedBlob, List,
-    ListPage, Located, Lookup, MetadataError, Session, WallTime, WriteLease,
+    AbortUpload, Answer, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, CopyPart,
+    CreateBucket, CreateUpload, DeleteBucket, DeleteObject, IssuedBlob, List, ListPage, ListParts,
+    ListUploads, Located, Lookup, MetadataError, PartPage, Session, SetBucketTags, SetTags, Tags,
+    UploadPage, WallTime, WriteLease,
 };
 
 pub use bootstrap::BootstrapError;
+pub use tags::{MAX_BUCKET_TAGS, MAX_TAGS};
 pub use write::{MAX_ATTRIBUTES, MAX_LABEL_IDS, MAX_OWNER, MAX_SEALED};
 
 /// What a server is started with.
@@ -44,6 +53,22 @@ pub use write::{MAX_ATTRIBUTES, MAX_LABEL_IDS, MAX_OWNER, MAX_SEALED};
 pub struct ServerConfig {
     /// How the objects of a bucket are coded that does not say.
     pub default_profile: Profile,
+    /// An upload that was neither completed nor aborted expires after so much cluster time.
+    pub abandoned_after: Duration,
+    /// The parts of an object that was replaced or deleted are kept for so much cluster time, for
+    /// those who read it.
+    pub superseded_for: Duration,
+}
+
+impl ServerConfig {
+    /// The defaults: seven days, and an hour.
+    pub fn new(default_profile: Profile) -> Self {
+        Self {
+            default_profile,
+            abandoned_after: Duration::from_secs(7 * 24 * 3600),
+            superseded_for: Duration::from_secs(3600),
+        }
+    }
 }
 
 /// The metadata service.
@@ -104,12 +129,14 @@ impl<L: Log> Server<L> {
 impl<L: Log> Inner<L> {
     /// Proposes a command; a refusal is an error.
     async fn propose(&self, command: Command) -> Result<Reply, MetadataError> {
+        self.ask(command).await?.granted()
+    }
+
+    /// Proposes a command; a refusal is an answer like another.
+    async fn ask(&self, command: Command) -> Result<Reply, MetadataError> {
         let wall = wall_now();
-        match self.log.propose(Proposal { wall, command }).await {
-            Ok(Reply::Refused(refusal)) => Err(refusal.into()),
-            Ok(reply) => Ok(reply),
-            Err(error) => Err(unavailable(error)),
-        }
+        let proposal = Proposal { wall, command };
+        self.log.propose(proposal).await.map_err(unavailable)
     }
 
     /// Reads rows, linearizably.
@@ -216,6 +243,54 @@ impl<L: Log> Metadata for Server<L> {
 
     fn list(&self, request: List) -> Answer<'_, ListPage> {
         Box::pin(self.inner.list(request))
+    }
+
+    fn set_tags(&self, request: SetTags) -> Answer<'_, ()> {
+        Box::pin(self.inner.set_tags(request))
+    }
+
+    fn tags(&self, bucket: BucketId, key: ObjectKey) -> Answer<'_, Tags> {
+        Box::pin(self.inner.tags(bucket, key))
+    }
+
+    fn set_bucket_tags(&self, request: SetBucketTags) -> Answer<'_, ()> {
+        Box::pin(self.inner.set_bucket_tags(request))
+    }
+
+    fn bucket_tags(&self, bucket: BucketId) -> Answer<'_, Option<Tags>> {
+        Box::pin(self.inner.bucket_tags(bucket))
+    }
+
+    fn create_upload(&self, request: CreateUpload) -> Answer<'_, WallTime> {
+        Box::pin(self.inner.create_upload(request))
+    }
+
+    fn commit_part(&self, request: CommitPart) -> Answer<'_, WallTime> {
+        Box::pin(self.inner.commit_part(request))
+    }
+
+    fn list_parts(&self, request: ListParts) -> Answer<'_, PartPage> {
+        Box::pin(self.inner.list_parts(request))
+    }
+
+    fn complete_upload(&self, request: CompleteUpload) -> Answer<'_, WallTime> {
+        Box::pin(self.inner.complete_upload(request))
+    }
+
+    fn abort_upload(&self, request: AbortUpload) -> Answer<'_, ()> {
+        Box::pin(self.inner.abort_upload(request))
+    }
+
+    fn list_uploads(&self, request: ListUploads) -> Answer<'_, UploadPage> {
+        Box::pin(self.inner.list_uploads(request))
+    }
+
+    fn copy_object(&self, request: CopyObject) -> Answer<'_, WallTime> {
+        Box::pin(self.inner.copy_object(request))
+    }
+
+    fn copy_part(&self, request: CopyPart) -> Answer<'_, WallTime> {
+        Box::pin(self.inner.copy_part(request))
     }
 }
 

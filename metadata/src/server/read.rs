@@ -5,6 +5,7 @@ use crate::keys::BucketKey;
 use crate::list::{self, Entry, MAX_ENTRIES};
 use crate::locate::{self, Found, FoundExtent};
 use crate::log::Log;
+use crate::manifest::FoundRow;
 use crate::store::{Store, StoreError};
 use crate::tables::{BUCKET_NAMES, BUCKETS, DISKS, GROUP_TABLE_VERSION, GROUPS, HeadRow, TableKey};
 use crate::txn::Rows;
@@ -12,12 +13,15 @@ use seal::wrap::ReferenceContext;
 use seal::{row, wrap};
 use std::collections::HashMap;
 use std::sync::Arc;
-use types::attributes::Attributes;
-use types::id::BucketId;
+use types::attributes::{Attributes, Checksum, ChecksumAlgorithm, ChecksumKind};
+use types::id::{BucketId, VersionId};
 use types::manifest::LocatedExtent;
 use types::name::{BucketName, ObjectKey};
 use types::placement::GroupTable;
-use types::wire::metadata::{Bucket, List, ListEntry, ListPage, Located, Lookup, MetadataError};
+use types::size::{ByteCount, ByteOffset};
+use types::wire::metadata::{
+    Bucket, List, ListEntry, ListPage, Located, Lookup, MetadataError, WallTime,
+};
 
 impl<L: Log> Inner<L> {
     pub(super) async fn lookup(&self, request: Lookup) -> Result<Located, MetadataError> {
@@ -25,20 +29,51 @@ impl<L: Log> Inner<L> {
         let found = self
             .read(move |store| locate::locate(store, &asked))
             .await??;
-        let attributes = self
-            .attributes(request.bucket, &request.key, &found.head)
+        let object = (request.bucket, &request.key);
+        self.verify(object, found.version, found.length, &found.looked_at)
             .await?;
+        let attributes = match &found.head {
+            Some(head) => self.attributes(request.bucket, &request.key, head).await?,
+            None => Attributes::default(),
+        };
         let mut extents = Vec::with_capacity(found.extents.len());
         for extent in &found.extents {
             extents.push(self.open_extent(&request, &found, extent).await?);
         }
+        let parts = found.head.as_ref().and_then(|head| head.manifest);
         Ok(Located {
-            version: found.head.version,
-            length: found.head.length,
-            modified: found.head.modified,
+            version: found.version,
+            length: found.length,
+            modified: found
+                .head
+                .as_ref()
+                .map_or(WallTime(0), |head| head.modified),
             attributes,
+            first: ByteOffset::new(found.wanted.start),
+            wanted: ByteCount::new(found.wanted.end - found.wanted.start),
+            parts: parts.map_or(0, |manifest| manifest.parts),
+            tags: found.head.as_ref().map_or(0, |head| head.tag_count),
             extents,
         })
+    }
+
+    /// Verifies rows of an object's manifest.
+    pub(super) async fn verify(
+        &self,
+        (bucket, key): (BucketId, &ObjectKey),
+        version: VersionId,
+        total: ByteCount,
+        rows: &[FoundRow],
+    ) -> Result<(), MetadataError> {
+        for found in rows {
+            let under = seal::manifest::kek_version(&found.row.mac);
+            let under = under.map_err(|_| MetadataError::RowDamaged)?;
+            let bucket_key = self.bucket_key(bucket, under).await?;
+            bucket_key
+                .verify(key, version, total, &found.row)
+                .map_err(|error| damaged("a manifest row", bucket, error))?;
+        }
+        Ok(())
     }
 
     async fn open_extent(
@@ -55,7 +90,7 @@ impl<L: Log> Inner<L> {
             label_digest: found.label_digest,
             bucket: request.bucket,
             key: &request.key,
-            version: found.head.version,
+            version: found.version,
             part: row.part,
             length: row.length,
         };
@@ -73,7 +108,7 @@ impl<L: Log> Inner<L> {
         })
     }
 
-    async fn attributes(
+    pub(super) async fn attributes(
         &self,
         bucket: BucketId,
         key: &ObjectKey,
@@ -116,6 +151,7 @@ impl<L: Log> Inner<L> {
                         length: head.length,
                         modified: head.modified,
                         etag: attributes.etag,
+                        checksums: stored_with(&attributes.checksums),
                     }
                 }
             });
@@ -163,6 +199,12 @@ impl<L: Log> Inner<L> {
         };
         Ok((table.version != known).then(|| GroupTable::clone(&table)))
     }
+}
+
+/// What a listing tells of checksums.
+fn stored_with(checksums: &[Checksum]) -> Vec<(ChecksumAlgorithm, ChecksumKind)> {
+    let kind = |sum: &Checksum| (sum.algorithm, sum.kind);
+    checksums.iter().map(kind).collect()
 }
 
 fn sealed_under(head: &HeadRow) -> Result<u32, MetadataError> {

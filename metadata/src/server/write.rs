@@ -1,23 +1,28 @@
 //! What changes something: sessions, leases, issued blobs, buckets, objects.
 
+use super::conditional::Target;
+use super::tags::{self, MAX_TAGS};
 use super::{Inner, lock, unexpected};
 use crate::apply::{MAX_RUNS, foreseen};
 use crate::asked::Asked;
 use crate::command::{
-    ClusterCommand, Command, Commit, CommittedPlace, MakeBucket, NamespaceCommand,
+    ClusterCommand, Command, Commit, CommittedPlace, Delete, MakeBucket, NamespaceCommand,
 };
 use crate::log::Log;
 use crate::reply::{Refusal, Reply};
 use crate::store::{Store, StoreError};
-use crate::tables::{BUCKET_NAMES, BUCKETS, CLOCK, SESSIONS};
+use crate::tables::{BUCKET_NAMES, BUCKETS, BucketRow, CLOCK, SESSIONS};
 use seal::wrap::{self, IssueContext, ReferenceContext};
 use std::collections::BTreeSet;
 use std::ops::Range;
+use types::Label;
+use types::attributes::Attributes;
 use types::block::SEAL_OVERHEAD;
 use types::codec;
 use types::id::{BlobId, BucketId, LeaseId, NodeId, SessionId};
 use types::manifest::INLINE_LIMIT;
 use types::profile::MAX_SHARDS;
+use types::secret::DataKey;
 use types::wire::metadata::{
     Bucket, CommitObject, CreateBucket, DeleteBucket, DeleteObject, IssuedBlob, MetadataError,
     Session, WallTime, WriteLease, WrittenPlace, WrittenRun,
@@ -31,7 +36,7 @@ const BLOB_IDS_AHEAD: u32 = 4096;
 const WRAP_TTL_MS: u64 = 6 * 3600 * 1000;
 /// An object that is kept inline is one sealed segment of at most this.
 pub const MAX_SEALED: u64 = INLINE_LIMIT + SEAL_OVERHEAD as u64;
-/// A bucket's owner is the name of an access key.
+/// A bucket's owner is the id of a user.
 pub const MAX_OWNER: usize = 256;
 /// Compartments and nations of one label together.
 pub const MAX_LABEL_IDS: usize = 1000;
@@ -202,11 +207,8 @@ impl<L: Log> Inner<L> {
         &self,
         request: CommitObject,
     ) -> Result<WallTime, MetadataError> {
-        let length = codec::encode(&request.attributes).len();
-        if length > MAX_ATTRIBUTES {
-            let text = format!("attributes of {length} bytes; {MAX_ATTRIBUTES} are allowed");
-            return Err(MetadataError::Malformed(text));
-        }
+        bounded_attributes(&request.attributes)?;
+        tags::bounded(&request.tags, MAX_TAGS)?;
         bounded_place(&request.place)?;
         let bucket = request.bucket;
         let committed = self.seal_and_commit(request).await;
@@ -218,9 +220,19 @@ impl<L: Log> Inner<L> {
     }
 
     async fn seal_and_commit(&self, request: CommitObject) -> Result<WallTime, MetadataError> {
+        let condition = request.condition.clone();
         let commit = self.seal_commit(request).await?;
-        let command = NamespaceCommand::Commit(commit);
-        match self.propose(namespace(command)).await? {
+        let target = Target {
+            request: commit.request,
+            asked: Asked::commit(&commit),
+            bucket: commit.bucket,
+            key: commit.key.clone(),
+        };
+        let command = |expected| {
+            let commit = commit.clone();
+            NamespaceCommand::Commit(Commit { expected, ..commit })
+        };
+        match self.propose_if(target, &condition, command).await? {
             Reply::Committed { modified } => Ok(modified),
             _ => Err(unexpected()),
         }
@@ -229,20 +241,13 @@ impl<L: Log> Inner<L> {
     /// What goes into the log: the data key wrapped for the version, its attributes sealed.
     async fn seal_commit(&self, request: CommitObject) -> Result<Commit, MetadataError> {
         let row = self.bucket_row(request.bucket).await?;
-        let issued_under = wrap::wrapping_version(&request.wrap);
-        let issued_under = issued_under.map_err(|_| MetadataError::WrapInvalid)?;
-        if !row.live_keks.contains(&issued_under) {
-            return Err(MetadataError::WrapInvalid);
-        }
-        let issuer = self.bucket_key(request.bucket, issued_under).await?;
         let issued = IssueContext {
             bucket: request.bucket,
             blob: request.blob,
             session: request.request.session,
             expires_ms: request.wrap_expires_ms,
         };
-        let data_key = issuer.take_back(&request.wrap, &issued);
-        let data_key = data_key.map_err(|_| MetadataError::WrapInvalid)?;
+        let data_key = self.take_back(&row, &request.wrap, &issued).await?;
         let sealer = self.bucket_key(request.bucket, row.kek_version).await?;
         let reference = ReferenceContext {
             blob: request.blob,
@@ -255,6 +260,7 @@ impl<L: Log> Inner<L> {
         };
         let wrap = sealer.refer(&data_key, &reference);
         let attributes = sealer.seal_attributes(&request.key, request.version, &request.attributes);
+        let tags = tags::sealed(&sealer, &request.key, request.version, &request.tags);
         Ok(Commit {
             request: request.request,
             bucket: request.bucket,
@@ -266,21 +272,70 @@ impl<L: Log> Inner<L> {
             blob: request.blob,
             wrap,
             wrap_expires_ms: request.wrap_expires_ms,
-            place: match request.place {
-                WrittenPlace::Inline { sealed } => CommittedPlace::Inline { sealed },
-                WrittenPlace::Runs { profile, runs } => CommittedPlace::Runs { profile, runs },
-            },
+            place: committed_place(request.place),
+            tags,
+            expected: None,
         })
     }
 
+    /// The data key in an issued wrap that came back with what was written under it.
+    pub(super) async fn take_back(
+        &self,
+        row: &BucketRow,
+        wrapped: &[u8],
+        issued: &IssueContext,
+    ) -> Result<DataKey, MetadataError> {
+        let issued_under = wrap::wrapping_version(wrapped);
+        let issued_under = issued_under.map_err(|_| MetadataError::WrapInvalid)?;
+        if !row.live_keks.contains(&issued_under) {
+            return Err(MetadataError::WrapInvalid);
+        }
+        let issuer = self.bucket_key(issued.bucket, issued_under).await?;
+        let data_key = issuer.take_back(wrapped, issued);
+        data_key.map_err(|_| MetadataError::WrapInvalid)
+    }
+
     pub(super) async fn delete_object(&self, request: DeleteObject) -> Result<(), MetadataError> {
-        let command = NamespaceCommand::DeleteObject(request);
-        self.propose(namespace(command)).await.map(drop)
+        let delete = Delete {
+            request: request.request,
+            bucket: request.bucket,
+            key: request.key,
+            expected: None,
+        };
+        let target = Target {
+            request: delete.request,
+            asked: Asked::delete_object(&delete),
+            bucket: delete.bucket,
+            key: delete.key.clone(),
+        };
+        let command = |expected| {
+            let delete = delete.clone();
+            NamespaceCommand::DeleteObject(Delete { expected, ..delete })
+        };
+        let deleted = self.propose_if(target, &request.condition, command).await;
+        deleted.map(drop)
+    }
+}
+
+/// Refuses attributes that are larger than any that S3 allows.
+pub(super) fn bounded_attributes(attributes: &Attributes) -> Result<(), MetadataError> {
+    let length = codec::encode(attributes).len();
+    if length > MAX_ATTRIBUTES {
+        let text = format!("attributes of {length} bytes; {MAX_ATTRIBUTES} are allowed");
+        return Err(MetadataError::Malformed(text));
+    }
+    Ok(())
+}
+
+pub(super) fn committed_place(place: WrittenPlace) -> CommittedPlace {
+    match place {
+        WrittenPlace::Inline { sealed } => CommittedPlace::Inline { sealed },
+        WrittenPlace::Runs { profile, runs } => CommittedPlace::Runs { profile, runs },
     }
 }
 
 /// What `apply` would refuse anyway, or would store without need, does not go through the log.
-fn bounded_place(place: &WrittenPlace) -> Result<(), MetadataError> {
+pub(super) fn bounded_place(place: &WrittenPlace) -> Result<(), MetadataError> {
     let text = match place {
         WrittenPlace::Inline { sealed } if sealed.len() as u64 > MAX_SEALED => {
             format!("{} inline bytes; {MAX_SEALED} are allowed", sealed.len())
@@ -302,18 +357,22 @@ fn names_each_slot_once(run: &WrittenRun) -> bool {
 }
 
 fn bounded_bucket(request: &CreateBucket) -> Result<(), MetadataError> {
-    let ids = request.label.compartments.len() + request.label.releasability.len();
-    let text = if request.owner.len() > MAX_OWNER {
-        format!(
-            "an owner of {} bytes; {MAX_OWNER} are allowed",
-            request.owner.len()
-        )
-    } else if ids > MAX_LABEL_IDS {
-        format!("a label of {ids} compartments and nations; {MAX_LABEL_IDS} are allowed")
-    } else {
-        return Ok(());
-    };
-    Err(MetadataError::Malformed(text))
+    let length = request.owner.len();
+    if length > MAX_OWNER {
+        let text = format!("an owner of {length} bytes; {MAX_OWNER} are allowed");
+        return Err(MetadataError::Malformed(text));
+    }
+    bounded_label(&request.label)
+}
+
+pub(super) fn bounded_label(label: &Label) -> Result<(), MetadataError> {
+    let ids = label.compartments.len() + label.releasability.len();
+    if ids > MAX_LABEL_IDS {
+        let text =
+            format!("a label of {ids} compartments and nations; {MAX_LABEL_IDS} are allowed");
+        return Err(MetadataError::Malformed(text));
+    }
+    Ok(())
 }
 
 /// Cluster time and the version of the bucket's key to issue under, if the session lives.

@@ -1,5 +1,6 @@
 //! Under which key a row is: so that byte order is the order that scans want.
 
+use serde::{Deserialize, Serialize};
 use types::id::{
     BlobId, BucketId, ChunkId, DiskId, GroupId, LeaseId, NodeId, SessionId, VersionId,
 };
@@ -33,6 +34,16 @@ pub enum NamespaceId {
     Blob = 4,
     /// Buckets.
     Bucket = 5,
+}
+
+/// Why parts are dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum SweepKind {
+    /// Nobody can read them: of an upload that was given up, or not chosen when it was completed.
+    Abandoned = 1,
+    /// Of a version that was replaced or deleted: whoever reads it may go on for a while.
+    Superseded = 2,
 }
 
 /// What comes behind a table's byte in a key.
@@ -78,6 +89,12 @@ impl TableKey for NamespaceId {
     }
 }
 
+impl TableKey for SweepKind {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(*self as u8);
+    }
+}
+
 impl TableKey for Slot {
     fn write(&self, out: &mut Vec<u8>) {
         out.push(self.0);
@@ -118,7 +135,15 @@ impl TableKey for BucketName {
 impl TableKey for ObjectKey {
     fn write(&self, out: &mut Vec<u8>) {
         escape(self.as_str(), out);
-        out.extend_from_slice(&END);
+        out.extend_from_slice(&KEY_END);
+    }
+}
+
+/// A user's name, or an access key's id: escaped and ended as an object's key is.
+impl TableKey for String {
+    fn write(&self, out: &mut Vec<u8>) {
+        escape(self, out);
+        out.extend_from_slice(&KEY_END);
     }
 }
 
@@ -138,7 +163,7 @@ impl<A: TableKey, B: TableKey, C: TableKey> TableKey for (A, B, C) {
 }
 
 /// Ends an object's key.
-const END: [u8; 2] = [0x00, 0x01];
+pub const KEY_END: [u8; 2] = [0x00, 0x01];
 
 /// Appends the beginning of an object's key: 00 becomes 00 FF. What begins with the text, and nothing
 /// else, begins with these bytes.
@@ -153,7 +178,7 @@ pub fn escape(text: &str, out: &mut Vec<u8>) {
 
 /// The object key that `escaped`, ending included, holds. `None` when it is none.
 pub fn unescape(escaped: &[u8]) -> Option<ObjectKey> {
-    let body = escaped.strip_suffix(&END)?;
+    let body = escaped.strip_suffix(&KEY_END)?;
     let mut text = Vec::with_capacity(body.len());
     let mut bytes = body.iter();
     while let Some(byte) = bytes.next() {

@@ -7,7 +7,9 @@
 //!
 //! Tables below 0x40 are the cluster half's, the others the namespace half's.
 
+mod account;
 mod key;
+mod upload;
 mod value;
 
 use crate::store::StoreError;
@@ -24,7 +26,11 @@ use types::name::{BucketName, ObjectKey};
 use types::placement::{Disk, Group, Slot};
 use types::profile::Profile;
 
-pub use key::{ClusterId, NamespaceId, TableKey, after_all, escape, unescape};
+pub use account::{AccessKeyRow, UserRow};
+pub use key::{ClusterId, KEY_END, NamespaceId, SweepKind, TableKey, after_all, escape, unescape};
+pub use upload::{
+    ManifestEntry, ManifestHead, ManifestRow, PartRow, PieceRow, SweepRow, UploadRow, unupload,
+};
 pub use value::{
     BlobPlace, BlobRow, BucketIdRow, BucketRow, ClockRow, ExtentRow, GroupEpochRow, GroupRunRow,
     HeadRow, KekRow, LayoutRow, LeaseRow, NodeRow, ReclaimRow, RepairRow, ReplyRow, SessionRow,
@@ -45,6 +51,12 @@ pub const GROUP_TABLE_VERSION: Table<(), u64> = Table::new(0x05, "group table ve
 pub const KEKS: Table<(BucketId, u32), KekRow> = Table::new(0x06, "keks");
 /// Profiles whose groups are all made.
 pub const LAYOUTS: Table<Profile, LayoutRow> = Table::new(0x07, "layouts");
+/// Users, by name.
+pub const USERS: Table<String, UserRow> = Table::new(0x08, "users");
+/// Access keys, by id; those that are gone leave a row behind.
+pub const ACCESS_KEYS: Table<String, AccessKeyRow> = Table::new(0x09, "access keys");
+/// Ids of access keys by the name of their user.
+pub const USER_KEYS: Table<(String, String), String> = Table::new(0x0a, "user keys");
 
 /// Cluster time.
 pub const CLOCK: Table<(), ClockRow> = Table::new(0x40, "clock");
@@ -85,6 +97,26 @@ pub const GROUP_EPOCHS: Table<GroupId, GroupEpochRow> = Table::new(0x4e, "group 
 pub const REPAIRS: Table<(GroupId, ChunkId, Slot), RepairRow> = Table::new(0x4f, "repairs");
 /// Dead blobs by the time of their death.
 pub const RECLAIMS: Table<(u64, BlobId), ReclaimRow> = Table::new(0x50, "reclaims");
+/// Multipart uploads under way, by key, those of one key by the revision at which they began.
+pub const UPLOADS: Table<UploadKey, UploadRow> = Table::new(0x53, "uploads");
+/// Uploads under way by the cluster time at which they began: old ones expire.
+pub const UPLOAD_AGES: Table<(u64, UploadKey), ()> = Table::new(0x54, "upload ages");
+/// Parts of uploads, and of the objects that they have become, by number.
+pub const PARTS: Table<(VersionId, u32), PartRow> = Table::new(0x55, "parts");
+/// What objects of several pieces show: rows by where in the object they *end*, so that one seek finds
+/// the row of an offset.
+pub const MANIFESTS: Table<(VersionId, u64), ManifestRow> = Table::new(0x56, "manifests");
+/// Versions whose parts are dead, by the cluster time of their death.
+pub const SWEEPS: Table<(SweepKind, u64, VersionId), SweepRow> = Table::new(0x57, "sweeps");
+/// Buckets that were deleted while uploads into them were under way.
+pub const GONE_BUCKETS: Table<BucketId, ()> = Table::new(0x58, "gone buckets");
+/// Tags of a version, sealed; no row where it has none.
+pub const TAGS: Table<VersionId, Bytes> = Table::new(0x59, "tags");
+/// Tags of a bucket, sealed; no row where it has no tag set.
+pub const BUCKET_TAGS: Table<BucketId, Bytes> = Table::new(0x5a, "bucket tags");
+
+/// Under which key an upload is: bucket, object key, the revision at which it began.
+pub type UploadKey = (BucketId, ObjectKey, u64);
 
 /// A table of rows of type `V` under keys of type `K`.
 pub struct Table<K, V> {

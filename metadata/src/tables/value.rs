@@ -1,5 +1,6 @@
 //! What is in a row.
 
+use super::upload::ManifestHead;
 use crate::asked::Asked;
 use crate::reply::Reply;
 use bytes::Bytes;
@@ -114,8 +115,14 @@ pub struct HeadRow {
     pub length: ByteCount,
     /// `types::Attributes`, sealed; it names the version of the bucket's key.
     pub attributes: Bytes,
-    /// What it shows, in order.
+    /// What it shows, in order; empty where a manifest says it.
     pub extents: Vec<ExtentRow>,
+    /// What it was uploaded or copied as in parts: then table `manifests` says what it shows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<ManifestHead>,
+    /// How many tags it has, in table `tags`.
+    #[serde(default, skip_serializing_if = "types::codec::is_default")]
+    pub tag_count: u32,
 }
 
 /// A piece of a blob that a version shows.
@@ -133,13 +140,20 @@ pub struct ExtentRow {
     pub wrap: Bytes,
 }
 
-/// A version id in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A version id in use: an object version's, or an upload's that may become one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionRow {
     /// The revision that made it.
     pub born: u64,
-    /// The revision that replaced or deleted it.
+    /// The revision that replaced or deleted it, or gave the upload up.
     pub superseded: Option<u64>,
+    /// The revision at which it began as an upload: it finds the upload's row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began: Option<u64>,
+    /// Length of a replaced or deleted object that has a manifest, until that is swept: a reader that
+    /// names the version may go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length: Option<ByteCount>,
 }
 
 /// A blob.

@@ -5,7 +5,9 @@ use bytes::Bytes;
 use strongroom_metadata::apply::{
     MAX_LEASES, MAX_SESSIONS, MAX_TICK_MS, MAX_UNANSWERED, SESSION_TTL_MS,
 };
-use strongroom_metadata::command::{Command, Commit, CommittedPlace, NamespaceCommand, Tick};
+use strongroom_metadata::command::{
+    Command, Commit, CommittedPlace, Delete, NamespaceCommand, Tick,
+};
 use strongroom_metadata::tables::{
     BLOBS, GATEWAY_SESSIONS, GROUP_RUNS, HEADS, LEASES, NAMESPACE_COUNTERS, NamespaceId, RECLAIMS,
     REPAIRS, REPLIES, SESSION_EXPIRY, SESSIONS, TableKey,
@@ -14,7 +16,7 @@ use strongroom_metadata::{Refusal, Reply, Rows, StoreError};
 use types::id::{BlobId, BucketId, ChunkId, GroupId, LeaseId, NodeId};
 use types::placement::{Epoch, Slot};
 use types::size::ByteCount;
-use types::wire::metadata::{DeleteBucket, DeleteObject};
+use types::wire::metadata::DeleteBucket;
 
 fn count<T>(rows: impl Iterator<Item = Result<T, StoreError>>) -> usize {
     rows.map(Result::unwrap).count()
@@ -376,10 +378,11 @@ fn a_number_is_applied_once() {
     let used = Reply::Refused(Refusal::NumberUsed);
     assert_eq!(world.commit(&other), used);
     let (request, bucket) = (commit.request, world.bucket);
-    let delete = DeleteObject {
+    let delete = Delete {
         request,
         bucket,
         key: key("object"),
+        expected: None,
     };
     let delete_bucket = DeleteBucket { request, bucket };
     for command in [

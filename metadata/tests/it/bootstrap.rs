@@ -12,9 +12,7 @@ use types::wire::metadata::MetadataError;
 
 async fn server(disks: usize) -> Arc<Server<MemoryLog>> {
     let keys = Keyring::new(seal::provider::default(), vec![seal::RingKey::random(1)]);
-    let config = ServerConfig {
-        default_profile: profile(),
-    };
+    let config = ServerConfig::new(profile());
     let server = Server::start(MemoryLog(Machine::new(), Outage::default()), keys, config);
     let node = server.admit_node().await.unwrap();
     for _ in 0..disks {

@@ -5,12 +5,14 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::sample::select;
 use strongroom_metadata::command::{
-    ClusterCommand, Command, Commit, CommittedPlace, LearntGroup, MakeBucket, NamespaceCommand,
-    Tick,
+    ClusterCommand, Command, Commit, CommitPart, CommittedPlace, CompleteUpload, Copied,
+    CopyObject, CreateUpload, Delete, Expected, LearntGroup, MakeBucket, NamespaceCommand,
+    SealedTags, SetTags, Tick,
 };
 use strongroom_metadata::list::{MAX_ENTRIES, page};
 use strongroom_metadata::locate::locate;
 use strongroom_metadata::plan;
+use strongroom_metadata::tables::SweepKind;
 use types::Label;
 use types::block::SEAL_OVERHEAD;
 use types::id::{
@@ -21,7 +23,7 @@ use types::placement::{Disk, Epoch, Member, Slot};
 use types::profile::DiskClass;
 use types::size::{ByteCount, ByteOffset};
 use types::wire::metadata::{
-    CreateBucket, DeleteBucket, DeleteObject, List, Lookup, Wanted, WrittenRun,
+    AbortUpload, CreateBucket, DeleteBucket, List, Lookup, Wanted, WrittenRun,
 };
 
 /// The ends of 64 bits and of what fits in 32 and 48; and small numbers, which are ids of what a world
@@ -95,8 +97,63 @@ fn commit() -> impl Strategy<Value = Commit> {
             wrap: Bytes::from_static(b"wrap"),
             wrap_expires_ms: numbers.3,
             place,
+            tags: None,
+            expected: None,
         }
     })
+}
+
+/// What a world may show under the one key, or nothing.
+fn expected() -> impl Strategy<Value = Option<Expected>> {
+    let version = any::<u8>().prop_map(|byte| Expected::Version(VersionId::new([byte; 16])));
+    prop::option::of(prop_oneof![Just(Expected::Absent), version])
+}
+
+fn sealed_tags() -> impl Strategy<Value = Option<SealedTags>> {
+    let tags = short_number().prop_map(|count| SealedTags {
+        count,
+        sealed: Bytes::from_static(b"sealed tags"),
+    });
+    prop::option::of(tags)
+}
+
+fn set_tags() -> impl Strategy<Value = SetTags> {
+    let ids = (number(), any::<u8>(), short_number());
+    (request(), ids, sealed_tags()).prop_map(|(request, ids, tags)| SetTags {
+        request,
+        bucket: BucketId::new(ids.0),
+        key: key("object"),
+        version: VersionId::new([ids.1; 16]),
+        kek_version: ids.2,
+        tags,
+    })
+}
+
+fn copied() -> impl Strategy<Value = Copied> {
+    (number(), any::<u8>()).prop_map(|(bucket, version)| Copied {
+        bucket: BucketId::new(bucket),
+        key: key("object"),
+        version: VersionId::new([version; 16]),
+    })
+}
+
+fn copy_object() -> impl Strategy<Value = CopyObject> {
+    let ids = (number(), any::<u8>(), short_number(), 0..3_usize);
+    (request(), copied(), ids, sealed_tags(), expected()).prop_map(
+        |(request, source, ids, tags, expected)| CopyObject {
+            request,
+            source,
+            bucket: BucketId::new(ids.0),
+            key: key("object"),
+            version: VersionId::new([ids.1; 16]),
+            kek_version: ids.2,
+            attributes: Bytes::from_static(b"sealed attributes"),
+            tags,
+            expected,
+            wraps: vec![Bytes::from_static(b"wrap"); ids.3],
+            manifest: None,
+        },
+    )
 }
 
 fn make_bucket() -> impl Strategy<Value = MakeBucket> {
@@ -154,19 +211,99 @@ fn cluster() -> impl Strategy<Value = ClusterCommand> {
     ]
 }
 
+fn upload_command() -> impl Strategy<Value = NamespaceCommand> {
+    use NamespaceCommand as N;
+    let version = || (0..3_u8).prop_map(|version| VersionId::new([version; 16]));
+    let create = (request(), version()).prop_map(|(request, upload)| {
+        N::CreateUpload(CreateUpload {
+            request,
+            bucket: BucketId::new(1),
+            key: key("object"),
+            upload,
+            kek_version: 1,
+            sealed: Bytes::from_static(b"sealed upload"),
+            tags: None,
+        })
+    });
+    let numbers = (number(), number(), number(), short_number());
+    let part = (request(), numbers, version(), place());
+    let part = part.prop_map(|(request, numbers, upload, place)| {
+        N::CommitPart(CommitPart {
+            request,
+            bucket: BucketId::new(1),
+            key: key("object"),
+            upload,
+            number: numbers.3,
+            length: ByteCount::new(numbers.0),
+            kek_version: 1,
+            sealed: Bytes::from_static(b"sealed part"),
+            blob: BlobId::new(numbers.1),
+            wrap: Bytes::from_static(b"wrap"),
+            wrap_expires_ms: numbers.2,
+            place,
+        })
+    });
+    let parts = prop::collection::vec((short_number(), number()), 0..3);
+    let complete = (request(), version(), parts).prop_map(|(request, upload, parts)| {
+        N::CompleteUpload(CompleteUpload {
+            request,
+            bucket: BucketId::new(1),
+            key: key("object"),
+            upload,
+            kek_version: 1,
+            attributes: Bytes::from_static(b"sealed attributes"),
+            parts,
+            macs: vec![Bytes::from_static(b"mac")],
+            expected: None,
+        })
+    });
+    let abort = (request(), number(), version()).prop_map(|(request, bucket, upload)| {
+        N::AbortUpload(AbortUpload {
+            request,
+            bucket: BucketId::new(bucket),
+            key: key("object"),
+            upload,
+        })
+    });
+    let sweep = (any::<bool>(), number(), version());
+    let sweep = sweep.prop_map(|(superseded, since_ms, version)| N::Sweep {
+        kind: if superseded {
+            SweepKind::Superseded
+        } else {
+            SweepKind::Abandoned
+        },
+        since_ms,
+        version,
+    });
+    prop_oneof![
+        2 => create,
+        3 => part,
+        2 => complete,
+        1 => abort,
+        1 => sweep,
+        1 => number().prop_map(|began_before_ms| N::ExpireUploads { began_before_ms }),
+        1 => number().prop_map(|bucket| N::ClearBucket {
+            bucket: BucketId::new(bucket),
+        }),
+    ]
+}
+
 fn namespace() -> impl Strategy<Value = NamespaceCommand> {
     use NamespaceCommand as N;
     let session = || number().prop_map(SessionId::new);
     let bucket = || number().prop_map(BucketId::new);
     prop_oneof![
         4 => commit().prop_map(N::Commit),
+        1 => set_tags().prop_map(N::SetTags),
+        1 => copy_object().prop_map(N::CopyObject),
         1 => make_bucket().prop_map(N::MakeBucket),
         1 => (request(), bucket())
             .prop_map(|(request, bucket)| N::DeleteBucket(DeleteBucket { request, bucket })),
         1 => (request(), bucket()).prop_map(|(request, bucket)| {
-            let key = key("object");
-            N::DeleteObject(DeleteObject { request, bucket, key })
+            let (key, expected) = (key("object"), None);
+            N::DeleteObject(Delete { request, bucket, key, expected })
         }),
+        2 => upload_command(),
         1 => number().prop_map(|node| N::OpenSession { gateway: NodeId::new(node) }),
         1 => session().prop_map(|session| N::RenewSession { session }),
         1 => session().prop_map(|session| N::OpenLease { session }),
@@ -215,12 +352,14 @@ fn lookup() -> impl Strategy<Value = Lookup> {
             Wanted::From(at),
             Wanted::Range(at, count),
             Wanted::Last(count),
+            Wanted::Part(u32::try_from(count.get()).unwrap_or(u32::MAX)),
         ])
     });
     (number(), wanted).prop_map(|(bucket, wanted)| Lookup {
         bucket: BucketId::new(bucket),
         key: key("object"),
         wanted,
+        version: None,
     })
 }
 

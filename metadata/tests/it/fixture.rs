@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use std::sync::Mutex;
 use strongroom_metadata::command::{
-    ClusterCommand, Commit, CommittedPlace, LearntGroup, MAX_COMMAND_BYTES, MakeBucket,
+    ClusterCommand, Commit, CommittedPlace, Delete, LearntGroup, MAX_COMMAND_BYTES, MakeBucket,
     NamespaceCommand, Tick,
 };
 use strongroom_metadata::{Command, Log, LogError, Proposal, Reply, Store, apply, plan};
@@ -18,7 +18,7 @@ use types::name::{BucketName, ObjectKey};
 use types::placement::{Disk, Epoch, Slot};
 use types::profile::{DiskClass, Profile};
 use types::size::ByteCount;
-use types::wire::metadata::{CreateBucket, DeleteObject, WallTime, WriteLease, WrittenRun};
+use types::wire::metadata::{CreateBucket, WallTime, WriteLease, WrittenRun};
 
 /// Rows and what applies proposals to them.
 pub(crate) struct Machine {
@@ -212,13 +212,17 @@ impl World {
     }
 
     pub(crate) fn try_to_make_bucket(&mut self, name: &str, bucket: BucketId) -> Reply {
+        self.try_to_make_labelled(name, bucket, Label::default())
+    }
+
+    fn try_to_make_labelled(&mut self, name: &str, bucket: BucketId, label: Label) -> Reply {
         let make = MakeBucket {
             request: CreateBucket {
                 request: self.request(),
                 tenant: TenantId::new(1),
                 owner: "steward".to_owned(),
                 name: bucket_name(name),
-                label: Label::default(),
+                label,
                 profile: None,
             },
             bucket,
@@ -235,6 +239,13 @@ impl World {
         bucket
     }
 
+    pub(crate) fn make_labelled(&mut self, name: &str, label: Label) -> BucketId {
+        let bucket = self.reserve_bucket_id();
+        let reply = self.try_to_make_labelled(name, bucket, label);
+        assert!(matches!(reply, Reply::Bucket(_)), "{reply:?}");
+        bucket
+    }
+
     pub(crate) fn fresh_blob(&self) -> BlobId {
         let command = NamespaceCommand::ReserveBlobIds { count: 1 };
         match self.machine.namespace(command) {
@@ -243,7 +254,7 @@ impl World {
         }
     }
 
-    fn fresh_version(&mut self) -> VersionId {
+    pub(crate) fn fresh_version(&mut self) -> VersionId {
         self.drawn += 1;
         VersionId::new(u128::from(self.drawn).to_be_bytes())
     }
@@ -265,6 +276,8 @@ impl World {
             place: CommittedPlace::Inline {
                 sealed: sealed.into(),
             },
+            tags: None,
+            expected: None,
         }
     }
 
@@ -296,10 +309,11 @@ impl World {
     }
 
     pub(crate) fn delete(&mut self, name: &str) -> Reply {
-        let delete = DeleteObject {
+        let delete = Delete {
             request: self.request(),
             bucket: self.bucket,
             key: key(name),
+            expected: None,
         };
         self.machine
             .namespace(NamespaceCommand::DeleteObject(delete))

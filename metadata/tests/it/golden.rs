@@ -4,6 +4,8 @@
 //! request, a file each. To add a variant, a field or a table, add a sample under a *new* name and run
 //! these tests with `STRONGROOM_GOLDEN=add`: files are added, none is ever changed.
 
+mod uploads;
+
 use crate::fixture::{World, bucket_name, key, profile};
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
@@ -11,7 +13,8 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::path::PathBuf;
 use strongroom_metadata::command::{
-    ClusterCommand, Commit, CommittedPlace, LearntGroup, MakeBucket, NamespaceCommand, Tick,
+    ClusterCommand, Commit, CommittedPlace, Copied, CopiedManifest, CopyObject, CopyPart, Delete, Expected,
+    LearntGroup, MakeBucket, NamespaceCommand, SealedTags, SetBucketTags, SetTags, Tick,
 };
 use strongroom_metadata::tables::*;
 use strongroom_metadata::{Asked, Command, Proposal, Refusal, Reply, plan};
@@ -25,8 +28,9 @@ use types::manifest::Run;
 use types::placement::{Disk, Epoch, Group, Member, Slot};
 use types::profile::DiskClass;
 use types::size::{ByteCount, ByteOffset};
+use types::wire::accounts::{KeyInfo, KeyState, User};
 use types::wire::metadata::{
-    Bucket, CreateBucket, DeleteBucket, DeleteObject, Session, WallTime, WriteLease, WrittenRun,
+    Bucket, CreateBucket, DeleteBucket, Session, WallTime, WriteLease, WrittenRun,
 };
 
 /// A folder of samples, one file each.
@@ -151,7 +155,103 @@ fn commit(place: CommittedPlace) -> Commit {
         wrap: Bytes::from_static(b"wrap"),
         wrap_expires_ms: 70_000,
         place,
+        tags: None,
+        expected: None,
     }
+}
+
+fn sealed_tags() -> SealedTags {
+    SealedTags {
+        count: 2,
+        sealed: Bytes::from_static(b"sealed tags"),
+    }
+}
+
+fn copied() -> Copied {
+    Copied {
+        bucket: BucketId::new(42),
+        key: key("source"),
+        version: VersionId::new([0x52; 16]),
+    }
+}
+
+fn copy_object(manifest: Option<CopiedManifest>) -> CopyObject {
+    CopyObject {
+        request: request(),
+        source: copied(),
+        bucket: BucketId::new(41),
+        key: key("a\0key/ä"),
+        version: VersionId::new([0x51; 16]),
+        kek_version: 1,
+        attributes: Bytes::from_static(b"sealed"),
+        tags: None,
+        expected: None,
+        wraps: vec![Bytes::from_static(b"wrap")],
+        manifest,
+    }
+}
+
+fn copy_part() -> CopyPart {
+    CopyPart {
+        request: request(),
+        source: copied(),
+        first: ByteOffset::new(7),
+        length: ByteCount::new(5_000_000),
+        bucket: BucketId::new(41),
+        key: key("a\0key/ä"),
+        upload: VersionId::new([0x51; 16]),
+        number: 3,
+        kek_version: 1,
+        sealed: Bytes::from_static(b"sealed part"),
+        wraps: vec![Bytes::from_static(b"wrap"); 2],
+    }
+}
+
+/// Conditional writes, tags and copies.
+fn later_commands() -> Vec<(&'static str, NamespaceCommand)> {
+    use NamespaceCommand as N;
+    let (bucket, version) = (BucketId::new(41), VersionId::new([0x51; 16]));
+    let sealed = Bytes::from_static(b"sealed segment");
+    let mut tagged = commit(CommittedPlace::Inline { sealed });
+    tagged.tags = Some(sealed_tags());
+    tagged.expected = Some(Expected::Absent);
+    let delete = Delete {
+        request: request(),
+        bucket,
+        key: key("a\0key/ä"),
+        expected: Some(Expected::Version(version)),
+    };
+    let set_tags = SetTags {
+        request: request(),
+        bucket,
+        key: key("a\0key/ä"),
+        version,
+        kek_version: 1,
+        tags: Some(sealed_tags()),
+    };
+    let set_bucket_tags = SetBucketTags {
+        request: request(),
+        bucket,
+        kek_version: 1,
+        sealed: Some(Bytes::from_static(b"sealed tags")),
+    };
+    let mut tagged_copy = copy_object(None);
+    tagged_copy.tags = Some(sealed_tags());
+    tagged_copy.expected = Some(Expected::Version(version));
+    let parts = CopiedManifest {
+        parts: vec![Bytes::from_static(b"sealed part"); 2],
+        macs: vec![Bytes::from_static(b"mac")],
+    };
+    vec![
+        ("commit tagged if absent", N::Commit(tagged)),
+        ("delete object if version", N::DeleteObject(delete)),
+        ("set tags", N::SetTags(set_tags)),
+        ("set bucket tags", N::SetBucketTags(set_bucket_tags)),
+        ("copy object", N::CopyObject(copy_object(None))),
+        ("copy object tagged", N::CopyObject(tagged_copy)),
+        ("copy object of parts", N::CopyObject(copy_object(Some(parts)))),
+        ("copy part", N::CopyPart(copy_part())),
+    ]
 }
 
 fn bucket() -> Bucket {
@@ -210,6 +310,60 @@ fn cluster_commands() -> Vec<(&'static str, ClusterCommand)> {
     ]
 }
 
+fn key_info() -> KeyInfo {
+    KeyInfo {
+        id: "SRGOLDEN".to_owned(),
+        user: "user".to_owned(),
+        label: label(),
+        state: KeyState::Active,
+        created: WallTime(1_700_000_000_000),
+    }
+}
+
+fn user() -> User {
+    User {
+        name: "user".to_owned(),
+        id: "ab".repeat(32),
+        tenant: TenantId::new(1),
+        created: WallTime(1_700_000_000_000),
+    }
+}
+
+fn account_commands() -> Vec<(&'static str, ClusterCommand)> {
+    use ClusterCommand as C;
+    let (User { name, id, tenant, .. }, key) = (user(), key_info());
+    let (user, user_id) = (name.clone(), id.clone());
+    let secret = Bytes::from_static(b"sealed secret");
+    let state = |state| C::SetKeyState {
+        id: key_info().id,
+        state,
+    };
+    vec![
+        (
+            "add user",
+            C::AddUser {
+                name: name.clone(),
+                id: id.clone(),
+                tenant,
+            },
+        ),
+        ("remove user", C::RemoveUser { name, id }),
+        ("enable key", state(KeyState::Active)),
+        ("disable key", state(KeyState::Disabled)),
+        ("remove key", C::RemoveKey { id: key.id.clone() }),
+        (
+            "add key",
+            C::AddKey {
+                id: key.id,
+                user,
+                user_id,
+                label: key.label,
+                secret,
+            },
+        ),
+    ]
+}
+
 fn namespace_commands() -> Vec<(&'static str, NamespaceCommand)> {
     use NamespaceCommand as N;
     let (session, lease) = (SessionId::new(21), LeaseId::new(31));
@@ -220,10 +374,11 @@ fn namespace_commands() -> Vec<(&'static str, NamespaceCommand)> {
         profile: profile(),
         runs: vec![written_run()],
     };
-    let delete = DeleteObject {
+    let delete = Delete {
         request: request(),
         bucket,
         key: key("a\0key/ä"),
+        expected: None,
     };
     let learnt = LearntGroup {
         group,
@@ -267,6 +422,14 @@ fn namespace_commands() -> Vec<(&'static str, NamespaceCommand)> {
             }),
         ),
         (
+            "change owner",
+            N::ChangeOwner {
+                bucket,
+                from: "from".to_owned(),
+                to: "to".to_owned(),
+            },
+        ),
+        (
             "commit inline",
             N::Commit(commit(CommittedPlace::Inline { sealed })),
         ),
@@ -290,10 +453,13 @@ fn commands_are_readable_for_ever() {
             elapsed_ms,
         }),
     );
-    for (name, command) in cluster_commands() {
+    for (name, command) in cluster_commands().into_iter().chain(account_commands()) {
         check(name, Command::Cluster(command));
     }
-    for (name, command) in namespace_commands() {
+    for (name, command) in namespace_commands().into_iter().chain(later_commands()) {
+        check(name, Command::Namespace(command));
+    }
+    for (name, command) in uploads::commands() {
         check(name, Command::Namespace(command));
     }
     golden.finish();
@@ -320,6 +486,8 @@ fn replies() -> Vec<(&'static str, Reply)> {
         ("session", Reply::Session(session)),
         ("lease", Reply::Lease(lease)),
         ("bucket", Reply::Bucket(bucket())),
+        ("user", Reply::User(user())),
+        ("key", Reply::Key(key_info())),
         (
             "committed",
             Reply::Committed {
@@ -364,6 +532,17 @@ fn refusals() -> Vec<(&'static str, Refusal)> {
         ("version exists", R::VersionExists),
         ("blob not fresh", R::BlobNotFresh),
         ("bad inline", R::BadInline),
+        ("user exists", R::UserExists),
+        ("no such user", R::NoSuchUser),
+        ("user in use", R::UserInUse),
+        ("key exists", R::KeyExists),
+        ("no such key", R::NoSuchKey),
+        ("owner changed", R::OwnerChanged),
+        ("head moved", R::HeadMoved),
+        ("no such object", R::NoSuchObject),
+        ("source changed", R::SourceChanged),
+        ("not shareable", R::NotShareable),
+        ("bad copy", R::BadCopy),
     ]
 }
 
@@ -373,7 +552,7 @@ fn replies_are_readable_for_ever() {
     for (name, reply) in replies() {
         golden.check(name, &reply);
     }
-    for (name, refusal) in refusals() {
+    for (name, refusal) in refusals().into_iter().chain(uploads::refusals()) {
         let name = format!("refused {name}");
         golden.check(&name, &Reply::Refused(refusal));
     }
@@ -390,10 +569,11 @@ fn digests_of_requests_stay_the_same() {
         request: request(),
         bucket,
     };
-    let delete_object = DeleteObject {
+    let delete_object = Delete {
         request: request(),
         bucket,
         key: key("a\0key/ä"),
+        expected: None,
     };
     for (name, asked) in [
         (
@@ -406,7 +586,17 @@ fn digests_of_requests_stay_the_same() {
             Asked::commit(&commit(CommittedPlace::Inline { sealed })),
         ),
         ("delete object", Asked::delete_object(&delete_object)),
+        ("set tags", Asked::set_tags(bucket, &key("a\0key/ä"))),
+        ("set bucket tags", Asked::set_bucket_tags(bucket)),
+        (
+            "copy object",
+            Asked::copy_object(&copied(), bucket, &key("a\0key/ä"), VersionId::new([0x51; 16])),
+        ),
+        ("copy part", Asked::copy_part(&copy_part())),
     ] {
+        golden.compare(&format!("{name}.bin"), asked.as_bytes());
+    }
+    for (name, asked) in uploads::asked() {
         golden.compare(&format!("{name}.bin"), asked.as_bytes());
     }
     golden.finish();
@@ -441,6 +631,18 @@ fn rows_are_readable_for_ever() {
     g.check_row("layout", &LAYOUTS, &profile(), &LayoutRow { completed });
     let wrapped = Bytes::from_static(b"kek");
     g.check_row("kek", &KEKS, &(bucket_id, 1), &KekRow { wrapped });
+    let name = user().name;
+    g.check_row("user", &USERS, &name, &UserRow { user: user() });
+    let key_id = key_info().id;
+    let held = AccessKeyRow::Held {
+        key: key_info(),
+        secret: Bytes::from_static(b"sealed secret"),
+    };
+    g.check_row("access key", &ACCESS_KEYS, &key_id, &held);
+    let at = WallTime(1_700_000_000_000);
+    let removed = AccessKeyRow::Removed { at };
+    g.check_row("access key removed", &ACCESS_KEYS, &key_id, &removed);
+    g.check_row("user key", &USER_KEYS, &(name, key_id.clone()), &key_id);
 
     g.check_row("clock", &CLOCK, &(), &ClockRow { now_ms: 2001 });
     for (name, id) in [
@@ -510,11 +712,22 @@ fn rows_are_readable_for_ever() {
         length: ByteCount::new(5_000_000),
         attributes: Bytes::from_static(b"sealed"),
         extents: vec![extent],
+        manifest: None,
+        tag_count: 0,
     };
     g.check_row("head", &HEADS, &(bucket_id, key("a\0key/ä")), &row);
+    let row = HeadRow {
+        tag_count: 2,
+        ..row
+    };
+    g.check_row("head tagged", &HEADS, &(bucket_id, key("a\0key/ä")), &row);
+    let tags = Bytes::from_static(b"sealed tags");
+    g.check_row("tags", &TAGS, &version, &tags);
+    g.check_row("bucket tags", &BUCKET_TAGS, &bucket_id, &tags);
     let row = VersionRow {
         born: 9,
         superseded: Some(10),
+        ..VersionRow::default()
     };
     g.check_row("version", &VERSIONS, &version, &row);
     let run = Run {
@@ -563,6 +776,7 @@ fn rows_are_readable_for_ever() {
         &(2001, blob),
         &ReclaimRow { born: 10 },
     );
+    uploads::rows(&mut golden);
     golden.finish();
 }
 
@@ -573,7 +787,8 @@ fn no_table_is_without_a_golden_row() {
     world.machine.tick(5);
     let mut chunked = world.chunked("chunked", 1);
     crate::fixture::run_of(&mut chunked).missing = vec![Slot(0)];
-    let inline = world.inline("chunked", 1);
+    let mut inline = world.inline("chunked", 1);
+    inline.tags = Some(sealed_tags());
     for commit in [chunked, inline] {
         assert!(matches!(world.commit(&commit), Reply::Committed { .. }));
     }

@@ -22,6 +22,8 @@ fn head() -> HeadRow {
         length: ByteCount::ZERO,
         attributes: Bytes::new(),
         extents: Vec::new(),
+        manifest: None,
+        tag_count: 0,
     }
 }
 

@@ -1,16 +1,24 @@
 //! The metadata crate from outside.
 
+mod accounts;
 mod apply;
 mod bootstrap;
 mod bucket_keys;
+mod conditional;
+mod copies;
+mod copied_parts;
 mod extremes;
 mod fixture;
 mod golden;
 mod listing;
+mod manifest;
 mod model;
+mod multipart;
 mod raft_cluster;
 mod raft_node;
 mod raft_slot;
 mod raft_support;
 mod service;
 mod store;
+mod tags;
+mod uploads;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use strongroom_metadata::apply::MAX_RUNS;
 use strongroom_metadata::server::{MAX_ATTRIBUTES, MAX_LABEL_IDS, MAX_OWNER, MAX_SEALED};
 use strongroom_metadata::tables::{HEADS, KEKS};
-use strongroom_metadata::{Keyring, Rows, Server, ServerConfig};
+use strongroom_metadata::{Keyring, Rows, Server, ServerConfig, Store};
 use types::Label;
 use types::attributes::{Attributes, ContentHeaders};
 use types::id::{BucketId, NodeId, RequestId, SessionId, TenantId, VersionId};
@@ -17,8 +17,8 @@ use types::profile::DiskClass;
 use types::size::{ByteCount, ByteOffset};
 use types::wire::Metadata;
 use types::wire::metadata::{
-    Bucket, CommitObject, CreateBucket, DeleteBucket, DeleteObject, IssuedBlob, List, ListEntry,
-    Lookup, MetadataError, Wanted, WriteLease, WrittenPlace, WrittenRun,
+    Bucket, CommitObject, Condition, CreateBucket, DeleteBucket, DeleteObject, IssuedBlob, List,
+    ListEntry, Lookup, MetadataError, Tags, Wanted, WriteLease, WrittenPlace, WrittenRun,
 };
 
 pub(crate) struct Gateway {
@@ -28,15 +28,17 @@ pub(crate) struct Gateway {
     table: GroupTable,
     pub(crate) bucket: Bucket,
     sequence: u64,
+    used_chunks: u64,
 }
 
 impl Gateway {
     pub(crate) async fn new() -> Self {
+        Self::with(ServerConfig::new(profile())).await
+    }
+
+    pub(crate) async fn with(config: ServerConfig) -> Self {
         let ring = vec![seal::RingKey::random(1)];
         let keys = Keyring::new(seal::provider::default(), ring);
-        let config = ServerConfig {
-            default_profile: profile(),
-        };
         let log = MemoryLog(Machine::new(), Outage::default());
         let server = Server::start(log, keys, config);
         let node = server.admit_node().await.unwrap();
@@ -78,6 +80,7 @@ impl Gateway {
             table,
             bucket,
             sequence: 2,
+            used_chunks: 0,
         }
     }
 
@@ -101,7 +104,7 @@ impl Gateway {
         }
     }
 
-    async fn issue(&self) -> IssuedBlob {
+    pub(crate) async fn issue(&self) -> IssuedBlob {
         let issued = self
             .server
             .issue_blobs(self.session, self.bucket.id, 3)
@@ -109,7 +112,7 @@ impl Gateway {
         issued.unwrap().remove(0)
     }
 
-    fn put(
+    pub(crate) fn put(
         &mut self,
         name: &str,
         issued: &IssuedBlob,
@@ -136,17 +139,59 @@ impl Gateway {
             wrap_expires_ms: issued.expires_ms,
             length: ByteCount::new(length),
             place,
+            tags: Tags::default(),
+            condition: Condition::default(),
         }
     }
 
-    async fn inline(&mut self, name: &str, length: u64) -> (CommitObject, IssuedBlob) {
+    pub(crate) async fn inline(&mut self, name: &str, length: u64) -> (CommitObject, IssuedBlob) {
         let issued = self.issue().await;
         let sealed = Bytes::from(vec![5; usize::try_from(length).unwrap() + 28]);
         let place = WrittenPlace::Inline { sealed };
         (self.put(name, &issued, length, place), issued)
     }
 
-    async fn lookup(
+    pub(crate) async fn delete(&mut self, bucket: BucketId, name: &str) {
+        let delete = DeleteObject {
+            request: self.request(),
+            bucket,
+            key: key(name),
+            condition: Condition::default(),
+        };
+        self.server.delete_object(delete).await.unwrap();
+    }
+
+    /// An object of `length` bytes in one run of the first group.
+    pub(crate) async fn chunked(&mut self, name: &str, length: u64) -> (CommitObject, IssuedBlob) {
+        let issued = self.issue().await;
+        let place = self.run(length);
+        (self.put(name, &issued, length, place), issued)
+    }
+
+    /// A run of fresh chunks for so many bytes.
+    pub(crate) fn run(&mut self, length: u64) -> WrittenPlace {
+        let chunks = length.div_ceil(chunk_bytes());
+        let run = WrittenRun {
+            lease: self.lease.id,
+            group: self.table.groups[0].id,
+            epoch: Epoch(1),
+            first_chunk: self.lease.first.plus(self.used_chunks),
+            chunks: u32::try_from(chunks).unwrap(),
+            first_index: 0,
+            missing: Vec::new(),
+        };
+        self.used_chunks += chunks;
+        WrittenPlace::Runs {
+            profile: profile(),
+            runs: vec![run],
+        }
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.server.log().0.store
+    }
+
+    pub(crate) async fn lookup(
         &self,
         name: &str,
         wanted: Wanted,
@@ -157,6 +202,7 @@ impl Gateway {
                 bucket,
                 key,
                 wanted,
+                version: None,
             })
             .await
     }
@@ -281,6 +327,7 @@ async fn an_object_is_committed_found_listed_and_deleted() {
                 request,
                 bucket,
                 key,
+                condition: Condition::default(),
             })
             .await
             .unwrap();
@@ -452,6 +499,7 @@ async fn a_used_number_is_refused_to_another_request() {
         request,
         bucket,
         key,
+        condition: Condition::default(),
     };
     let server = &gateway.server;
     let answers = [

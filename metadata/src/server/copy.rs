@@ -1,0 +1,350 @@
+//! Copies by reference: each data key is unwrapped as the source has it, and wrapped for the copy.
+//!
+//! Nothing is unwrapped before labels and sizes say that it may be shared. A wrap or manifest that does not
+//! open as the source's own ends the copy, so that none is made good by being copied.
+
+use super::conditional::Target;
+use super::tags::{self, MAX_TAGS};
+use super::uploads::bounded_part;
+use super::write::bounded_attributes;
+use super::{Inner, damaged, unexpected};
+use crate::apply::foreseen;
+use crate::asked::Asked;
+use crate::command::{self, Command, Copied, CopiedManifest, NamespaceCommand};
+use crate::keys::BucketKey;
+use crate::log::Log;
+use crate::manifest::{Laid, ManifestError, lay_out};
+use crate::pieces::{Piece, Shown, by_part, part_row, shown};
+use crate::reply::Reply;
+use crate::sealed::PartFacts;
+use crate::share::{MAX_PIECES, shareable};
+use crate::store::{Store, StoreError};
+use crate::tables::{BUCKETS, BucketRow, HEADS, HeadRow, PARTS, PartRow};
+use bytes::Bytes;
+use seal::wrap::{self, ReferenceContext};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use types::id::{BucketId, RequestId, VersionId};
+use types::name::ObjectKey;
+use types::wire::metadata::{CopyObject, CopyPart, CopySource, MetadataError, WallTime};
+
+/// What is copied, as the rows have it: keys still wrapped.
+struct Source {
+    of: Copied,
+    bucket: BucketRow,
+    head: HeadRow,
+    range: Range<u64>,
+    shown: Shown,
+    parts: BTreeMap<u32, PartRow>,
+}
+
+/// What a request to copy finds.
+enum Found {
+    /// It was done before, and answered so.
+    Answered(Reply),
+    /// What it is to copy.
+    Source(Box<Source>),
+}
+
+/// Where a copy's references belong.
+struct Destination<'a> {
+    row: Arc<BucketRow>,
+    sealer: Arc<BucketKey>,
+    key: &'a ObjectKey,
+    version: VersionId,
+}
+
+impl<L: Log> Inner<L> {
+    pub(super) async fn copy_object(&self, request: CopyObject) -> Result<WallTime, MetadataError> {
+        bounded_attributes(&request.attributes)?;
+        tags::bounded(&request.tags, MAX_TAGS)?;
+        let source = copied(&request.source);
+        let target = Target {
+            request: request.request,
+            asked: Asked::copy_object(&source, request.bucket, &request.key, request.version),
+            bucket: request.bucket,
+            key: request.key.clone(),
+        };
+        let to = self.destination(request.bucket, &request.key, request.version).await?;
+        let asked = (target.request, target.asked);
+        let source = match self.find_source(asked, source, None, &to.row).await? {
+            Found::Answered(reply) => return committed(reply.granted()?),
+            Found::Source(source) => source,
+        };
+        let copy = self.seal_copy(&request, &source, &to).await?;
+        let command = |expected| {
+            let copy = copy.clone();
+            NamespaceCommand::CopyObject(command::CopyObject { expected, ..copy })
+        };
+        let reply = self.propose_if(target, &request.condition, command).await;
+        committed(reply?)
+    }
+
+    async fn destination<'a>(
+        &self,
+        bucket: BucketId,
+        key: &'a ObjectKey,
+        version: VersionId,
+    ) -> Result<Destination<'a>, MetadataError> {
+        let row = self.bucket_row(bucket).await?;
+        let sealer = self.bucket_key(bucket, row.kek_version).await?;
+        Ok(Destination {
+            row,
+            sealer,
+            key,
+            version,
+        })
+    }
+
+    /// The rows of what is copied, if it may be shared; of all of it where no range is named. They are
+    /// verified as far as MACs verify them.
+    async fn find_source(
+        &self,
+        (request, asked): (RequestId, Asked),
+        source: Copied,
+        range: Option<Range<u64>>,
+        to: &BucketRow,
+    ) -> Result<Found, MetadataError> {
+        let label = to.bucket.label.digest();
+        let find = move |store: &Store| match foreseen(store, &request, asked)? {
+            Some(reply) => Ok(Ok(Found::Answered(reply))),
+            None => Ok(read_source(store, source, range, &label)?
+                .map(|source| Found::Source(Box::new(source)))),
+        };
+        let found = self.read(find).await??;
+        if let Found::Source(source) = &found {
+            let (of, head) = (&source.of, &source.head);
+            let object = (of.bucket, &of.key);
+            let rows = &source.shown.looked_at;
+            self.verify(object, of.version, head.length, rows).await?;
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn copy_part(&self, request: CopyPart) -> Result<WallTime, MetadataError> {
+        bounded_part(request.number, &request.etag, &request.checksums)?;
+        let to = self.destination(request.bucket, &request.key, request.upload).await?;
+        let facts = PartFacts {
+            etag: request.etag,
+            checksums: request.checksums,
+            length: request.length,
+        };
+        let sealed = to.sealer.seal_part(&request.key, request.upload, request.number, &facts);
+        let mut copy = command::CopyPart {
+            request: request.request,
+            source: copied(&request.source),
+            first: request.first,
+            length: request.length,
+            bucket: request.bucket,
+            key: request.key.clone(),
+            upload: request.upload,
+            number: request.number,
+            kek_version: to.row.kek_version,
+            sealed,
+            wraps: Vec::new(),
+        };
+        let asked = (request.request, Asked::copy_part(&copy));
+        let end = request.first.get().saturating_add(request.length.get());
+        let range = Some(request.first.get()..end);
+        let source = match self.find_source(asked, copied(&request.source), range, &to.row).await? {
+            Found::Answered(reply) => return committed(reply.granted()?),
+            Found::Source(source) => source,
+        };
+        copy.wraps = self.rewrap_all(&source, &to, Some(request.number)).await?;
+        let command = Command::Namespace(NamespaceCommand::CopyPart(copy));
+        committed(self.propose(command).await?)
+    }
+
+    /// What goes into the log.
+    async fn seal_copy(
+        &self,
+        request: &CopyObject,
+        source: &Source,
+        to: &Destination<'_>,
+    ) -> Result<command::CopyObject, MetadataError> {
+        let wraps = self.rewrap_all(source, to, None).await?;
+        let manifest = match source.head.manifest {
+            Some(_) => Some(self.seal_manifest(source, to, &wraps).await?),
+            None => None,
+        };
+        let (key, version) = (to.key, to.version);
+        Ok(command::CopyObject {
+            request: request.request,
+            source: source.of.clone(),
+            bucket: request.bucket,
+            key: key.clone(),
+            version,
+            kek_version: to.row.kek_version,
+            attributes: to.sealer.seal_attributes(key, version, &request.attributes),
+            tags: tags::sealed(&to.sealer, key, version, &request.tags),
+            expected: None,
+            wraps,
+            manifest,
+        })
+    }
+
+    /// What a copy has of its source's parts: what they are, sealed anew, and MACs over where they lie.
+    async fn seal_manifest(
+        &self,
+        source: &Source,
+        to: &Destination<'_>,
+        wraps: &[Bytes],
+    ) -> Result<CopiedManifest, MetadataError> {
+        let (of, head) = (&source.of, &source.head);
+        let mut wraps = wraps.iter();
+        let mut parts = Vec::new();
+        let mut rows = Vec::new();
+        for pieces in by_part(&source.shown.pieces) {
+            let number = pieces[0].part;
+            let row = source.parts.get(&number).ok_or(MetadataError::RowDamaged)?;
+            let opener = self.opener(of.bucket, &row.sealed).await?;
+            let facts = opener
+                .open_part(&of.key, of.version, number, &row.sealed)
+                .map_err(|error| damaged("a copied part", of.bucket, error))?;
+            if facts.length != row.length {
+                return Err(MetadataError::RowDamaged);
+            }
+            let sealed = to.sealer.seal_part(to.key, to.version, number, &facts);
+            rows.push((number, part_row(pieces, wraps.by_ref(), &sealed, 0, row.modified)));
+            parts.push(sealed);
+        }
+        let laid = lay_out(rows.iter().map(|(number, row)| (*number, row)));
+        let laid = laid.ok_or(MetadataError::RowDamaged)?;
+        let mac = |row: &Laid| {
+            let total = head.length;
+            to.sealer.mac(to.key, to.version, total, row.first, &row.entries)
+        };
+        let macs = laid.iter().map(mac).collect();
+        Ok(CopiedManifest { parts, macs })
+    }
+
+    /// Wraps the data key of each piece anew, for the part that it is of, or for another.
+    async fn rewrap_all(
+        &self,
+        source: &Source,
+        to: &Destination<'_>,
+        part: Option<u32>,
+    ) -> Result<Vec<Bytes>, MetadataError> {
+        let mut wraps = Vec::with_capacity(source.shown.pieces.len());
+        for piece in &source.shown.pieces {
+            let part = part.unwrap_or(piece.part);
+            wraps.push(self.rewrap(source, piece, to, part).await?);
+        }
+        Ok(wraps)
+    }
+
+    /// A piece's data key, wrapped for the part of the destination that will refer to as much of it as lies
+    /// in the copied range.
+    async fn rewrap(
+        &self,
+        source: &Source,
+        piece: &Piece,
+        to: &Destination<'_>,
+        part: u32,
+    ) -> Result<Bytes, MetadataError> {
+        let wrapped = source.wrap_of(piece).ok_or(MetadataError::RowDamaged)?;
+        let under = wrap::wrapping_version(wrapped).map_err(|_| MetadataError::RowDamaged)?;
+        let opener = self.bucket_key(source.of.bucket, under).await?;
+        let from = ReferenceContext {
+            blob: piece.blob,
+            label_digest: source.bucket.bucket.label.digest(),
+            bucket: source.of.bucket,
+            key: &source.of.key,
+            version: source.of.version,
+            part: piece.part,
+            length: piece.length,
+        };
+        let data_key = opener
+            .follow(wrapped, &from)
+            .map_err(|error| damaged("a copied reference", source.of.bucket, error))?;
+        let to_context = ReferenceContext {
+            blob: piece.blob,
+            label_digest: to.row.bucket.label.digest(),
+            bucket: to.row.bucket.id,
+            key: to.key,
+            version: to.version,
+            part,
+            length: piece.within(&source.range).length,
+        };
+        Ok(to.sealer.refer(&data_key, &to_context))
+    }
+}
+
+impl Source {
+    /// The wrap of a piece, which is in the head or in the row of its part.
+    fn wrap_of(&self, piece: &Piece) -> Option<&Bytes> {
+        let wanted = (piece.blob, piece.offset, piece.length);
+        if self.head.manifest.is_none() {
+            let mut extents = self.head.extents.iter();
+            let found = extents.find(|row| (row.blob, row.offset, row.length) == wanted);
+            return found.map(|row| &row.wrap);
+        }
+        let mut pieces = self.parts.get(&piece.part)?.pieces.iter();
+        let found = pieces.find(|row| (row.blob, row.offset, row.length) == wanted);
+        found.map(|row| &row.wrap)
+    }
+}
+
+/// Reads what is copied, if the rules allow to share it.
+fn read_source(
+    store: &Store,
+    of: Copied,
+    range: Option<Range<u64>>,
+    label: &[u8; 32],
+) -> Result<Result<Source, MetadataError>, StoreError> {
+    let Some(bucket) = BUCKETS.get(store, &of.bucket)? else {
+        return Ok(Err(MetadataError::SourceChanged));
+    };
+    let head = HEADS.get(store, &(of.bucket, of.key.clone()))?;
+    let Some(head) = head.filter(|head| head.version == of.version) else {
+        return Ok(Err(MetadataError::SourceChanged));
+    };
+    let whole = 0..head.length.get();
+    let range = range.unwrap_or_else(|| whole.clone());
+    if range.end > whole.end {
+        let length = whole.end;
+        return Ok(Err(MetadataError::RangeNotSatisfiable { length }));
+    }
+    let shown = match shown(store, &head, &range, MAX_PIECES) {
+        Ok(shown) => shown,
+        Err(ManifestError::Damaged) => return Ok(Err(MetadataError::RowDamaged)),
+        Err(ManifestError::Store(error)) => return Err(error),
+    };
+    let lengths = shown.pieces.iter().map(|piece| piece.within(&range).length);
+    if !shareable(&bucket.bucket.label.digest(), label, lengths) {
+        return Ok(Err(MetadataError::NotShareable));
+    }
+    let mut parts = BTreeMap::new();
+    if head.manifest.is_some() {
+        for number in shown.pieces.iter().map(|piece| piece.part) {
+            if !parts.contains_key(&number) {
+                let row = PARTS.get(store, &(head.version, number))?;
+                parts.insert(number, row.ok_or(StoreError::Damaged)?);
+            }
+        }
+    }
+    Ok(Ok(Source {
+        of,
+        bucket,
+        head,
+        range,
+        shown,
+        parts,
+    }))
+}
+
+fn copied(source: &CopySource) -> Copied {
+    Copied {
+        bucket: source.bucket,
+        key: source.key.clone(),
+        version: source.version,
+    }
+}
+
+fn committed(reply: Reply) -> Result<WallTime, MetadataError> {
+    match reply {
+        Reply::Committed { modified } => Ok(modified),
+        _ => Err(unexpected()),
+    }
+}

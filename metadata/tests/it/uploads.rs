@@ -1,0 +1,860 @@
+//! Uploads as `apply` has them: parts, completing, giving up, sweeping.
+
+use crate::fixture::{World, key, run_of};
+use bytes::Bytes;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use strongroom_metadata::apply::PARTS_PER_SWEEP;
+use strongroom_metadata::command::{
+    Command, CommitPart, CommittedPlace, CompleteUpload, CreateUpload, MAX_COMMAND_BYTES,
+    NamespaceCommand, SealedTags,
+};
+use strongroom_metadata::locate::locate;
+use strongroom_metadata::tables::*;
+use strongroom_metadata::{Proposal, Refusal, Reply, Store, apply};
+use types::block::SEAL_OVERHEAD;
+use types::codec::encode;
+use types::id::{BlobId, BucketId, VersionId};
+use types::placement::Epoch;
+use types::size::{ByteCount, ByteOffset};
+use types::wire::metadata::{AbortUpload, DeleteBucket, Lookup, MetadataError, WallTime, Wanted};
+
+/// Pieces in a manifest row.
+const ROW: usize = 255;
+
+impl World {
+    /// Begins an upload.
+    fn begin(&mut self, name: &str) -> VersionId {
+        let upload = self.fresh_version();
+        let create = CreateUpload {
+            request: self.request(),
+            bucket: self.bucket,
+            key: key(name),
+            upload,
+            kek_version: 1,
+            sealed: Bytes::from_static(b"sealed upload"),
+            tags: Some(SealedTags {
+                count: 2,
+                sealed: Bytes::from_static(b"sealed tags"),
+            }),
+        };
+        let reply = self.namespace(NamespaceCommand::CreateUpload(create));
+        assert!(matches!(reply, Reply::Committed { .. }), "{reply:?}");
+        upload
+    }
+
+    /// A part that nothing is wrong with: `length` bytes inline.
+    fn inline_part(
+        &mut self,
+        name: &str,
+        upload: VersionId,
+        number: u32,
+        length: u64,
+    ) -> CommitPart {
+        let blob = self.fresh_blob();
+        part(self, name, upload, number, length, blob)
+    }
+
+    fn namespace(&self, command: NamespaceCommand) -> Reply {
+        self.machine.namespace(command)
+    }
+
+    /// Commits a part of that length; its revision.
+    fn put_part(&mut self, name: &str, upload: VersionId, number: u32, length: u64) -> u64 {
+        let part = self.inline_part(name, upload, number, length);
+        let reply = self.namespace(NamespaceCommand::CommitPart(part));
+        assert!(matches!(reply, Reply::Committed { .. }), "{reply:?}");
+        let row = PARTS.get(&self.machine.store, &(upload, number)).unwrap();
+        row.unwrap().born
+    }
+
+    /// A completion that nothing is wrong with.
+    fn completion(
+        &mut self,
+        name: &str,
+        upload: VersionId,
+        parts: Vec<(u32, u64)>,
+    ) -> CompleteUpload {
+        CompleteUpload {
+            request: self.request(),
+            bucket: self.bucket,
+            key: key(name),
+            upload,
+            kek_version: 1,
+            attributes: Bytes::from_static(b"sealed attributes"),
+            macs: vec![Bytes::from_static(b"mac"); parts.len().div_ceil(ROW)],
+            parts,
+            expected: None,
+        }
+    }
+
+    fn complete(&mut self, name: &str, upload: VersionId, parts: Vec<(u32, u64)>) -> Reply {
+        let completion = self.completion(name, upload, parts);
+        self.namespace(NamespaceCommand::CompleteUpload(completion))
+    }
+
+    fn abort(&mut self, name: &str, upload: VersionId) -> Reply {
+        let abort = AbortUpload {
+            request: self.request(),
+            bucket: self.bucket,
+            key: key(name),
+            upload,
+        };
+        self.namespace(NamespaceCommand::AbortUpload(abort))
+    }
+
+    /// Sweeps all there is, whatever its age; how many commands that took.
+    fn sweep_all(&self) -> usize {
+        let mut commands = 0;
+        while let Some(command) = next_sweep(&self.machine.store) {
+            let (reply, rows) = trial(&self.machine.store, &command);
+            assert_eq!(reply, Reply::Done);
+            assert!(rows <= 1000, "a sweep changes {rows} rows");
+            self.machine.apply(command);
+            commands += 1;
+        }
+        commands
+    }
+
+    fn lookup(&self, name: &str, version: Option<VersionId>) -> Result<u64, MetadataError> {
+        let lookup = Lookup {
+            bucket: self.bucket,
+            key: key(name),
+            wanted: Wanted::All,
+            version,
+        };
+        let found = locate(&self.machine.store, &lookup).unwrap()?;
+        Ok(found.extents.iter().map(|at| at.extent.length.get()).sum())
+    }
+}
+
+fn part(
+    world: &mut World,
+    name: &str,
+    upload: VersionId,
+    number: u32,
+    length: u64,
+    blob: BlobId,
+) -> CommitPart {
+    CommitPart {
+        request: world.request(),
+        bucket: world.bucket,
+        key: key(name),
+        upload,
+        number,
+        length: ByteCount::new(length),
+        kek_version: 1,
+        sealed: Bytes::from_static(b"sealed part"),
+        blob,
+        wrap: Bytes::from_static(b"wrap"),
+        wrap_expires_ms: u64::MAX,
+        place: CommittedPlace::Inline {
+            sealed: vec![7; usize::try_from(length).unwrap() + SEAL_OVERHEAD].into(),
+        },
+    }
+}
+
+/// The oldest sweep that there is.
+fn next_sweep(store: &Store) -> Option<Command> {
+    let (row_key, _) = SWEEPS.scan(store, &[]).next()?.unwrap();
+    let kind = match row_key[0] {
+        1 => SweepKind::Abandoned,
+        _ => SweepKind::Superseded,
+    };
+    Some(Command::Namespace(NamespaceCommand::Sweep {
+        kind,
+        since_ms: number(&row_key[1..]),
+        version: VersionId::new(row_key[9..].try_into().unwrap()),
+    }))
+}
+
+/// What a command would be answered, and how many rows it would change.
+fn trial(store: &Store, command: &Command) -> (Reply, usize) {
+    let mut txn = store.begin();
+    let command = command.clone();
+    let wall = WallTime(1);
+    let reply = apply(&mut txn, &Proposal { wall, command }).unwrap();
+    (reply, txn.into_changes().iter().count())
+}
+
+fn number(bytes: &[u8]) -> u64 {
+    u64::from_be_bytes(bytes[..8].try_into().unwrap())
+}
+
+fn rows<K: TableKey, V: serde::Serialize + serde::de::DeserializeOwned>(
+    store: &Store,
+    table: &Table<K, V>,
+) -> usize {
+    table.scan(store, &[]).map(Result::unwrap).count()
+}
+
+fn blob(store: &Store, upload: VersionId, number: u32) -> BlobId {
+    let part = PARTS.get(store, &(upload, number)).unwrap().unwrap();
+    part.pieces[0].blob
+}
+
+fn references(store: &Store, blob: BlobId) -> u32 {
+    BLOBS.get(store, &blob).unwrap().unwrap().references
+}
+
+/// References are those that rows hold, a blob is dead just when it has none, and every part belongs to an
+/// upload, to an object that shows it, or to a sweep.
+fn check(store: &Store) {
+    let mut held: BTreeMap<BlobId, u32> = BTreeMap::new();
+    let mut owners: BTreeSet<VersionId> = BTreeSet::new();
+    let mut shown: BTreeSet<(VersionId, u32)> = BTreeSet::new();
+    for row in HEADS.scan(store, &[]) {
+        let (_, head) = row.unwrap();
+        for extent in &head.extents {
+            *held.entry(extent.blob).or_default() += 1;
+        }
+        if let Some(manifest) = head.manifest {
+            assert!(head.extents.is_empty());
+            let mut parts = BTreeSet::new();
+            let mut end = 0;
+            for row in MANIFESTS.scan(store, &head.version.bytes()) {
+                let (row_key, row) = row.unwrap();
+                assert_eq!(row.first.get(), end);
+                end = number(&row_key[16..]);
+                assert_eq!(row.entries.last().unwrap().end.get(), end);
+                parts.extend(row.entries.iter().map(|entry| entry.part));
+            }
+            assert_eq!(end, head.length.get());
+            assert_eq!(parts.len(), manifest.parts as usize);
+            shown.extend(parts.into_iter().map(|part| (head.version, part)));
+        }
+    }
+    for row in UPLOADS.scan(store, &[]) {
+        let (row_key, upload) = row.unwrap();
+        owners.insert(upload.upload);
+        let aged = [&upload.began_ms.to_be_bytes()[..], &row_key].concat();
+        assert_eq!(UPLOAD_AGES.scan(store, &aged).count(), 1);
+    }
+    assert_eq!(rows(store, &UPLOADS), rows(store, &UPLOAD_AGES));
+    for row in SWEEPS.scan(store, &[]) {
+        let (row_key, sweep) = row.unwrap();
+        let version = VersionId::new(row_key[9..].try_into().unwrap());
+        match sweep.parts {
+            None => drop(owners.insert(version)),
+            Some(parts) => shown.extend(parts.into_iter().map(|part| (version, part))),
+        }
+    }
+    for row in PARTS.scan(store, &[]) {
+        let (row_key, part) = row.unwrap();
+        let version = VersionId::new(row_key[..16].try_into().unwrap());
+        let number = u32::from_be_bytes(row_key[16..].try_into().unwrap());
+        assert!(owners.contains(&version) || shown.contains(&(version, number)));
+        for piece in part.pieces {
+            *held.entry(piece.blob).or_default() += 1;
+        }
+    }
+    let dead: BTreeSet<_> = RECLAIMS
+        .scan(store, &[])
+        .map(|row| BlobId::new(number(&row.unwrap().0[8..])))
+        .collect();
+    for row in BLOBS.scan(store, &[]) {
+        let (row_key, row) = row.unwrap();
+        let id = BlobId::new(number(&row_key));
+        assert_eq!(row.references, held.remove(&id).unwrap_or(0), "{id}");
+        assert_eq!(row.references == 0, dead.contains(&id), "{id}");
+    }
+    assert!(held.is_empty(), "references to blobs that are not there");
+    assert_eq!(store.digest().unwrap(), store.running_digest());
+}
+
+/// Parts come in any order, and each in the place of an earlier one, whose blob is dead at once. The object
+/// shows the chosen ones, has the upload's tags, and is completed once.
+#[test]
+fn parts_come_in_any_order_and_replace_one_another() {
+    let mut world = World::new();
+    let upload = world.begin("object");
+    let old = world.put_part("object", upload, 2, 20);
+    let replaced = blob(&world.machine.store, upload, 2);
+    let first = world.put_part("object", upload, 1, 10);
+    let new = world.put_part("object", upload, 2, 22);
+    assert_ne!(old, new);
+    assert_eq!(references(&world.machine.store, replaced), 0);
+    check(&world.machine.store);
+
+    let changed = world.complete("object", upload, vec![(1, first), (2, old)]);
+    assert_eq!(changed, Reply::Refused(Refusal::PartChanged));
+    assert_eq!(
+        world.lookup("object", None),
+        Err(MetadataError::NoSuchObject)
+    );
+
+    let completion = world.completion("object", upload, vec![(1, first), (2, new)]);
+    let command = NamespaceCommand::CompleteUpload(completion.clone());
+    let reply = world.namespace(command.clone());
+    assert!(matches!(reply, Reply::Committed { .. }), "{reply:?}");
+    assert_eq!(world.namespace(command), reply);
+    assert_eq!(world.lookup("object", None), Ok(32));
+    let head = HEADS.get(&world.machine.store, &(world.bucket, key("object")));
+    let head = head.unwrap().unwrap();
+    assert_eq!((head.version, head.length), (upload, ByteCount::new(32)));
+    assert_eq!(head.manifest, Some(ManifestHead { parts: 2 }));
+    assert_eq!(head.tag_count, 2);
+    assert!(TAGS.contains(&world.machine.store, &upload).unwrap());
+    check(&world.machine.store);
+
+    let again = world.complete("object", upload, vec![(1, first), (2, new)]);
+    assert_eq!(again, Reply::Refused(Refusal::NoSuchUpload));
+    let late = world.inline_part("object", upload, 3, 1);
+    let late = world.namespace(NamespaceCommand::CommitPart(late));
+    assert_eq!(late, Reply::Refused(Refusal::NoSuchUpload));
+    let aborted = world.abort("object", upload);
+    assert_eq!(aborted, Reply::Refused(Refusal::NoSuchUpload));
+}
+
+/// What makes no object is refused, and leaves nothing behind but the answer.
+/// Method: a completion that is accepted, with one thing changed at a time.
+#[test]
+fn what_makes_no_object_is_refused() {
+    type Spoil = fn(&mut CompleteUpload);
+    let cases: Vec<(&str, Spoil, Refusal)> = vec![
+        ("no part", |c| c.parts.clear(), Refusal::BadParts),
+        ("falling", |c| c.parts.swap(0, 1), Refusal::BadParts),
+        ("twice", |c| c.parts[1] = c.parts[0], Refusal::BadParts),
+        (
+            "one too many",
+            |c| c.parts.push((4, 0)),
+            Refusal::PartChanged,
+        ),
+        ("not there", |c| c.parts[2].0 = 9, Refusal::PartChanged),
+        (
+            "another revision",
+            |c| c.parts[1].1 += 1,
+            Refusal::PartChanged,
+        ),
+        ("no MAC", |c| c.macs.clear(), Refusal::BadParts),
+        (
+            "a MAC too many",
+            |c| c.macs.push(Bytes::new()),
+            Refusal::BadParts,
+        ),
+        (
+            "another key",
+            |c| c.key = key("other"),
+            Refusal::NoSuchUpload,
+        ),
+        (
+            "another upload",
+            |c| c.upload = VersionId::new([9; 16]),
+            Refusal::NoSuchUpload,
+        ),
+        (
+            "another bucket",
+            |c| c.bucket = BucketId::new(99),
+            Refusal::NoSuchBucket,
+        ),
+        ("an old key", |c| c.kek_version = 9, Refusal::KekRetired),
+    ];
+    for (name, spoil, refusal) in cases {
+        let mut world = World::new();
+        let upload = world.begin("object");
+        let parts: Vec<_> = (1..=3)
+            .map(|number| (number, world.put_part("object", upload, number, 5)))
+            .collect();
+        let good = world.completion("object", upload, parts);
+        let mut bad = good.clone();
+        spoil(&mut bad);
+        let before: Vec<_> = world.machine.store.rows().map(Result::unwrap).collect();
+        let reply = world.namespace(NamespaceCommand::CompleteUpload(bad));
+        assert_eq!(reply, Reply::Refused(refusal), "{name}");
+        let after = world.machine.store.rows().map(Result::unwrap);
+        let changed = after.filter(|row| !before.contains(row)).count();
+        assert!(changed <= 2, "{name}: the answer, and the session's row");
+        let good = CompleteUpload {
+            request: world.request(),
+            ..good
+        };
+        let reply = world.namespace(NamespaceCommand::CompleteUpload(good));
+        assert!(
+            matches!(reply, Reply::Committed { .. }),
+            "{name}: {reply:?}"
+        );
+    }
+}
+
+/// An empty part may be the last, also where it would be alone in a row of the manifest; nowhere else.
+#[test]
+fn an_empty_part_may_be_the_last() {
+    for count in [1, 2, 3, 255, 256, 257, 510, 511] {
+        let mut world = World::new();
+        let upload = world.begin("object");
+        let length = |number| u64::from(number < count);
+        let parts: Vec<_> = (1..=count)
+            .map(|number| {
+                (
+                    number,
+                    world.put_part("object", upload, number, length(number)),
+                )
+            })
+            .collect();
+        let mut completion = world.completion("object", upload, parts.clone());
+        let pieces = usize::try_from(count).unwrap();
+        completion.macs.truncate((pieces - 1).div_ceil(ROW).max(1));
+        let reply = world.namespace(NamespaceCommand::CompleteUpload(completion));
+        assert!(
+            matches!(reply, Reply::Committed { .. }),
+            "{count}: {reply:?}"
+        );
+        check(&world.machine.store);
+    }
+    let mut world = World::new();
+    let upload = world.begin("object");
+    let (one, two) = (
+        world.put_part("object", upload, 1, 0),
+        world.put_part("object", upload, 2, 1),
+    );
+    let reply = world.complete("object", upload, vec![(1, one), (2, two)]);
+    assert_eq!(reply, Reply::Refused(Refusal::BadParts));
+}
+
+/// A part's blob passes the same fences as an object's.
+#[test]
+fn a_part_passes_the_fences_of_a_commit() {
+    type Spoil = fn(&mut World, &mut CommitPart);
+    let cases: Vec<(&str, Spoil, Refusal)> = vec![
+        ("number 0", |_, p| p.number = 0, Refusal::BadParts),
+        ("number 10 001", |_, p| p.number = 10_001, Refusal::BadParts),
+        (
+            "expired",
+            |_, p| p.wrap_expires_ms = 0,
+            Refusal::WrapExpired,
+        ),
+        ("an old key", |_, p| p.kek_version = 9, Refusal::KekRetired),
+        (
+            "no such blob",
+            |_, p| p.blob = BlobId::new(1 << 40),
+            Refusal::BlobNotFresh,
+        ),
+        (
+            "inline too short",
+            |_, p| p.length = ByteCount::new(4),
+            Refusal::BadInline,
+        ),
+        (
+            "another key",
+            |_, p| p.key = key("other"),
+            Refusal::NoSuchUpload,
+        ),
+        (
+            "a run that is taken",
+            |world, part| {
+                let mut commit = world.chunked("other", 2);
+                assert!(matches!(world.commit(&commit), Reply::Committed { .. }));
+                part.length = commit.length;
+                run_of(&mut commit).epoch = Epoch(1);
+                part.place = commit.place;
+            },
+            Refusal::RunOverlaps,
+        ),
+    ];
+    for (name, spoil, refusal) in cases {
+        let mut world = World::new();
+        let upload = world.begin("object");
+        let mut part = world.inline_part("object", upload, 1, 5);
+        spoil(&mut world, &mut part);
+        part.request = world.request();
+        let reply = world.namespace(NamespaceCommand::CommitPart(part));
+        assert_eq!(reply, Reply::Refused(refusal), "{name}");
+        assert_eq!(rows(&world.machine.store, &PARTS), 0, "{name}");
+    }
+}
+
+/// A part that takes the place of one of 256 pieces changes no more rows than a command may.
+#[test]
+fn a_part_of_many_pieces_is_replaced_by_one_small_command() {
+    let mut world = World::new();
+    let upload = world.begin("object");
+    world.put_part("object", upload, 1, 5);
+    let mut row = PARTS
+        .get(&world.machine.store, &(upload, 1))
+        .unwrap()
+        .unwrap();
+    let template = row.pieces[0].clone();
+    let blob_row = BLOBS
+        .get(&world.machine.store, &template.blob)
+        .unwrap()
+        .unwrap();
+    let mut txn = world.machine.store.begin();
+    row.pieces = (1000..1256)
+        .map(|id| {
+            let blob = BlobId::new(id);
+            BLOBS.put(&mut txn, &blob, &blob_row);
+            PieceRow {
+                blob,
+                ..template.clone()
+            }
+        })
+        .collect();
+    PARTS.put(&mut txn, &(upload, 1), &row);
+    world.machine.store.commit(txn.into_changes(), b"").unwrap();
+    let part = world.inline_part("object", upload, 1, 6);
+    let command = Command::Namespace(NamespaceCommand::CommitPart(part));
+    let (reply, changed) = trial(&world.machine.store, &command);
+    assert!(matches!(reply, Reply::Committed { .. }));
+    assert!((513..=1000).contains(&changed), "{changed} rows");
+}
+
+/// Ten thousand parts are completed, and deleted, by one small command each; sweeping takes them away in
+/// small commands, and leaves every blob dead, once.
+#[test]
+fn ten_thousand_parts_take_one_command() {
+    let mut world = World::new();
+    let upload = world.begin("object");
+    let ids = world.namespace(NamespaceCommand::ReserveBlobIds { count: 10_000 });
+    let Reply::Ids { first, .. } = ids else {
+        panic!("{ids:?}")
+    };
+    let commands: Vec<_> = (1..=10_000)
+        .map(|number| {
+            let blob = BlobId::new(first + u64::from(number) - 1);
+            let part = part(&mut world, "object", upload, number, 1, blob);
+            Command::Namespace(NamespaceCommand::CommitPart(part))
+        })
+        .collect();
+    for reply in world.machine.apply_all(commands) {
+        assert!(matches!(reply, Reply::Committed { .. }), "{reply:?}");
+    }
+    let store = &world.machine.store;
+    let born = |number| PARTS.get(store, &(upload, number)).unwrap().unwrap().born;
+    let parts: Vec<_> = (1..=10_000).map(|number| (number, born(number))).collect();
+    let completion = world.completion("object", upload, parts);
+    let command = Command::Namespace(NamespaceCommand::CompleteUpload(completion.clone()));
+    let (reply, changed) = trial(&world.machine.store, &command);
+    assert!(matches!(reply, Reply::Committed { .. }), "{reply:?}");
+    assert!(changed <= 60, "{changed} rows");
+    world.machine.apply(command);
+    check(&world.machine.store);
+
+    // As large as such a command can be.
+    let widest = CompleteUpload {
+        bucket: BucketId::new(u64::MAX),
+        key: key(&"k".repeat(1024)),
+        attributes: vec![7; 17 << 10].into(),
+        parts: vec![(10_000, u64::MAX); 10_000],
+        macs: vec![Bytes::from(vec![7; 37]); 500],
+        expected: Some(strongroom_metadata::command::Expected::Version(upload)),
+        ..completion
+    };
+    let wall = WallTime(u64::MAX);
+    let command = Command::Namespace(NamespaceCommand::CompleteUpload(widest));
+    assert!(encode(&Proposal { wall, command }).len() <= MAX_COMMAND_BYTES);
+
+    let deleted = world.delete("object");
+    assert_eq!(deleted, Reply::Done);
+    assert_eq!(
+        world.lookup("object", None),
+        Err(MetadataError::NoSuchObject)
+    );
+    let commands = world.sweep_all();
+    assert_eq!(commands, 10_000 / PARTS_PER_SWEEP);
+    let store = &world.machine.store;
+    assert_eq!(rows(store, &RECLAIMS), 10_000);
+    for left in [
+        rows(store, &PARTS),
+        rows(store, &MANIFESTS),
+        rows(store, &SWEEPS),
+    ] {
+        assert_eq!(left, 0);
+    }
+    check(store);
+}
+
+/// What nobody will see goes: unchosen parts, an aborted upload, one that is old, those into a bucket that
+/// is gone. What is seen stays.
+#[test]
+fn what_nobody_will_see_is_swept() {
+    let mut world = World::new();
+    let kept = world.begin("kept");
+    let parts: Vec<_> = (1..=4)
+        .map(|number| (number, world.put_part("kept", kept, number, 3)))
+        .collect();
+    let chosen = vec![parts[0], parts[2]];
+    assert!(matches!(
+        world.complete("kept", kept, chosen),
+        Reply::Committed { .. }
+    ));
+    check(&world.machine.store);
+    assert_eq!(world.sweep_all(), 1);
+    assert_eq!(rows(&world.machine.store, &PARTS), 2);
+    assert_eq!(world.lookup("kept", None), Ok(6));
+    assert_eq!(world.lookup("kept", Some(kept)), Ok(6));
+    check(&world.machine.store);
+
+    let aborted = world.begin("aborted");
+    world.put_part("aborted", aborted, 7, 3);
+    assert_eq!(world.abort("aborted", aborted), Reply::Done);
+    check(&world.machine.store);
+
+    let old = world.begin("old");
+    world.put_part("old", old, 1, 3);
+    let now_ms = world.machine.tick(5000);
+    let young = world.begin("young");
+    world.put_part("young", young, 1, 3);
+    let began_before_ms = now_ms;
+    let expire = NamespaceCommand::ExpireUploads { began_before_ms };
+    assert_eq!(world.namespace(expire.clone()), Reply::Done);
+    assert_eq!(world.namespace(expire), Reply::Done);
+    check(&world.machine.store);
+    assert_eq!(world.sweep_all(), 2);
+    assert_eq!(rows(&world.machine.store, &UPLOADS), 1);
+    assert_eq!(rows(&world.machine.store, &PARTS), 3);
+    assert_eq!(
+        world.abort("old", old),
+        Reply::Refused(Refusal::NoSuchUpload)
+    );
+
+    assert_eq!(world.delete("kept"), Reply::Done);
+    let delete = DeleteBucket {
+        request: world.request(),
+        bucket: world.bucket,
+    };
+    let deleted = world.namespace(NamespaceCommand::DeleteBucket(delete));
+    assert_eq!(deleted, Reply::Done);
+    let refused = world.abort("young", young);
+    assert_eq!(refused, Reply::Refused(Refusal::NoSuchBucket));
+    let bucket = world.bucket;
+    let clear = NamespaceCommand::ClearBucket { bucket };
+    assert_eq!(world.namespace(clear.clone()), Reply::Done);
+    assert_eq!(world.namespace(clear), Reply::Done);
+    assert_eq!(rows(&world.machine.store, &GONE_BUCKETS), 0);
+    world.sweep_all();
+    check(&world.machine.store);
+    for left in [
+        rows(&world.machine.store, &UPLOADS),
+        rows(&world.machine.store, &PARTS),
+        rows(&world.machine.store, &MANIFESTS),
+    ] {
+        assert_eq!(left, 0);
+    }
+    for row in BLOBS.scan(&world.machine.store, &[]) {
+        assert_eq!(row.unwrap().1.references, 0);
+    }
+}
+
+/// More uploads than one command gives up are given up by several, each of them small.
+#[test]
+fn many_uploads_are_given_up_in_small_commands() {
+    let mut world = World::new();
+    for number in 0..450 {
+        world.begin(&format!("object-{number}"));
+    }
+    let began_before_ms = world.machine.tick(10);
+    let expire = Command::Namespace(NamespaceCommand::ExpireUploads { began_before_ms });
+    for left in [250, 50, 0, 0] {
+        let (_, changed) = trial(&world.machine.store, &expire);
+        assert!(changed <= 1000, "{changed} rows");
+        assert_eq!(world.machine.apply(expire.clone()), Reply::Done);
+        assert_eq!(rows(&world.machine.store, &UPLOADS), left);
+    }
+    check(&world.machine.store);
+}
+
+/// A version that was replaced can be read by who names it, until its sweep begins; then not at all.
+#[test]
+fn a_replaced_version_is_readable_until_it_is_swept() {
+    let mut world = World::new();
+    let upload = world.begin("object");
+    let parts: Vec<_> = (1..=300)
+        .map(|number| (number, world.put_part("object", upload, number, 2)))
+        .collect();
+    let chosen = parts[..290].to_vec();
+    assert!(matches!(
+        world.complete("object", upload, chosen),
+        Reply::Committed { .. }
+    ));
+    let plain = world.inline("object", 7);
+    assert!(matches!(world.commit(&plain), Reply::Committed { .. }));
+    assert_eq!(world.lookup("object", None), Ok(7));
+    // As many extents as one lookup tells of.
+    assert_eq!(world.lookup("object", Some(upload)), Ok(256));
+    let unchosen = next_sweep(&world.machine.store).unwrap();
+    world.machine.apply(unchosen);
+    assert_eq!(world.lookup("object", Some(upload)), Ok(256));
+    check(&world.machine.store);
+    let sweep = next_sweep(&world.machine.store).unwrap();
+    world.machine.apply(sweep);
+    let gone = world.lookup("object", Some(upload));
+    assert_eq!(gone, Err(MetadataError::NoSuchObject));
+    world.sweep_all();
+    assert_eq!(world.lookup("object", Some(plain.version)), Ok(7));
+    check(&world.machine.store);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Begin {
+        name: u8,
+    },
+    Part {
+        upload: u8,
+        number: u32,
+        length: u16,
+    },
+    Complete {
+        upload: u8,
+        skip: u32,
+    },
+    Abort {
+        upload: u8,
+    },
+    Put {
+        name: u8,
+    },
+    Delete {
+        name: u8,
+    },
+    Expire {
+        age: u16,
+    },
+    Sweep,
+    Tick {
+        elapsed: u16,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (name, upload) = (|| 0..3_u8, || 0..4_u8);
+    prop_oneof![
+        3 => name().prop_map(|name| Step::Begin { name }),
+        8 => (upload(), 1..6_u32, 0..3_u16)
+            .prop_map(|(upload, number, length)| Step::Part { upload, number, length }),
+        3 => (upload(), 0..6_u32).prop_map(|(upload, skip)| Step::Complete { upload, skip }),
+        1 => upload().prop_map(|upload| Step::Abort { upload }),
+        1 => name().prop_map(|name| Step::Put { name }),
+        1 => name().prop_map(|name| Step::Delete { name }),
+        1 => any::<u16>().prop_map(|age| Step::Expire { age }),
+        2 => Just(Step::Sweep),
+        1 => any::<u16>().prop_map(|elapsed| Step::Tick { elapsed }),
+    ]
+}
+
+/// Takes a step; `begun` are the uploads, also those that are not under way any more.
+fn take(world: &mut World, begun: &mut Vec<(String, VersionId)>, step: &Step) {
+    let object = |name: &u8| format!("object-{name}");
+    let pick = |upload: &u8| begun.iter().rev().nth(usize::from(*upload)).cloned();
+    match step {
+        Step::Begin { name } => {
+            let upload = world.begin(&object(name));
+            begun.push((object(name), upload));
+        }
+        Step::Part {
+            upload,
+            number,
+            length,
+        } => {
+            if let Some((name, upload)) = pick(upload) {
+                let part = world.inline_part(&name, upload, *number, (*length).into());
+                world.namespace(NamespaceCommand::CommitPart(part));
+            }
+        }
+        Step::Complete { upload, skip } => {
+            if let Some((name, upload)) = pick(upload) {
+                let parts: Vec<_> = (1..6)
+                    .filter(|number| number != skip)
+                    .filter_map(|number| {
+                        let row = PARTS.get(&world.machine.store, &(upload, number));
+                        row.unwrap().map(|row| (number, row.born))
+                    })
+                    .collect();
+                world.complete(&name, upload, parts);
+            }
+        }
+        Step::Abort { upload } => {
+            if let Some((name, upload)) = pick(upload) {
+                world.abort(&name, upload);
+            }
+        }
+        Step::Put { name } => {
+            let commit = world.inline(&object(name), 3);
+            world.commit(&commit);
+        }
+        Step::Delete { name } => drop(world.delete(&object(name))),
+        Step::Expire { age } => {
+            let now_ms = world.machine.tick(0);
+            let began_before_ms = now_ms.saturating_sub((*age).into());
+            world.namespace(NamespaceCommand::ExpireUploads { began_before_ms });
+        }
+        Step::Sweep => {
+            if let Some(sweep) = next_sweep(&world.machine.store) {
+                world.machine.apply(sweep);
+            }
+        }
+        Step::Tick { elapsed } => {
+            world.machine.tick((*elapsed).into());
+            let session = world.session;
+            world.namespace(NamespaceCommand::RenewSession { session });
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+    /// Whatever is begun, completed, given up, replaced and swept, in whatever order: references are those
+    /// that rows hold, and in the end nothing is left of what is not shown.
+    #[test]
+    fn references_are_those_that_rows_hold(steps in prop::collection::vec(step(), 1..80)) {
+        let mut world = World::new();
+        let mut begun = Vec::new();
+        for step in &steps {
+            take(&mut world, &mut begun, step);
+            check(&world.machine.store);
+        }
+        world.sweep_all();
+        let began_before_ms = world.machine.tick(1);
+        world.namespace(NamespaceCommand::ExpireUploads { began_before_ms });
+        world.sweep_all();
+        check(&world.machine.store);
+        let store = &world.machine.store;
+        let shown: u32 = HEADS
+            .scan(store, &[])
+            .filter_map(|row| row.unwrap().1.manifest)
+            .map(|manifest| manifest.parts)
+            .sum();
+        prop_assert_eq!(rows(store, &PARTS), shown as usize);
+        prop_assert_eq!(rows(store, &UPLOADS), 0);
+    }
+}
+
+/// Where a lookup begins and ends it is told, also for a part.
+#[test]
+fn a_part_is_located_by_its_number() {
+    let mut world = World::new();
+    let upload = world.begin("object");
+    let parts: Vec<_> = [(2, 10), (5, 20), (9, 0)]
+        .map(|(number, length)| (number, world.put_part("object", upload, number, length)))
+        .into();
+    assert!(matches!(
+        world.complete("object", upload, parts),
+        Reply::Committed { .. }
+    ));
+    let part = |number| {
+        let lookup = Lookup {
+            bucket: world.bucket,
+            key: key("object"),
+            wanted: Wanted::Part(number),
+            version: None,
+        };
+        let found = locate(&world.machine.store, &lookup).unwrap()?;
+        let starts = found
+            .extents
+            .iter()
+            .map(|at| at.object_offset)
+            .collect::<Vec<_>>();
+        Ok((found.wanted, starts))
+    };
+    assert_eq!(part(2), Ok((0..10, vec![ByteOffset::new(0)])));
+    assert_eq!(part(5), Ok((10..30, vec![ByteOffset::new(10)])));
+    assert_eq!(part(9), Ok((30..30, vec![])));
+    for number in [0, 1, 3, 6, 10, u32::MAX] {
+        assert_eq!(
+            part(number),
+            Err(MetadataError::NoSuchPart { parts: 3 }),
+            "{number}"
+        );
+    }
+}
