@@ -6,7 +6,7 @@ use crate::providers;
 use seal::account::{AccountKey, SecretContext, open_secret};
 use seal::frame::{FileId, FrameKey};
 use seal::manifest::{ManifestKey, ManifestPart, ManifestRow};
-use seal::row::{RowContext, RowKey, RowKind, open_bucket_tags, open_row};
+use seal::row::{RowContext, RowKey, RowKind, open_bucket_tags, open_row, seal_row};
 use seal::segment::{Last, SegmentId, open};
 use seal::wrap::{
     IssueContext, ReferenceContext, unwrap_issued, unwrap_kek, unwrap_reference, unwrap_slot,
@@ -174,4 +174,28 @@ fn what_was_sealed_once_still_opens() {
     }
     let today = format!("{}\n", hex::encode(manifest(&key)));
     golden::check(env!("CARGO_MANIFEST_DIR"), "manifest.hex", today.as_bytes());
+}
+
+/// What uploads and parts keep sealed opens, a part's under its own number.
+#[test]
+fn rows_of_uploads_still_open() {
+    let key = key();
+    let row_key = RowKey::derive(&kek());
+    for (name, kind, held) in [
+        ("row-upload.hex", RowKind::Upload, "an upload"),
+        ("row-part.hex", RowKind::Part(0x4142), "a part"),
+    ] {
+        let context = row_of(kind, &key);
+        let make = || {
+            let provider = seal::provider::default();
+            let sealed = seal_row(&*provider, &row_key, &context, held.as_bytes());
+            format!("{}\n", hex::encode(sealed)).into_bytes()
+        };
+        let stored = golden::written_once(env!("CARGO_MANIFEST_DIR"), name, make);
+        let stored = hex::decode(stored.trim_ascii()).unwrap();
+        for provider in providers() {
+            let opened = open_row(&*provider, &row_key, &context, &stored);
+            assert_eq!(opened.unwrap(), held.as_bytes(), "{name}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::damaged;
 use seal::Kek;
-use seal::manifest::{ManifestError, ManifestKey, ManifestPart, ManifestRow};
+use seal::manifest::{ManifestError, ManifestKey, ManifestPart, ManifestRow, kek_version};
 use types::{BlobId, BucketId, ByteCount, ByteOffset, ObjectKey, VersionId};
 
 fn part(number: u32) -> ManifestPart {
@@ -84,6 +84,7 @@ fn an_edited_manifest_is_refused() {
 
     let stored = manifest_key.mac(&good);
     assert_eq!(manifest_key.verify(&good, &stored), Ok(()));
+    assert_eq!(kek_version(&stored), Ok(2));
     for row in &bad {
         let refused = manifest_key.verify(row, &stored);
         assert_eq!(refused, Err(ManifestError::Refused), "{row:?}");

@@ -65,6 +65,36 @@ fn a_row_opens_in_its_place_alone() {
     }
 }
 
+/// A part's row opens under its own number alone, and as no other kind of row of the same version.
+#[test]
+fn a_part_opens_under_its_number_alone() {
+    let key = ObjectKey::try_from("a".to_owned()).unwrap();
+    let context = |kind| RowContext {
+        kind,
+        bucket: BucketId::new(1),
+        key: &key,
+        version: VersionId::new([2; 16]),
+    };
+    let kinds = [
+        RowKind::Attributes,
+        RowKind::Tags,
+        RowKind::Upload,
+        RowKind::Part(0),
+        RowKind::Part(1),
+        RowKind::Part(256),
+    ];
+    let row_key = RowKey::derive(&Kek::new(3, [4; 32]));
+    for provider in providers() {
+        for sealed_as in kinds {
+            let sealed = seal_row(&*provider, &row_key, &context(sealed_as), b"value");
+            for opened_as in kinds {
+                let opened = open_row(&*provider, &row_key, &context(opened_as), &sealed);
+                assert_eq!(opened.is_ok(), opened_as == sealed_as, "{sealed_as:?} {opened_as:?}");
+            }
+        }
+    }
+}
+
 /// A bucket's tags open as that bucket's alone, and as nothing else's.
 #[test]
 fn tags_of_a_bucket_open_as_its_own_alone() {
