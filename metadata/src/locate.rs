@@ -185,7 +185,7 @@ fn pieces(rows: &impl Rows, lookup: &Lookup, found: &mut Found) -> Result<(), Mi
     Ok(())
 }
 
-/// The part that a piece belongs to. One of an older version may be swept already.
+/// The part that a piece belongs to.
 fn part_of(rows: &impl Rows, found: &Found, entry: &ManifestEntry) -> Result<PartRow, Miss> {
     let part = PARTS.get(rows, &(found.version, entry.part))?;
     Ok(part.ok_or(MetadataError::RowDamaged)?)

@@ -13,6 +13,7 @@ mod bootstrap;
 mod clock;
 mod conditional;
 mod copy;
+mod parts;
 mod read;
 mod retire;
 mod sweep;

@@ -1,4 +1,4 @@
-//! Multipart uploads: what is sealed and wrapped on its way into the log, opened on its way out.
+//! Multipart uploads: what is sealed and wrapped on its way into the log.
 //!
 //! A part's data key is wrapped for the version that the upload will become, so that completing wraps
 //! nothing: it lays the manifest out from the part rows, and makes its MACs.
@@ -6,34 +6,26 @@
 use super::conditional::Target;
 use super::tags::{self, MAX_TAGS};
 use super::write::{MAX_OWNER, bounded_attributes, bounded_place, committed_place};
-use super::{Inner, damaged, lock, unexpected};
+use super::{Inner, lock, unexpected};
 use crate::asked::Asked;
 use crate::command::{self, NamespaceCommand};
 use crate::keys::BucketKey;
-use crate::list::MAX_ENTRIES;
 use crate::log::Log;
-use crate::manifest::{Laid, ManifestError, lay_out};
+use crate::manifest::{Laid, lay_out};
 use crate::reply::Reply;
 use crate::sealed::{PartFacts, UploadFacts};
 use crate::store::{Store, StoreError};
-use crate::tables::{BUCKETS, PARTS, PartRow, UploadRow};
-use crate::uploads::{self, Entry, MAX_PART_NUMBER, PartsPage};
+use crate::tables::{PARTS, PartRow};
+use crate::uploads::MAX_PART_NUMBER;
 use bytes::Bytes;
-use seal::row;
 use seal::wrap::{IssueContext, ReferenceContext};
-use std::collections::HashMap;
-use std::sync::Arc;
 use types::attributes::Checksum;
 use types::id::{BucketId, VersionId};
-use types::name::ObjectKey;
 use types::size::ByteOffset;
 use types::wire::metadata::{
-    AbortUpload, ChosenPart, CommitPart, CompleteUpload, CreateUpload, ListParts, ListUploads,
-    MetadataError, Part, PartPage, Upload, UploadEntry, UploadPage, WallTime,
+    AbortUpload, ChosenPart, CommitPart, CompleteUpload, CreateUpload, MetadataError, WallTime,
 };
 
-/// Parts of one page, at most: all that an upload may have.
-const MAX_PARTS: u32 = MAX_PART_NUMBER;
 /// A part has at most so many checksums, of so many bytes each.
 const MAX_CHECKSUMS: usize = 8;
 const MAX_CHECKSUM: usize = 64;
@@ -132,8 +124,11 @@ impl<L: Log> Inner<L> {
         request: CompleteUpload,
     ) -> Result<WallTime, MetadataError> {
         bounded_attributes(&request.attributes)?;
-        if request.parts.len() > MAX_PARTS as usize {
-            let text = format!("{} parts; {MAX_PARTS} are allowed", request.parts.len());
+        if request.parts.len() > MAX_PART_NUMBER as usize {
+            let text = format!(
+                "{} parts; {MAX_PART_NUMBER} are allowed",
+                request.parts.len()
+            );
             return Err(MetadataError::Malformed(text));
         }
         let bucket = request.bucket;
@@ -220,128 +215,6 @@ impl<L: Log> Inner<L> {
         }
         result
     }
-
-    pub(super) async fn list_parts(&self, request: ListParts) -> Result<PartPage, MetadataError> {
-        if request.limit > MAX_PARTS {
-            let text = format!("a page of {}; {MAX_PARTS} are allowed", request.limit);
-            return Err(MetadataError::Malformed(text));
-        }
-        let (bucket, key, version) = (request.bucket, request.key.clone(), request.upload);
-        let page = self
-            .read(move |store| read_parts(store, &request))
-            .await??;
-        if let Some(head) = &page.head {
-            self.verify((bucket, &key), version, head.length, &page.looked_at)
-                .await?;
-        }
-        let upload = match &page.upload {
-            Some(row) => Some(self.open_upload(bucket, &key, row).await?),
-            None => None,
-        };
-        let mut keys = Keys::new(bucket);
-        let mut parts = Vec::with_capacity(page.parts.len());
-        for (number, row) in page.parts {
-            let bucket_key = keys.of(self, &row.sealed).await?;
-            let facts = bucket_key
-                .open_part(&key, version, number, &row.sealed)
-                .map_err(|error| damaged("a part", bucket, error))?;
-            if facts.length != row.length {
-                return Err(MetadataError::RowDamaged);
-            }
-            parts.push(Part {
-                number,
-                length: row.length,
-                modified: row.modified,
-                etag: facts.etag,
-                checksums: facts.checksums,
-                born: row.born,
-            });
-        }
-        Ok(PartPage {
-            upload,
-            parts,
-            truncated: page.truncated,
-        })
-    }
-
-    pub(super) async fn list_uploads(
-        &self,
-        request: ListUploads,
-    ) -> Result<UploadPage, MetadataError> {
-        if request.limit > MAX_ENTRIES {
-            let text = format!("a page of {}; {MAX_ENTRIES} are allowed", request.limit);
-            return Err(MetadataError::Malformed(text));
-        }
-        let bucket = request.bucket;
-        let list = move |store: &Store| {
-            if !BUCKETS.contains(store, &request.bucket)? {
-                return Ok(Err(MetadataError::NoSuchBucket));
-            }
-            uploads::page(store, &request).map(Ok)
-        };
-        let page = self.read(list).await??;
-        let mut entries = Vec::with_capacity(page.entries.len());
-        for entry in page.entries {
-            entries.push(match entry {
-                Entry::CommonPrefix(prefix) => UploadEntry::CommonPrefix(prefix),
-                Entry::Upload(key, row) => {
-                    UploadEntry::Upload(self.open_upload(bucket, &key, &row).await?)
-                }
-            });
-        }
-        Ok(UploadPage {
-            entries,
-            truncated: page.truncated,
-        })
-    }
-
-    async fn open_upload(
-        &self,
-        bucket: BucketId,
-        key: &ObjectKey,
-        row: &UploadRow,
-    ) -> Result<Upload, MetadataError> {
-        let bucket_key = Keys::new(bucket).of(self, &row.sealed).await?;
-        let facts = bucket_key
-            .open_upload(key, row.upload, &row.sealed)
-            .map_err(|error| damaged("an upload", bucket, error))?;
-        Ok(Upload {
-            id: row.upload,
-            key: key.clone(),
-            initiated: row.initiated,
-            owner: facts.owner,
-            attributes: facts.attributes,
-            checksum: facts.checksum,
-        })
-    }
-}
-
-/// A bucket's keys that the rows of one page are sealed under, each fetched once.
-struct Keys {
-    bucket: BucketId,
-    held: HashMap<u32, Arc<BucketKey>>,
-}
-
-impl Keys {
-    fn new(bucket: BucketId) -> Self {
-        let held = HashMap::new();
-        Self { bucket, held }
-    }
-
-    /// The key that a value is sealed under.
-    async fn of<L: Log>(
-        &mut self,
-        server: &Inner<L>,
-        sealed: &[u8],
-    ) -> Result<Arc<BucketKey>, MetadataError> {
-        let version = row::kek_version(sealed).map_err(|_| MetadataError::RowDamaged)?;
-        if let Some(held) = self.held.get(&version) {
-            return Ok(held.clone());
-        }
-        let key = server.bucket_key(self.bucket, version).await?;
-        self.held.insert(version, key.clone());
-        Ok(key)
-    }
 }
 
 /// The manifest of the chosen parts; none where they are not all there or make no object.
@@ -359,21 +232,6 @@ fn lay_out_chosen(
     }
     let rows = rows.iter().map(|(number, row)| (*number, row));
     Ok(lay_out(rows).unwrap_or_default())
-}
-
-fn read_parts(
-    store: &Store,
-    request: &ListParts,
-) -> Result<Result<PartsPage, MetadataError>, StoreError> {
-    if !BUCKETS.contains(store, &request.bucket)? {
-        return Ok(Err(MetadataError::NoSuchBucket));
-    }
-    match uploads::parts(store, request) {
-        Ok(Some(page)) => Ok(Ok(page)),
-        Ok(None) => Ok(Err(MetadataError::NoSuchUpload)),
-        Err(ManifestError::Damaged) => Ok(Err(MetadataError::RowDamaged)),
-        Err(ManifestError::Store(error)) => Err(error),
-    }
 }
 
 /// Refuses a part that no gateway makes.
