@@ -67,9 +67,7 @@ pub fn shown(
     most: usize,
 ) -> Result<Shown, ManifestError> {
     let mut shown = Shown::default();
-    let reaches = |at: &Range<u64>| {
-        at.is_empty() || at.start < range.end && range.start < at.end
-    };
+    let reaches = |at: &Range<u64>| at.is_empty() || at.start < range.end && range.start < at.end;
     if head.manifest.is_none() {
         let mut start = 0;
         for extent in &head.extents {
@@ -83,7 +81,9 @@ pub fn shown(
             start = piece.end();
             shown.pieces.push(piece);
         }
-        shown.pieces.retain(|piece| reaches(&(piece.start..piece.end())));
+        shown
+            .pieces
+            .retain(|piece| reaches(&(piece.start..piece.end())));
     } else {
         let mut manifest = Manifest::new(rows, head.version, head.length);
         let mut next = range.start;

@@ -10,7 +10,7 @@ use super::write::bounded_attributes;
 use super::{Inner, damaged, unexpected};
 use crate::apply::foreseen;
 use crate::asked::Asked;
-use crate::command::{self, Command, Copied, CopiedManifest, NamespaceCommand};
+use crate::command::{self, Command, Copied, CopiedManifest, MAX_COMMAND_BYTES, NamespaceCommand};
 use crate::keys::BucketKey;
 use crate::log::Log;
 use crate::manifest::{Laid, ManifestError, lay_out};
@@ -25,9 +25,14 @@ use seal::wrap::{self, ReferenceContext};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
+use types::codec;
 use types::id::{BucketId, RequestId, VersionId};
 use types::name::ObjectKey;
 use types::wire::metadata::{CopyObject, CopyPart, CopySource, MetadataError, WallTime};
+
+/// A copy whose parts have so many and long checksums that it encodes to more is not shared. The rest of a
+/// command is for the proposal around it, and for what it expects.
+const MAX_COPY_BYTES: usize = MAX_COMMAND_BYTES - 1024;
 
 /// What is copied, as the rows have it: keys still wrapped.
 struct Source {
@@ -59,6 +64,12 @@ impl<L: Log> Inner<L> {
     pub(super) async fn copy_object(&self, request: CopyObject) -> Result<WallTime, MetadataError> {
         bounded_attributes(&request.attributes)?;
         tags::bounded(&request.tags, MAX_TAGS)?;
+        let bucket = request.bucket;
+        let copied = self.seal_and_copy(request).await;
+        self.forget_if_failed(bucket, copied)
+    }
+
+    async fn seal_and_copy(&self, request: CopyObject) -> Result<WallTime, MetadataError> {
         let source = copied(&request.source);
         let target = Target {
             request: request.request,
@@ -66,13 +77,18 @@ impl<L: Log> Inner<L> {
             bucket: request.bucket,
             key: request.key.clone(),
         };
-        let to = self.destination(request.bucket, &request.key, request.version).await?;
+        let to = self
+            .destination(request.bucket, &request.key, request.version)
+            .await?;
         let asked = (target.request, target.asked);
         let source = match self.find_source(asked, source, None, &to.row).await? {
             Found::Answered(reply) => return committed(reply.granted()?),
             Found::Source(source) => source,
         };
         let copy = self.seal_copy(&request, &source, &to).await?;
+        if codec::encode(&copy).len() > MAX_COPY_BYTES {
+            return Err(MetadataError::NotShareable);
+        }
         let command = |expected| {
             let copy = copy.clone();
             NamespaceCommand::CopyObject(command::CopyObject { expected, ..copy })
@@ -124,13 +140,23 @@ impl<L: Log> Inner<L> {
 
     pub(super) async fn copy_part(&self, request: CopyPart) -> Result<WallTime, MetadataError> {
         bounded_part(request.number, &request.etag, &request.checksums)?;
-        let to = self.destination(request.bucket, &request.key, request.upload).await?;
+        let bucket = request.bucket;
+        let copied = self.seal_and_copy_part(request).await;
+        self.forget_if_failed(bucket, copied)
+    }
+
+    async fn seal_and_copy_part(&self, request: CopyPart) -> Result<WallTime, MetadataError> {
+        let to = self
+            .destination(request.bucket, &request.key, request.upload)
+            .await?;
         let facts = PartFacts {
             etag: request.etag,
             checksums: request.checksums,
             length: request.length,
         };
-        let sealed = to.sealer.seal_part(&request.key, request.upload, request.number, &facts);
+        let sealed = to
+            .sealer
+            .seal_part(&request.key, request.upload, request.number, &facts);
         let mut copy = command::CopyPart {
             request: request.request,
             source: copied(&request.source),
@@ -147,7 +173,10 @@ impl<L: Log> Inner<L> {
         let asked = (request.request, Asked::copy_part(&copy));
         let end = request.first.get().saturating_add(request.length.get());
         let range = Some(request.first.get()..end);
-        let source = match self.find_source(asked, copied(&request.source), range, &to.row).await? {
+        let source = match self
+            .find_source(asked, copied(&request.source), range, &to.row)
+            .await?
+        {
             Found::Answered(reply) => return committed(reply.granted()?),
             Found::Source(source) => source,
         };
@@ -206,14 +235,18 @@ impl<L: Log> Inner<L> {
                 return Err(MetadataError::RowDamaged);
             }
             let sealed = to.sealer.seal_part(to.key, to.version, number, &facts);
-            rows.push((number, part_row(pieces, wraps.by_ref(), &sealed, 0, row.modified)));
+            rows.push((
+                number,
+                part_row(pieces, wraps.by_ref(), &sealed, 0, row.modified),
+            ));
             parts.push(sealed);
         }
         let laid = lay_out(rows.iter().map(|(number, row)| (*number, row)));
         let laid = laid.ok_or(MetadataError::RowDamaged)?;
         let mac = |row: &Laid| {
             let total = head.length;
-            to.sealer.mac(to.key, to.version, total, row.first, &row.entries)
+            to.sealer
+                .mac(to.key, to.version, total, row.first, &row.entries)
         };
         let macs = laid.iter().map(mac).collect();
         Ok(CopiedManifest { parts, macs })

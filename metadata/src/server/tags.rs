@@ -23,6 +23,12 @@ pub const MAX_BUCKET_TAGS: usize = 80 << 10;
 impl<L: Log> Inner<L> {
     pub(super) async fn set_tags(&self, request: SetTags) -> Result<(), MetadataError> {
         bounded(&request.tags, MAX_TAGS)?;
+        let bucket = request.bucket;
+        let set = self.seal_and_set(request).await;
+        self.forget_if_failed(bucket, set)
+    }
+
+    async fn seal_and_set(&self, request: SetTags) -> Result<(), MetadataError> {
         let target = Target {
             request: request.request,
             asked: Asked::set_tags(request.bucket, &request.key),
@@ -67,6 +73,12 @@ impl<L: Log> Inner<L> {
         if let Some(tags) = &request.tags {
             bounded(tags, MAX_BUCKET_TAGS)?;
         }
+        let bucket = request.bucket;
+        let set = self.seal_and_set_bucket(request).await;
+        self.forget_if_failed(bucket, set)
+    }
+
+    async fn seal_and_set_bucket(&self, request: SetBucketTags) -> Result<(), MetadataError> {
         let row = self.bucket_row(request.bucket).await?;
         let sealer = self.bucket_key(request.bucket, row.kek_version).await?;
         let set = command::SetBucketTags {

@@ -205,7 +205,7 @@ impl<L: Log> Inner<L> {
     }
 
     /// What was known of a bucket may be why something failed.
-    fn forget_if_failed<T>(
+    pub(super) fn forget_if_failed<T>(
         &self,
         bucket: BucketId,
         result: Result<T, MetadataError>,
