@@ -46,12 +46,21 @@ fn delete(gateway: &mut Gateway, name: &str, condition: Condition) -> DeleteObje
 
 /// Sends all at once, twice. The one that succeeded.
 async fn one_wins(gateway: &Gateway, commits: &[CommitObject]) -> usize {
-    let send = || commits.iter().map(|commit| gateway.server.commit_object(commit.clone()));
+    let send = || {
+        commits
+            .iter()
+            .map(|commit| gateway.server.commit_object(commit.clone()))
+    };
     let answers = join_all(send()).await;
-    let won: Vec<_> = (0..).zip(&answers).filter(|(_, answer)| answer.is_ok()).collect();
+    let won: Vec<_> = (0..)
+        .zip(&answers)
+        .filter(|(_, answer)| answer.is_ok())
+        .collect();
     assert_eq!(won.len(), 1, "{answers:?}");
     let winner = won[0].0;
-    let lost = answers.iter().filter(|answer| **answer == Err(MetadataError::ConditionFailed));
+    let lost = answers
+        .iter()
+        .filter(|answer| **answer == Err(MetadataError::ConditionFailed));
     assert_eq!(lost.count(), commits.len() - 1);
     let shown = gateway.lookup("object", Wanted::All).await.unwrap();
     assert_eq!(shown.version, commits[winner].version);
@@ -92,7 +101,9 @@ async fn a_condition_that_goes_on_to_hold_is_judged_again() {
     for _ in 0..8 {
         commits.push(put(&mut gateway, "object", "same", matching("same")).await);
     }
-    let all = commits.into_iter().map(|commit| gateway.server.commit_object(commit));
+    let all = commits
+        .into_iter()
+        .map(|commit| gateway.server.commit_object(commit));
     for answer in join_all(all).await {
         answer.unwrap();
     }
@@ -111,7 +122,10 @@ async fn a_request_that_is_sent_again_gets_its_own_answer() {
     let refused = Err(MetadataError::ConditionFailed);
     for _ in 0..2 {
         assert_eq!(gateway.server.commit_object(created.clone()).await, time);
-        assert_eq!(gateway.server.commit_object(replaced.clone()).await, replaced_at);
+        assert_eq!(
+            gateway.server.commit_object(replaced.clone()).await,
+            replaced_at
+        );
         assert_eq!(gateway.server.commit_object(late.clone()).await, refused);
     }
     let shown = gateway.lookup("object", Wanted::Nothing).await.unwrap();
@@ -171,8 +185,16 @@ async fn deletes_race_with_writes() {
         deletes.push(delete(&mut gateway, "object", matching("one")));
     }
     let server = &gateway.server;
-    let commits = join_all(commits.into_iter().map(|commit| server.commit_object(commit)));
-    let deletes = join_all(deletes.into_iter().map(|delete| server.delete_object(delete)));
+    let commits = join_all(
+        commits
+            .into_iter()
+            .map(|commit| server.commit_object(commit)),
+    );
+    let deletes = join_all(
+        deletes
+            .into_iter()
+            .map(|delete| server.delete_object(delete)),
+    );
     let (committed, deleted) = futures::future::join(commits, deletes).await;
     let done = committed.iter().filter(|answer| answer.is_ok()).count()
         + deleted.iter().filter(|answer| answer.is_ok()).count();

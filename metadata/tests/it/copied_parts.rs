@@ -10,7 +10,6 @@ use strongroom_metadata::tables::{BLOBS, MANIFESTS, PARTS, TableKey};
 use types::Label;
 use types::attributes::{Checksum, ChecksumAlgorithm, ChecksumKind};
 use types::id::{BlobId, BucketId, VersionId};
-use types::secret::DataKey;
 use types::size::{ByteCount, ByteOffset, MIB};
 use types::wire::Metadata;
 use types::wire::metadata::{
@@ -35,15 +34,15 @@ fn checksums(number: u32) -> Vec<Checksum> {
 }
 
 impl Gateway {
-    async fn large_part(
+    async fn part(
         &mut self,
         name: &str,
         upload: VersionId,
         number: u32,
         length: u64,
-    ) -> (BlobId, DataKey) {
+    ) -> CommitPart {
         let issued = self.issue().await;
-        let part = CommitPart {
+        CommitPart {
             request: self.request(),
             bucket: self.bucket.id,
             key: key(name),
@@ -56,9 +55,7 @@ impl Gateway {
             wrap_expires_ms: issued.expires_ms,
             length: ByteCount::new(length),
             place: self.run(length),
-        };
-        self.server.commit_part(part).await.unwrap();
-        (issued.blob, issued.key)
+        }
     }
 
     /// An object of these parts, numbers and lengths; its version, and the parts' blobs.
@@ -66,7 +63,9 @@ impl Gateway {
         let upload = self.begin_upload(name).await;
         let mut blobs = Vec::new();
         for (number, length) in parts {
-            blobs.push(self.large_part(name, upload, *number, *length).await.0);
+            let part = self.part(name, upload, *number, *length).await;
+            blobs.push(part.blob);
+            self.server.commit_part(part).await.unwrap();
         }
         self.finish(name, upload).await;
         (upload, blobs)
@@ -113,7 +112,9 @@ impl Gateway {
 async fn a_copy_of_parts_has_parts_of_its_own() {
     let mut gateway = gateway().await;
     let bucket = gateway.bucket.id;
-    let (version, blobs) = gateway.of_parts("object", &[(2, MIB), (5, 2 * MIB), (9, MIB)]).await;
+    let (version, blobs) = gateway
+        .of_parts("object", &[(2, MIB), (5, 2 * MIB), (9, MIB)])
+        .await;
     let shown = gateway.shows(bucket, "object").await.unwrap();
     let listed = gateway.parts("object", version).await.unwrap().parts;
 
@@ -125,10 +126,16 @@ async fn a_copy_of_parts_has_parts_of_its_own() {
         assert_eq!(bytes_of(&found), bytes_of(&shown));
         assert_eq!((found.parts, found.version), (3, copy.version));
         let part = gateway.lookup("copy", Wanted::Part(5)).await.unwrap();
-        assert_eq!((part.first, part.wanted), (ByteOffset::new(MIB), ByteCount::new(2 * MIB)));
+        assert_eq!(
+            (part.first, part.wanted),
+            (ByteOffset::new(MIB), ByteCount::new(2 * MIB))
+        );
         let of_copy = gateway.parts("copy", copy.version).await.unwrap().parts;
         for (one, other) in of_copy.iter().zip(&listed) {
-            assert_eq!((one.number, one.length, &one.etag), (other.number, other.length, &other.etag));
+            assert_eq!(
+                (one.number, one.length, &one.etag),
+                (other.number, other.length, &other.etag)
+            );
             assert!(one.checksums == other.checksums);
         }
         assert_eq!(of_copy.len(), listed.len());
@@ -148,7 +155,13 @@ async fn a_copy_of_parts_has_parts_of_its_own() {
     gateway.swept().await;
     assert_eq!(gateway.lives(&blobs), [(0, true); 3]);
     let store = gateway.store();
-    assert_eq!((PARTS.scan(store, &[]).count(), MANIFESTS.scan(store, &[]).count()), (0, 0));
+    assert_eq!(
+        (
+            PARTS.scan(store, &[]).count(),
+            MANIFESTS.scan(store, &[]).count()
+        ),
+        (0, 0)
+    );
 }
 
 /// As many pieces as may be shared are copied, over two rows of a manifest; one more is not, nor is an
@@ -162,16 +175,37 @@ async fn as_many_pieces_as_may_be_shared() {
     let copy = gateway.copy(gateway.source("most", version), bucket, "copy");
     gateway.server.copy_object(copy.clone()).await.unwrap();
     assert_eq!(gateway.lives(&blobs), [(2, false); 256]);
-    assert_eq!(MANIFESTS.scan(gateway.store(), &copy.version.bytes()).count(), 2);
+    assert_eq!(
+        MANIFESTS
+            .scan(gateway.store(), &copy.version.bytes())
+            .count(),
+        2
+    );
     for number in [1, 255, 256] {
         let wanted = Wanted::Part(number);
-        let (one, other) = (gateway.lookup("copy", wanted).await, gateway.lookup("most", wanted).await);
+        let (one, other) = (
+            gateway.lookup("copy", wanted).await,
+            gateway.lookup("most", wanted).await,
+        );
         assert_eq!(bytes_of(&one.unwrap()), bytes_of(&other.unwrap()));
     }
+    // With checksums as long as they may be, they do not fit in one command.
+    let fat = gateway.begin_upload("fat").await;
+    for number in 1..=256 {
+        let checksum = Checksum {
+            value: vec![7; 64],
+            ..checksums(number).remove(0)
+        };
+        let mut part = gateway.part("fat", fat, number, MIB).await;
+        part.checksums = vec![checksum; 8];
+        part.etag = "e".repeat(256);
+        gateway.server.commit_part(part).await.unwrap();
+    }
+    gateway.finish("fat", fat).await;
     let parts: Vec<_> = (1..=257).map(|number| (number, MIB)).collect();
     let (version, _) = gateway.of_parts("more", &parts).await;
     let (ragged, _) = gateway.of_parts("ragged", &[(1, MIB), (2, MIB - 1)]).await;
-    for (name, version) in [("more", version), ("ragged", ragged)] {
+    for (name, version) in [("fat", fat), ("more", version), ("ragged", ragged)] {
         let copy = gateway.copy(gateway.source(name, version), bucket, "refused");
         let refused = gateway.server.copy_object(copy).await;
         assert_eq!(refused, Err(MetadataError::NotShareable), "{name}");
@@ -184,7 +218,12 @@ fn cut(located: &Located) -> Vec<(BlobId, u64, u64, Vec<u8>)> {
     extents
         .map(|extent| {
             let key = extent.key.expose().to_vec();
-            (extent.blob, extent.blob_offset.get(), extent.length.get(), key)
+            (
+                extent.blob,
+                extent.blob_offset.get(),
+                extent.length.get(),
+                key,
+            )
         })
         .collect()
 }
@@ -195,7 +234,9 @@ fn cut(located: &Located) -> Vec<(BlobId, u64, u64, Vec<u8>)> {
 async fn a_range_becomes_a_part() {
     let mut gateway = gateway().await;
     let bucket = gateway.bucket.id;
-    let (version, blobs) = gateway.of_parts("object", &[(1, 3 * MIB), (2, MIB), (3, 4 * MIB)]).await;
+    let (version, blobs) = gateway
+        .of_parts("object", &[(1, 3 * MIB), (2, MIB), (3, 4 * MIB)])
+        .await;
     let keys: Vec<_> = gateway.shows(bucket, "object").await.unwrap().extents;
     let upload = gateway.begin_upload("into").await;
     let source = gateway.source("object", version);
@@ -210,11 +251,18 @@ async fn a_range_becomes_a_part() {
     assert_eq!(gateway.server.copy_part(copy).await, Ok(modified));
     assert_eq!(gateway.lives(&blobs), [(2, false); 3]);
     let last = gateway.part_of(source.clone(), (7 * MIB, MIB), upload);
-    gateway.server.copy_part(CopyPart { number: 8, ..last }).await.unwrap();
+    gateway
+        .server
+        .copy_part(CopyPart { number: 8, ..last })
+        .await
+        .unwrap();
     assert_eq!(gateway.lives(&blobs), [(2, false), (2, false), (3, false)]);
 
     let listed = gateway.parts("into", upload).await.unwrap().parts;
-    let listed: Vec<_> = listed.iter().map(|part| (part.number, part.length.get())).collect();
+    let listed: Vec<_> = listed
+        .iter()
+        .map(|part| (part.number, part.length.get()))
+        .collect();
     assert_eq!(listed, [(7, 5 * MIB), (8, MIB)]);
     gateway.finish("into", upload).await;
     let found = gateway.shows(bucket, "into").await.unwrap();
@@ -257,7 +305,9 @@ async fn parts_are_refused() {
         ..Label::default()
     };
     let secret = gateway.bucket_of("secret", secret).await;
-    let (version, _) = gateway.of_parts("object", &[(1, 3 * MIB), (2, MIB), (3, 4 * MIB)]).await;
+    let (version, _) = gateway
+        .of_parts("object", &[(1, 3 * MIB), (2, MIB), (3, 4 * MIB)])
+        .await;
     let upload = gateway.begin_upload("into").await;
     let source = gateway.source("object", version);
     type Spoil = Box<dyn Fn(&mut CopyPart)>;
@@ -270,8 +320,16 @@ async fn parts_are_refused() {
     let outside = MetadataError::RangeNotSatisfiable { length };
     let cases: Vec<(&str, Spoil, MetadataError)> = vec![
         ("nothing", range(MIB, 0), MetadataError::NotShareable),
-        ("a small range", range(7, MIB - 1), MetadataError::NotShareable),
-        ("a small piece", range(2 * MIB + 1, 3 * MIB), MetadataError::NotShareable),
+        (
+            "a small range",
+            range(7, MIB - 1),
+            MetadataError::NotShareable,
+        ),
+        (
+            "a small piece",
+            range(2 * MIB + 1, 3 * MIB),
+            MetadataError::NotShareable,
+        ),
         ("behind the end", range(7 * MIB, MIB + 1), outside.clone()),
         ("far behind it", range(u64::MAX, u64::MAX), outside),
         (
@@ -308,7 +366,10 @@ async fn parts_are_refused() {
     for number in [0, 10_001] {
         let copy = gateway.part_of(source.clone(), (0, 8 * MIB), upload);
         let refused = gateway.server.copy_part(CopyPart { number, ..copy }).await;
-        assert!(matches!(refused, Err(MetadataError::Malformed(_))), "{number}");
+        assert!(
+            matches!(refused, Err(MetadataError::Malformed(_))),
+            "{number}"
+        );
     }
     for row in BLOBS.scan(gateway.store(), &[]) {
         assert_eq!(row.unwrap().1.references, 1);

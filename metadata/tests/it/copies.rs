@@ -13,8 +13,8 @@ use types::manifest::Place;
 use types::size::{ByteCount, MIB};
 use types::wire::Metadata;
 use types::wire::metadata::{
-    CommitObject, Condition, CopyObject, CopySource, EtagMatch, Located, Lookup,
-    MetadataError, Tags, Wanted,
+    CommitObject, Condition, CopyObject, CopySource, EtagMatch, Located, Lookup, MetadataError,
+    Tags, Wanted,
 };
 
 fn high() -> Label {
@@ -73,7 +73,11 @@ impl Gateway {
         }
     }
 
-    pub(crate) async fn shows(&self, bucket: BucketId, name: &str) -> Result<Located, MetadataError> {
+    pub(crate) async fn shows(
+        &self,
+        bucket: BucketId,
+        name: &str,
+    ) -> Result<Located, MetadataError> {
         let lookup = Lookup {
             bucket,
             key: key(name),
@@ -114,7 +118,10 @@ async fn a_shared_blob_dies_with_its_last_reference() {
     assert_eq!((found.version, found.length), (copy.version, object.length));
     assert_eq!((found.modified, found.tags), (modified, 1));
     assert!(found.attributes == copy.attributes);
-    assert_eq!(gateway.server.tags(second, key("copy")).await, Ok(copy.tags.clone()));
+    assert_eq!(
+        gateway.server.tags(second, key("copy")).await,
+        Ok(copy.tags.clone())
+    );
     assert_eq!(life(gateway.store(), object.blob), (2, false));
 
     let (mut other, _) = gateway.chunked("object", MIB).await;
@@ -141,7 +148,10 @@ async fn an_object_is_copied_onto_itself() {
     assert_eq!(gateway.server.copy_object(copy.clone()).await, modified);
     let found = gateway.shows(bucket, "object").await.unwrap();
     assert_eq!(bytes_of(&found), bytes_of(&shown));
-    assert_eq!((found.version, found.attributes.etag.as_str()), (copy.version, "copied"));
+    assert_eq!(
+        (found.version, found.attributes.etag.as_str()),
+        (copy.version, "copied")
+    );
     assert_eq!(life(gateway.store(), object.blob), (1, false));
 }
 
@@ -170,14 +180,62 @@ async fn copies_are_refused() {
     let (shareable, changed) = (MetadataError::NotShareable, MetadataError::SourceChanged);
     let before = gateway.store().running_digest();
     for (what, from, to, condition, error) in [
-        ("another label", &large, secret, Condition::default(), &shareable),
-        ("a small object", &small, bucket, Condition::default(), &shareable),
-        ("an inline object", &inline, bucket, Condition::default(), &shareable),
-        ("an empty object", &empty, bucket, Condition::default(), &shareable),
-        ("no such source", &elsewhere, bucket, Condition::default(), &changed),
-        ("another version", &older, bucket, Condition::default(), &changed),
-        ("a deleted object", &gone, bucket, Condition::default(), &changed),
-        ("onto an object", &large, bucket, any, &MetadataError::ConditionFailed),
+        (
+            "another label",
+            &large,
+            secret,
+            Condition::default(),
+            &shareable,
+        ),
+        (
+            "a small object",
+            &small,
+            bucket,
+            Condition::default(),
+            &shareable,
+        ),
+        (
+            "an inline object",
+            &inline,
+            bucket,
+            Condition::default(),
+            &shareable,
+        ),
+        (
+            "an empty object",
+            &empty,
+            bucket,
+            Condition::default(),
+            &shareable,
+        ),
+        (
+            "no such source",
+            &elsewhere,
+            bucket,
+            Condition::default(),
+            &changed,
+        ),
+        (
+            "another version",
+            &older,
+            bucket,
+            Condition::default(),
+            &changed,
+        ),
+        (
+            "a deleted object",
+            &gone,
+            bucket,
+            Condition::default(),
+            &changed,
+        ),
+        (
+            "onto an object",
+            &large,
+            bucket,
+            any,
+            &MetadataError::ConditionFailed,
+        ),
     ] {
         let mut copy = gateway.copy(source(from), to, "small");
         copy.condition = condition;
@@ -240,22 +298,30 @@ async fn copies_race() {
     let server = &gateway.server;
     let all = copies.iter().map(|copy| server.copy_object(copy.clone()));
     let answers = futures::future::join_all(all).await;
-    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "{answers:?}");
+    assert_eq!(
+        answers.iter().filter(|answer| answer.is_ok()).count(),
+        1,
+        "{answers:?}"
+    );
     for (answer, object) in answers.iter().zip(&objects) {
         let expected = if answer.is_ok() { 2 } else { 1 };
         assert_eq!(life(gateway.store(), object.blob), (expected, false));
     }
 }
 
+fn copied(of: &Commit) -> Copied {
+    Copied {
+        bucket: of.bucket,
+        key: of.key.clone(),
+        version: of.version,
+    }
+}
+
 impl World {
-    fn copy(&mut self, from: &Commit, name: &str) -> Copy {
+    pub(crate) fn copy(&mut self, source: Copied, name: &str) -> Copy {
         Copy {
             request: self.request(),
-            source: Copied {
-                bucket: from.bucket,
-                key: from.key.clone(),
-                version: from.version,
-            },
+            source,
             bucket: self.bucket,
             key: key(name),
             version: self.fresh_version(),
@@ -268,7 +334,7 @@ impl World {
         }
     }
 
-    fn apply_copy(&self, copy: &Copy) -> Reply {
+    pub(crate) fn apply_copy(&self, copy: &Copy) -> Reply {
         let command = NamespaceCommand::CopyObject(copy.clone());
         self.machine.namespace(command)
     }
@@ -309,7 +375,11 @@ fn apply_refuses_what_must_not_be_copied() {
             Box::new(|copy| copy.source.key = key("small")),
             Refusal::SourceChanged,
         ),
-        ("no wrap", Box::new(|copy| copy.wraps.clear()), Refusal::BadCopy),
+        (
+            "no wrap",
+            Box::new(|copy| copy.wraps.clear()),
+            Refusal::BadCopy,
+        ),
         (
             "a wrap too many",
             Box::new(|copy| copy.wraps.push(Bytes::new())),
@@ -327,11 +397,11 @@ fn apply_refuses_what_must_not_be_copied() {
         ),
     ];
     for (what, spoil, refusal) in cases {
-        let mut copy = world.copy(&object, "copy");
+        let mut copy = world.copy(copied(&object), "copy");
         spoil(&mut copy);
         assert_eq!(world.apply_copy(&copy), Reply::Refused(refusal), "{what}");
     }
-    let copy = world.copy(&object, "copy");
+    let copy = world.copy(copied(&object), "copy");
     assert!(matches!(world.apply_copy(&copy), Reply::Committed { .. }));
     assert_eq!(life(&world.machine.store, object.blob), (2, false));
 }
@@ -348,7 +418,7 @@ fn a_dead_blob_is_not_copied() {
     let mut txn = store.begin();
     BLOBS.put(&mut txn, &object.blob, &blob);
     store.commit(txn.into_changes(), b"").unwrap();
-    let copy = world.copy(&object, "copy");
+    let copy = world.copy(copied(&object), "copy");
     let refused = Reply::Refused(Refusal::SourceChanged);
     assert_eq!(world.apply_copy(&copy), refused);
     assert_eq!(life(&world.machine.store, object.blob).0, 0);

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use strongroom_metadata::command::{
     ClusterCommand, Command, Commit, CommitPart, CommittedPlace, CompleteUpload, Copied,
-    CopyObject, CreateUpload, Delete, Expected, LearntGroup, MakeBucket, NamespaceCommand,
-    SealedTags, SetTags, Tick,
+    CopyObject, CopyPart, CreateUpload, Delete, Expected, LearntGroup, MakeBucket,
+    NamespaceCommand, SealedTags, SetTags, Tick,
 };
 use strongroom_metadata::list::{MAX_ENTRIES, page};
 use strongroom_metadata::locate::locate;
@@ -135,6 +135,31 @@ fn copied() -> impl Strategy<Value = Copied> {
         key: key("object"),
         version: VersionId::new([version; 16]),
     })
+}
+
+fn copy_part() -> impl Strategy<Value = CopyPart> {
+    let ids = (
+        number(),
+        any::<u8>(),
+        short_number(),
+        short_number(),
+        0..3_usize,
+    );
+    (request(), copied(), ids, number(), number()).prop_map(
+        |(request, source, ids, first, length)| CopyPart {
+            request,
+            source,
+            first: ByteOffset::new(first),
+            length: ByteCount::new(length),
+            bucket: BucketId::new(ids.0),
+            key: key("object"),
+            upload: VersionId::new([ids.1; 16]),
+            number: ids.2,
+            kek_version: ids.3,
+            sealed: Bytes::from_static(b"sealed part"),
+            wraps: vec![Bytes::from_static(b"wrap"); ids.4],
+        },
+    )
 }
 
 fn copy_object() -> impl Strategy<Value = CopyObject> {
@@ -296,6 +321,7 @@ fn namespace() -> impl Strategy<Value = NamespaceCommand> {
         4 => commit().prop_map(N::Commit),
         1 => set_tags().prop_map(N::SetTags),
         1 => copy_object().prop_map(N::CopyObject),
+        1 => copy_part().prop_map(N::CopyPart),
         1 => make_bucket().prop_map(N::MakeBucket),
         1 => (request(), bucket())
             .prop_map(|(request, bucket)| N::DeleteBucket(DeleteBucket { request, bucket })),

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 use strongroom_metadata::apply::MAX_RUNS;
-use strongroom_metadata::server::{MAX_ATTRIBUTES, MAX_LABEL_IDS, MAX_OWNER, MAX_SEALED};
+use strongroom_metadata::server::{MAX_ATTRIBUTES, MAX_LABEL_IDS, MAX_OWNER, MAX_SEALED, MAX_TAGS};
 use strongroom_metadata::tables::{HEADS, KEKS};
 use strongroom_metadata::{Keyring, Rows, Server, ServerConfig, Store};
 use types::Label;
@@ -548,6 +548,7 @@ async fn the_largest_requests_are_small_commands() {
     let mut commit = gateway.put(&"\0".repeat(1024), &issued, length, place);
     commit.attributes.etag.clear();
     commit.attributes.user = vec![(String::new(), "v".repeat(MAX_ATTRIBUTES - 300))];
+    commit.tags = Tags(vec![(String::new(), "v".repeat(MAX_TAGS - 16))]);
     gateway.server.commit_object(commit.clone()).await.unwrap();
     let found = gateway
         .lookup(&"\0".repeat(1024), Wanted::All)

@@ -5,12 +5,12 @@ use crate::service::Gateway;
 use strongroom_metadata::server::{MAX_BUCKET_TAGS, MAX_TAGS};
 use strongroom_metadata::tables::{BUCKET_TAGS, HEADS, TAGS};
 use types::wire::Metadata;
-use types::wire::metadata::{
-    DeleteBucket, MetadataError, SetBucketTags, SetTags, Tags, Wanted,
-};
+use types::wire::metadata::{DeleteBucket, MetadataError, SetBucketTags, SetTags, Tags, Wanted};
 
 fn tags(pairs: &[(&str, &str)]) -> Tags {
-    let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let pairs = pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     Tags(pairs.collect())
 }
 
@@ -51,7 +51,10 @@ async fn tags_live_and_die_with_their_version() {
     let mut gateway = Gateway::new().await;
     let none = Err(MetadataError::NoSuchObject);
     assert_eq!(gateway.tags("object").await, none);
-    assert_eq!(gateway.tag("object", tags(&[("a", "b")])).await, Err(MetadataError::NoSuchObject));
+    assert_eq!(
+        gateway.tag("object", tags(&[("a", "b")])).await,
+        Err(MetadataError::NoSuchObject)
+    );
 
     let two = tags(&[("b", "2"), ("a", "ä")]);
     let (mut commit, _) = gateway.inline("object", 1).await;
@@ -63,12 +66,21 @@ async fn tags_live_and_die_with_their_version() {
     let one = tags(&[("c", "")]);
     gateway.tag("object", one.clone()).await.unwrap();
     let tagged = gateway.lookup("object", Wanted::Nothing).await.unwrap();
-    assert_eq!((gateway.tags("object").await, tagged.tags), (Ok(one.clone()), 1));
-    assert_eq!((tagged.version, tagged.modified), (head.version, head.modified));
+    assert_eq!(
+        (gateway.tags("object").await, tagged.tags),
+        (Ok(one.clone()), 1)
+    );
+    assert_eq!(
+        (tagged.version, tagged.modified),
+        (head.version, head.modified)
+    );
 
     gateway.tag("object", Tags::default()).await.unwrap();
     let bare = gateway.lookup("object", Wanted::Nothing).await.unwrap();
-    assert_eq!((gateway.tags("object").await, bare.tags), (Ok(Tags::default()), 0));
+    assert_eq!(
+        (gateway.tags("object").await, bare.tags),
+        (Ok(Tags::default()), 0)
+    );
     assert_eq!(gateway.tag_rows(), 0);
 
     gateway.tag("object", one.clone()).await.unwrap();
@@ -112,15 +124,28 @@ async fn tags_follow_a_head_that_moves() {
 async fn buckets_have_tags() {
     let mut gateway = Gateway::new().await;
     let bucket = gateway.bucket.id;
-    for set in [None, Some(tags(&[])), Some(tags(&[("planted", "x")])), None, Some(tags(&[]))] {
+    for set in [
+        None,
+        Some(tags(&[])),
+        Some(tags(&[("planted", "x")])),
+        None,
+        Some(tags(&[])),
+    ] {
         gateway.tag_bucket(set.clone()).await.unwrap();
         assert_eq!(gateway.server.bucket_tags(bucket).await, Ok(set));
     }
     let request = gateway.request();
-    gateway.server.delete_bucket(DeleteBucket { request, bucket }).await.unwrap();
+    gateway
+        .server
+        .delete_bucket(DeleteBucket { request, bucket })
+        .await
+        .unwrap();
     let gone = Err(MetadataError::NoSuchBucket);
     assert_eq!(gateway.server.bucket_tags(bucket).await, gone);
-    assert_eq!(gateway.tag_bucket(None).await, Err(MetadataError::NoSuchBucket));
+    assert_eq!(
+        gateway.tag_bucket(None).await,
+        Err(MetadataError::NoSuchBucket)
+    );
     assert!(!BUCKET_TAGS.contains(gateway.store(), &bucket).unwrap());
 }
 
@@ -133,8 +158,14 @@ async fn tags_are_sealed_where_they_belong() {
         commit.tags = tags(&[("planted-name", "planted-value")]);
         gateway.server.commit_object(commit).await.unwrap();
     }
-    gateway.tag("a", tags(&[("planted-other", "planted-value")])).await.unwrap();
-    gateway.tag_bucket(Some(tags(&[("planted-name", "planted-value")]))).await.unwrap();
+    gateway
+        .tag("a", tags(&[("planted-other", "planted-value")]))
+        .await
+        .unwrap();
+    gateway
+        .tag_bucket(Some(tags(&[("planted-name", "planted-value")])))
+        .await
+        .unwrap();
     let store = gateway.store();
     for row in store.rows() {
         let (_, value) = row.unwrap();
@@ -143,7 +174,13 @@ async fn tags_are_sealed_where_they_belong() {
         }
     }
     let bucket = gateway.bucket.id;
-    let version = |name| HEADS.get(store, &(bucket, key(name))).unwrap().unwrap().version;
+    let version = |name| {
+        HEADS
+            .get(store, &(bucket, key(name)))
+            .unwrap()
+            .unwrap()
+            .version
+    };
     let (a, b) = (version("a"), version("b"));
     let moved = TAGS.get(store, &a).unwrap().unwrap();
     let of_bucket = BUCKET_TAGS.get(store, &bucket).unwrap().unwrap();
@@ -165,7 +202,7 @@ async fn tags_are_bounded() {
     let (mut commit, _) = gateway.inline("object", 1).await;
     gateway.server.commit_object(commit.clone()).await.unwrap();
     let many = |count: usize| {
-        let tag = ("ä".repeat(128) , "\u{10ffff}".repeat(256));
+        let tag = ("ä".repeat(128), "\u{10ffff}".repeat(256));
         Tags(vec![tag; count])
     };
     gateway.tag("object", many(10)).await.unwrap();

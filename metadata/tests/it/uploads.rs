@@ -1,6 +1,6 @@
 //! Uploads as `apply` has them: parts, completing, giving up, sweeping.
 
-use crate::fixture::{World, key, run_of};
+use crate::fixture::{World, key, profile, run_of};
 use bytes::Bytes;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,16 +15,18 @@ use strongroom_metadata::{Proposal, Refusal, Reply, Store, apply};
 use types::block::SEAL_OVERHEAD;
 use types::codec::encode;
 use types::id::{BlobId, BucketId, VersionId};
-use types::placement::Epoch;
+use types::placement::{Epoch, Slot};
 use types::size::{ByteCount, ByteOffset};
-use types::wire::metadata::{AbortUpload, DeleteBucket, Lookup, MetadataError, WallTime, Wanted};
+use types::wire::metadata::{
+    AbortUpload, DeleteBucket, Lookup, MetadataError, WallTime, Wanted, WrittenRun,
+};
 
 /// Pieces in a manifest row.
 const ROW: usize = 255;
 
 impl World {
     /// Begins an upload.
-    fn begin(&mut self, name: &str) -> VersionId {
+    pub(crate) fn begin(&mut self, name: &str) -> VersionId {
         let upload = self.fresh_version();
         let create = CreateUpload {
             request: self.request(),
@@ -55,7 +57,7 @@ impl World {
         part(self, name, upload, number, length, blob)
     }
 
-    fn namespace(&self, command: NamespaceCommand) -> Reply {
+    pub(crate) fn namespace(&self, command: NamespaceCommand) -> Reply {
         self.machine.namespace(command)
     }
 
@@ -88,12 +90,17 @@ impl World {
         }
     }
 
-    fn complete(&mut self, name: &str, upload: VersionId, parts: Vec<(u32, u64)>) -> Reply {
+    pub(crate) fn complete(
+        &mut self,
+        name: &str,
+        upload: VersionId,
+        parts: Vec<(u32, u64)>,
+    ) -> Reply {
         let completion = self.completion(name, upload, parts);
         self.namespace(NamespaceCommand::CompleteUpload(completion))
     }
 
-    fn abort(&mut self, name: &str, upload: VersionId) -> Reply {
+    pub(crate) fn abort(&mut self, name: &str, upload: VersionId) -> Reply {
         let abort = AbortUpload {
             request: self.request(),
             bucket: self.bucket,
@@ -104,7 +111,7 @@ impl World {
     }
 
     /// Sweeps all there is, whatever its age; how many commands that took.
-    fn sweep_all(&self) -> usize {
+    pub(crate) fn sweep_all(&self) -> usize {
         let mut commands = 0;
         while let Some(command) = next_sweep(&self.machine.store) {
             let (reply, rows) = trial(&self.machine.store, &command);
@@ -154,6 +161,26 @@ fn part(
     }
 }
 
+/// Part 1, in so many runs of one chunk, each of which misses a shard.
+fn in_many_runs(world: &mut World, upload: VersionId, count: u32) -> CommitPart {
+    let mut commit = world.chunked("object", count);
+    let template = run_of(&mut commit).clone();
+    let runs = (0..u64::from(count)).map(|index| WrittenRun {
+        first_chunk: template.first_chunk.plus(index),
+        first_index: index,
+        chunks: 1,
+        missing: vec![Slot(0)],
+        ..template.clone()
+    });
+    let mut part = world.inline_part("object", upload, 1, 0);
+    part.length = commit.length;
+    part.place = CommittedPlace::Runs {
+        profile: profile(),
+        runs: runs.collect(),
+    };
+    part
+}
+
 /// The oldest sweep that there is.
 fn next_sweep(store: &Store) -> Option<Command> {
     let (row_key, _) = SWEEPS.scan(store, &[]).next()?.unwrap();
@@ -199,7 +226,7 @@ fn references(store: &Store, blob: BlobId) -> u32 {
 
 /// References are those that rows hold, a blob is dead just when it has none, and every part belongs to an
 /// upload, to an object that shows it, or to a sweep.
-fn check(store: &Store) {
+pub(crate) fn check(store: &Store) {
     let mut held: BTreeMap<BlobId, u32> = BTreeMap::new();
     let mut owners: BTreeSet<VersionId> = BTreeSet::new();
     let mut shown: BTreeSet<(VersionId, u32)> = BTreeSet::new();
@@ -491,11 +518,17 @@ fn a_part_of_many_pieces_is_replaced_by_one_small_command() {
         .collect();
     PARTS.put(&mut txn, &(upload, 1), &row);
     world.machine.store.commit(txn.into_changes(), b"").unwrap();
-    let part = world.inline_part("object", upload, 1, 6);
-    let command = Command::Namespace(NamespaceCommand::CommitPart(part));
-    let (reply, changed) = trial(&world.machine.store, &command);
-    assert!(matches!(reply, Reply::Committed { .. }));
-    assert!((513..=1000).contains(&changed), "{changed} rows");
+    for (runs, refused) in [(190, false), (200, true)] {
+        let part = in_many_runs(&mut world, upload, runs);
+        let command = Command::Namespace(NamespaceCommand::CommitPart(part));
+        let (reply, changed) = trial(&world.machine.store, &command);
+        assert_eq!(
+            reply == Reply::Refused(Refusal::TooLarge),
+            refused,
+            "{reply:?}"
+        );
+        assert!(changed <= 1000, "{changed} rows");
+    }
 }
 
 /// Ten thousand parts are completed, and deleted, by one small command each; sweeping takes them away in
