@@ -28,6 +28,7 @@ mod framing;
 mod gather;
 mod identity;
 mod ingress;
+mod linger;
 mod md5;
 mod pace;
 mod range;

@@ -10,6 +10,7 @@
 use crate::admin;
 use crate::config::{GatewayConfig, Limits, TlsListen};
 use crate::identity::Identity;
+use crate::linger::Lingering;
 use crate::refuse::Gate;
 use crate::s3::{Adapter, DOCUMENT, Deletions};
 use crate::service::Front;
@@ -348,7 +349,7 @@ impl Connection {
         S::ResBody: 'static,
         <S::ResBody as http_body::Body>::Error: Into<BoxError>,
     {
-        let io = TokioIo::new(Moving::new(stream, self.limits.idle));
+        let io = TokioIo::new(Lingering::new(Moving::new(stream, self.limits.idle)));
         let connection = self.http.serve_connection(io, service);
         if let Err(error) = self.watcher.watch(connection).await {
             tracing::debug!(%error, "a connection broke");
