@@ -458,6 +458,7 @@ async fn all_uploads(
     loop {
         let page = gateway.server.list_uploads(list.clone()).await.unwrap();
         assert!(page.entries.len() <= limit as usize);
+        assert!(all.len() < 100, "pages do not go on");
         for entry in page.entries {
             (list.after, list.after_upload) = match &entry {
                 UploadEntry::Upload(upload) => {

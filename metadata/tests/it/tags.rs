@@ -113,7 +113,8 @@ async fn tags_follow_a_head_that_moves() {
     let version = second.version;
     let (committed, tagged) =
         futures::future::join(server.commit_object(second), server.set_tags(set)).await;
-    (committed.unwrap(), tagged.unwrap());
+    committed.unwrap();
+    tagged.unwrap();
     let head = gateway.lookup("object", Wanted::Nothing).await.unwrap();
     assert_eq!((head.version, head.tags), (version, 1));
     assert_eq!(gateway.tags("object").await, Ok(one));
