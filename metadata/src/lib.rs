@@ -33,6 +33,7 @@ pub mod sealed;
 pub mod server;
 pub mod share;
 pub mod slot;
+pub mod source;
 pub mod store;
 pub mod tables;
 pub mod txn;

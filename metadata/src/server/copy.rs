@@ -13,16 +13,15 @@ use crate::asked::Asked;
 use crate::command::{self, Command, Copied, CopiedManifest, MAX_COMMAND_BYTES, NamespaceCommand};
 use crate::keys::BucketKey;
 use crate::log::Log;
-use crate::manifest::{Laid, ManifestError, lay_out};
-use crate::pieces::{Piece, Shown, by_part, part_row, shown};
+use crate::manifest::{Laid, lay_out};
+use crate::pieces::{Piece, by_part, part_row};
 use crate::reply::Reply;
 use crate::sealed::PartFacts;
-use crate::share::{MAX_PIECES, shareable};
-use crate::store::{Store, StoreError};
-use crate::tables::{BUCKETS, BucketRow, HEADS, HeadRow, PARTS, PartRow};
+use crate::source::{self, Source};
+use crate::store::Store;
+use crate::tables::BucketRow;
 use bytes::Bytes;
 use seal::wrap::{self, ReferenceContext};
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use types::codec;
@@ -33,16 +32,6 @@ use types::wire::metadata::{CopyObject, CopyPart, CopySource, MetadataError, Wal
 /// A copy whose parts have so many and long checksums that it encodes to more is not shared. The rest of a
 /// command is for the proposal around it, and for what it expects.
 const MAX_COPY_BYTES: usize = MAX_COMMAND_BYTES - 1024;
-
-/// What is copied, as the rows have it: keys still wrapped.
-struct Source {
-    of: Copied,
-    bucket: BucketRow,
-    head: HeadRow,
-    range: Range<u64>,
-    shown: Shown,
-    parts: BTreeMap<u32, PartRow>,
-}
 
 /// What a request to copy finds.
 enum Found {
@@ -118,14 +107,14 @@ impl<L: Log> Inner<L> {
     async fn find_source(
         &self,
         (request, asked): (RequestId, Asked),
-        source: Copied,
+        from: Copied,
         range: Option<Range<u64>>,
         to: &BucketRow,
     ) -> Result<Found, MetadataError> {
         let label = to.bucket.label.digest();
         let find = move |store: &Store| match foreseen(store, &request, asked)? {
             Some(reply) => Ok(Ok(Found::Answered(reply))),
-            None => Ok(read_source(store, source, range, &label)?
+            None => Ok(source::read(store, from, range, &label)?
                 .map(|source| Found::Source(Box::new(source)))),
         };
         let found = self.read(find).await??;
@@ -302,69 +291,6 @@ impl<L: Log> Inner<L> {
         };
         Ok(to.sealer.refer(&data_key, &to_context))
     }
-}
-
-impl Source {
-    /// The wrap of a piece, which is in the head or in the row of its part.
-    fn wrap_of(&self, piece: &Piece) -> Option<&Bytes> {
-        let wanted = (piece.blob, piece.offset, piece.length);
-        if self.head.manifest.is_none() {
-            let mut extents = self.head.extents.iter();
-            let found = extents.find(|row| (row.blob, row.offset, row.length) == wanted);
-            return found.map(|row| &row.wrap);
-        }
-        let mut pieces = self.parts.get(&piece.part)?.pieces.iter();
-        let found = pieces.find(|row| (row.blob, row.offset, row.length) == wanted);
-        found.map(|row| &row.wrap)
-    }
-}
-
-/// Reads what is copied, if the rules allow to share it.
-fn read_source(
-    store: &Store,
-    of: Copied,
-    range: Option<Range<u64>>,
-    label: &[u8; 32],
-) -> Result<Result<Source, MetadataError>, StoreError> {
-    let Some(bucket) = BUCKETS.get(store, &of.bucket)? else {
-        return Ok(Err(MetadataError::SourceChanged));
-    };
-    let head = HEADS.get(store, &(of.bucket, of.key.clone()))?;
-    let Some(head) = head.filter(|head| head.version == of.version) else {
-        return Ok(Err(MetadataError::SourceChanged));
-    };
-    let whole = 0..head.length.get();
-    let range = range.unwrap_or_else(|| whole.clone());
-    if range.end > whole.end {
-        let length = whole.end;
-        return Ok(Err(MetadataError::RangeNotSatisfiable { length }));
-    }
-    let shown = match shown(store, &head, &range, MAX_PIECES) {
-        Ok(shown) => shown,
-        Err(ManifestError::Damaged) => return Ok(Err(MetadataError::RowDamaged)),
-        Err(ManifestError::Store(error)) => return Err(error),
-    };
-    let lengths = shown.pieces.iter().map(|piece| piece.within(&range).length);
-    if !shareable(&bucket.bucket.label.digest(), label, lengths) {
-        return Ok(Err(MetadataError::NotShareable));
-    }
-    let mut parts = BTreeMap::new();
-    if head.manifest.is_some() {
-        for number in shown.pieces.iter().map(|piece| piece.part) {
-            if !parts.contains_key(&number) {
-                let row = PARTS.get(store, &(head.version, number))?;
-                parts.insert(number, row.ok_or(StoreError::Damaged)?);
-            }
-        }
-    }
-    Ok(Ok(Source {
-        of,
-        bucket,
-        head,
-        range,
-        shown,
-        parts,
-    }))
 }
 
 fn copied(source: &CopySource) -> Copied {
