@@ -7,6 +7,9 @@
 //! Unavailable (too few shards)           ServiceUnavailable          503
 //! OutcomeUnknown, Refused, Damaged       InternalError               500
 //! NoSuchBucket, NoSuchObject             NoSuchBucket, NoSuchKey     404
+//! ConditionFailed                        PreconditionFailed          412
+//! NoSuchUpload                           NoSuchUpload                404
+//! NoSuchPart                             InvalidPartNumber           416
 //! Exists                                 BucketAlreadyOwnedByYou or
 //!                                        BucketAlreadyExists         409
 //! NotEmpty                               BucketNotEmpty              409
@@ -43,6 +46,9 @@ impl ToS3 for PutError {
         match self {
             Self::SlowDown(_) => hidden(S3ErrorCode::SlowDown, &self),
             Self::NoSuchBucket => S3ErrorCode::NoSuchBucket.into(),
+            Self::NoSuchObject => S3ErrorCode::NoSuchKey.into(),
+            Self::ConditionFailed => S3ErrorCode::PreconditionFailed.into(),
+            Self::NoSuchUpload => S3ErrorCode::NoSuchUpload.into(),
             Self::Length { .. } => S3ErrorCode::IncompleteBody.into(),
             _ => hidden(S3ErrorCode::InternalError, &self),
         }
@@ -54,6 +60,8 @@ impl ToS3 for GetError {
         match self {
             Self::NoSuchBucket => S3ErrorCode::NoSuchBucket.into(),
             Self::NoSuchObject => S3ErrorCode::NoSuchKey.into(),
+            Self::NoSuchPart { .. } => no_such_part(),
+            Self::NoSuchUpload => S3ErrorCode::NoSuchUpload.into(),
             Self::RangeNotSatisfiable { length } => outside(length),
             Self::SlowDown(_) => hidden(S3ErrorCode::SlowDown, &self),
             Self::Unavailable { .. } => hidden(S3ErrorCode::ServiceUnavailable, &self),
@@ -66,6 +74,8 @@ impl ToS3 for DeleteError {
     fn to_s3(self) -> S3Error {
         match self {
             Self::NoSuchBucket => S3ErrorCode::NoSuchBucket.into(),
+            Self::NoSuchObject => S3ErrorCode::NoSuchKey.into(),
+            Self::ConditionFailed => S3ErrorCode::PreconditionFailed.into(),
             Self::SlowDown(_) => hidden(S3ErrorCode::SlowDown, &self),
             _ => hidden(S3ErrorCode::InternalError, &self),
         }
@@ -104,6 +114,14 @@ pub(crate) fn outside(length: ByteCount) -> S3Error {
     let xml = HeaderValue::from_static("application/xml");
     headers.insert(header::CONTENT_TYPE, xml);
     error.set_headers(headers);
+    error
+}
+
+/// A number that no part of the object has.
+fn no_such_part() -> S3Error {
+    let code = S3ErrorCode::Custom("InvalidPartNumber".into());
+    let mut error = S3Error::with_message(code, "The requested partnumber is not satisfiable");
+    error.set_status_code(StatusCode::RANGE_NOT_SATISFIABLE);
     error
 }
 
@@ -202,6 +220,12 @@ mod tests {
         );
         is(GetError::NoSuchBucket, "NoSuchBucket", 404);
         is(GetError::NoSuchObject, "NoSuchKey", 404);
+        is(PutError::NoSuchObject, "NoSuchKey", 404);
+        is(PutError::ConditionFailed, "PreconditionFailed", 412);
+        is(DeleteError::ConditionFailed, "PreconditionFailed", 412);
+        is(PutError::NoSuchUpload, "NoSuchUpload", 404);
+        is(GetError::NoSuchUpload, "NoSuchUpload", 404);
+        is(GetError::NoSuchPart { parts: 3 }, "InvalidPartNumber", 416);
         let owner = String::from("someone");
         is(BucketError::Exists { owner }, "BucketAlreadyExists", 409);
         is(BucketError::NotEmpty, "BucketNotEmpty", 409);
