@@ -1,28 +1,34 @@
 //! ListObjectsV2 and ListObjects: pages of a bucket in byte order of its keys.
 //!
 //! The metadata service seeks and cuts; here a request becomes its question, and its page the answer.
-//! A continuation token is the last entry in base64: opaque to clients, and any gateway can go on.
+//! Where a listing goes on, a [`Token`](super::token) says.
 
 use super::Adapter;
 use super::headers::timestamp;
+use super::token::Token;
+use crate::checksum;
 use crate::error::ToS3;
 use crate::identity::Access;
 use crate::xml;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use s3s::dto::{
-    CommonPrefix, ETag, EncodingType, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input,
-    ListObjectsV2Output, Object, ObjectStorageClass, Owner,
+    ChecksumAlgorithm, ChecksumType, CommonPrefix, ETag, EncodingType, ListObjectsInput,
+    ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, Object, ObjectStorageClass,
+    OptionalObjectAttributes, Owner,
 };
 use s3s::{S3Request, S3Response, S3Result, s3_error};
+use types::attributes::ChecksumKind;
 use types::wire::metadata::{Bucket, List, ListEntry, ListPage};
 
 /// Entries on a page unless fewer are asked for; more are never given.
 const PAGE: i32 = 1000;
 
+/// The one attribute that may be asked for beside those that are always told. Nothing is ever archived
+/// here, so no object has it.
+const RESTORE_STATUS: &str = "RestoreStatus";
+
 /// How keys and prefixes are written in the answer.
 #[derive(Clone, Copy)]
-enum Encoding {
+pub(super) enum Encoding {
     /// As they are.
     Plain,
     /// Percent-encoded.
@@ -52,10 +58,7 @@ pub(super) async fn list_v2(
     let input = request.input;
     let encoding = Encoding::of(input.encoding_type.as_ref())?;
     let limit = limit(input.max_keys)?;
-    let after = match &input.continuation_token {
-        Some(token) => Some(open_token(token)?),
-        None => input.start_after.clone(),
-    };
+    optional(input.optional_object_attributes.as_deref())?;
     let bucket = adapter
         .bucket(
             request.credentials.as_ref(),
@@ -65,9 +68,15 @@ pub(super) async fn list_v2(
         )
         .await?;
     let owner = input.fetch_owner.unwrap_or(false);
+    let delimiter = input.delimiter.filter(|text| !text.is_empty());
+    let token = Token::of(bucket.id, input.prefix.as_deref(), delimiter.as_deref());
+    let after = match input.continuation_token.as_deref() {
+        None | Some("") => input.start_after.clone(),
+        Some(sealed) => Some(token.open(sealed)?),
+    };
     let question = Question {
         prefix: input.prefix.clone(),
-        delimiter: input.delimiter.clone(),
+        delimiter: delimiter.clone(),
         after,
         limit,
     };
@@ -76,14 +85,14 @@ pub(super) async fn list_v2(
     Ok(S3Response::new(ListObjectsV2Output {
         name: Some(bucket.name.into()),
         prefix: Some(encoding.write(input.prefix.unwrap_or_default())),
-        delimiter: input.delimiter.map(|text| encoding.write(text)),
+        delimiter: delimiter.map(|text| encoding.write(text)),
         max_keys: Some(limit),
         key_count: Some(i32::try_from(count).unwrap_or(PAGE)),
         continuation_token: input.continuation_token,
         start_after: input.start_after.map(|text| encoding.write(text)),
         encoding_type: input.encoding_type,
         is_truncated: Some(answer.last.is_some()),
-        next_continuation_token: answer.last.map(|last| URL_SAFE_NO_PAD.encode(last)),
+        next_continuation_token: answer.last.map(|last| token.write(&last)),
         contents: Some(answer.objects),
         common_prefixes: Some(answer.prefixes),
         ..Default::default()
@@ -97,6 +106,7 @@ pub(super) async fn list_v1(
     let input = request.input;
     let encoding = Encoding::of(input.encoding_type.as_ref())?;
     let limit = limit(input.max_keys)?;
+    optional(input.optional_object_attributes.as_deref())?;
     let bucket = adapter
         .bucket(
             request.credentials.as_ref(),
@@ -105,25 +115,22 @@ pub(super) async fn list_v1(
             input.expected_bucket_owner,
         )
         .await?;
+    let delimiter = input.delimiter.filter(|text| !text.is_empty());
     let question = Question {
         prefix: input.prefix.clone(),
-        delimiter: input.delimiter.clone(),
+        delimiter: delimiter.clone(),
         after: input.marker.clone(),
         limit,
     };
     let answer = ask(adapter, &bucket, question, encoding, true).await?;
     // Without a delimiter the last key serves as marker, and S3 does not repeat it.
-    let delimited = input
-        .delimiter
-        .as_ref()
-        .is_some_and(|text| !text.is_empty());
     let truncated = answer.last.is_some();
-    let next = answer.last.filter(|_| delimited);
+    let next = answer.last.filter(|_| delimiter.is_some());
     Ok(S3Response::new(ListObjectsOutput {
         name: Some(bucket.name.into()),
         prefix: Some(encoding.write(input.prefix.unwrap_or_default())),
         marker: Some(encoding.write(input.marker.unwrap_or_default())),
-        delimiter: input.delimiter.map(|text| encoding.write(text)),
+        delimiter: delimiter.map(|text| encoding.write(text)),
         max_keys: Some(limit),
         encoding_type: input.encoding_type,
         is_truncated: Some(truncated),
@@ -147,7 +154,7 @@ async fn ask(
         .list(List {
             bucket: bucket.id,
             prefix: question.prefix.unwrap_or_default(),
-            delimiter: some(question.delimiter),
+            delimiter: question.delimiter,
             after: some(question.after),
             limit: question.limit.unsigned_abs(),
         })
@@ -178,6 +185,7 @@ fn answer(page: ListPage, encoding: Encoding, owner: Option<&str>) -> Answer {
                 length,
                 modified,
                 etag,
+                checksums,
             } => objects.push(Object {
                 key: Some(encoding.write(key.into())),
                 size: i64::try_from(length.get()).ok(),
@@ -186,6 +194,10 @@ fn answer(page: ListPage, encoding: Encoding, owner: Option<&str>) -> Answer {
                 storage_class: Some(ObjectStorageClass::from_static(
                     ObjectStorageClass::STANDARD,
                 )),
+                checksum_type: checksums
+                    .first()
+                    .map(|(_, kind)| ChecksumType::from_static(checksum::kind_name(*kind))),
+                checksum_algorithm: algorithms(&checksums),
                 owner: owner.map(|id| Owner {
                     id: Some(id.to_owned()),
                     display_name: Some(id.to_owned()),
@@ -201,6 +213,30 @@ fn answer(page: ListPage, encoding: Encoding, owner: Option<&str>) -> Answer {
     }
 }
 
+/// What an object is stored with; nothing where that is nothing.
+fn algorithms(
+    checksums: &[(types::attributes::ChecksumAlgorithm, ChecksumKind)],
+) -> Option<Vec<ChecksumAlgorithm>> {
+    let named = checksums
+        .iter()
+        .map(|(algorithm, _)| ChecksumAlgorithm::from_static(checksum::name(*algorithm)));
+    let named: Vec<_> = named.collect();
+    (!named.is_empty()).then_some(named)
+}
+
+/// Whether there are such attributes.
+fn optional(asked: Option<&[OptionalObjectAttributes]>) -> S3Result<()> {
+    let names = asked.unwrap_or_default().iter();
+    let mut names = names.flat_map(|names| names.as_str().split(','));
+    if names.all(|name| name.trim() == RESTORE_STATUS) {
+        return Ok(());
+    }
+    Err(s3_error!(
+        InvalidArgument,
+        "Invalid attribute name specified"
+    ))
+}
+
 /// Entries on this page.
 fn limit(asked: Option<i32>) -> S3Result<i32> {
     match asked {
@@ -213,19 +249,8 @@ fn limit(asked: Option<i32>) -> S3Result<i32> {
     }
 }
 
-fn open_token(token: &str) -> S3Result<String> {
-    let bytes = URL_SAFE_NO_PAD.decode(token).ok();
-    let last = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
-    last.filter(|last| !last.is_empty()).ok_or_else(|| {
-        s3_error!(
-            InvalidArgument,
-            "The continuation token provided is incorrect."
-        )
-    })
-}
-
 impl Encoding {
-    fn of(asked: Option<&EncodingType>) -> S3Result<Self> {
+    pub(super) fn of(asked: Option<&EncodingType>) -> S3Result<Self> {
         match asked.map(EncodingType::as_str) {
             None => Ok(Self::Plain),
             Some(EncodingType::URL) => Ok(Self::Url),
@@ -237,7 +262,7 @@ impl Encoding {
     }
 
     /// Clients decode `+` as a space, or leave it: so neither is sent.
-    fn write(self, text: String) -> String {
+    pub(super) fn write(self, text: String) -> String {
         if matches!(self, Self::Plain) {
             return xml::hide(text);
         }
@@ -267,13 +292,14 @@ mod tests {
             length: ByteCount::new(3),
             modified: WallTime(1500),
             etag: "e".into(),
+            checksums: Vec::new(),
         }
     }
 
-    /// A truncated page says where to go on, in a token that leads back to exactly there.
+    /// A truncated page says where to go on: behind its last entry.
     /// Method: pages that end with an object, with a common prefix, and that end the listing.
     #[test]
-    fn tokens_lead_back() {
+    fn truncated_pages_name_their_last_entry() {
         for last in ["a\u{1}/ä+%2F", "🗄", "x"] {
             for entry in [object(last), ListEntry::CommonPrefix(last.to_owned())] {
                 let page = ListPage {
@@ -281,8 +307,7 @@ mod tests {
                     truncated: true,
                 };
                 let answer = answer(page, Encoding::Url, None);
-                let token = URL_SAFE_NO_PAD.encode(answer.last.expect("truncated"));
-                assert_eq!(open_token(&token).expect("ours"), last);
+                assert_eq!(answer.last.as_deref(), Some(last));
             }
         }
         let page = ListPage {
@@ -290,8 +315,25 @@ mod tests {
             truncated: false,
         };
         assert!(answer(page, Encoding::Plain, None).last.is_none());
-        for bad in ["", "?", "a b", "_w"] {
-            assert!(open_token(bad).is_err(), "{bad}");
+    }
+
+    /// Attributes that may be asked for are known by name.
+    /// Method: a table of headers.
+    #[test]
+    fn optional_attributes_are_known() {
+        for (names, known) in [
+            (&[][..], true),
+            (&["RestoreStatus"], true),
+            (&["RestoreStatus", "RestoreStatus"], true),
+            (&["RestoreStatus, RestoreStatus"], true),
+            (&["Colour"], false),
+            (&["RestoreStatus,Colour"], false),
+        ] {
+            let asked = names
+                .iter()
+                .map(|name| OptionalObjectAttributes::from_static(name));
+            let asked: Vec<_> = asked.collect();
+            assert_eq!(optional(Some(&asked)).is_ok(), known, "{names:?}");
         }
     }
 

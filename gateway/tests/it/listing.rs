@@ -125,3 +125,77 @@ async fn parameters_are_echoed_and_checked() {
         assert_eq!(bad.send(at).await.code(), "InvalidArgument");
     }
 }
+
+/// Where a listing goes on, only its own token says.
+/// Method: a token with another prefix, delimiter and bucket, altered, and an empty one, which is none.
+#[tokio::test]
+async fn tokens_go_with_their_listing() {
+    let world = World::new().await;
+    let at = world.address;
+    for bucket in ["bucket", "other"] {
+        ask("PUT", format!("/{bucket}")).send(at).await;
+        for key in ["a/1", "a/2", "b"] {
+            ask("PUT", format!("/{bucket}/{key}")).send(at).await;
+        }
+    }
+    let v2 = |bucket: &str| ask("GET", format!("/{bucket}")).query("list-type", "2");
+    let first = v2("bucket").query("max-keys", "1").send(at).await;
+    assert_eq!(first.all("Key"), ["a/1"]);
+    let token = first.all("NextContinuationToken").pop().expect("more");
+    let next = v2("bucket")
+        .query("continuation-token", &token)
+        .query("start-after", "b")
+        .send(at)
+        .await;
+    assert_eq!(next.all("Key"), ["a/2", "b"]);
+    assert_eq!(next.all("ContinuationToken"), [token.clone()]);
+    assert_eq!(next.all("StartAfter"), ["b"]);
+    let altered = format!("{}{}", &token[1..], &token[..1]);
+    for (list, token) in [
+        (v2("other"), &token),
+        (v2("bucket").query("prefix", "a"), &token),
+        (v2("bucket").query("delimiter", "/"), &token),
+        (v2("bucket"), &altered),
+    ] {
+        let reply = list.query("continuation-token", token).send(at).await;
+        assert_eq!(
+            (reply.status, reply.code().as_str()),
+            (400, "InvalidArgument")
+        );
+    }
+    let empty = v2("bucket").query("continuation-token", "").send(at).await;
+    assert_eq!(empty.all("ContinuationToken"), [""]);
+    assert_eq!(empty.all("Key"), ["a/1", "a/2", "b"]);
+}
+
+/// A page shows what each object is stored with, and echoes what was asked and no more.
+/// Method: objects with two checksums; delimiters that are empty and not; attributes known and not.
+#[tokio::test]
+async fn pages_show_what_is_there() {
+    let world = World::new().await;
+    let at = world.address;
+    ask("PUT", "/bucket").send(at).await;
+    ask("PUT", "/bucket/a").body("x").send(at).await;
+    let crc32 = ask("PUT", "/bucket/b").header("x-amz-checksum-crc32", "AAAAAA==");
+    assert_eq!(crc32.send(at).await.status, 200);
+    for version in ["1", "2"] {
+        let list = || match version {
+            "1" => ask("GET", "/bucket"),
+            _ => ask("GET", "/bucket").query("list-type", "2"),
+        };
+        let page = list().header("x-amz-optional-object-attributes", "RestoreStatus");
+        let page = page.query("delimiter", "").send(at).await;
+        assert_eq!(page.status, 200, "{}", page.text());
+        assert_eq!(page.all("ChecksumAlgorithm"), ["CRC64NVME", "CRC32"]);
+        assert_eq!(page.all("ChecksumType"), ["FULL_OBJECT"; 2]);
+        assert_eq!(page.all("StorageClass"), ["STANDARD"; 2]);
+        assert_eq!(page.all("Delimiter").len(), 0);
+        assert_eq!(page.all("RestoreStatus").len(), 0);
+        let page = list()
+            .query("delimiter", "\n")
+            .query("encoding-type", "url");
+        assert_eq!(page.send(at).await.all("Delimiter"), ["%0A"]);
+        let unknown = list().header("x-amz-optional-object-attributes", "Colour");
+        assert_eq!(unknown.send(at).await.code(), "InvalidArgument");
+    }
+}
