@@ -2,7 +2,8 @@
 //!
 //! A header or parameter that S3 gives a meaning to, and we do not, would otherwise be dropped in
 //! silence: an object believed locked, tagged or sealed under the client's own key. So of `x-amz-*`
-//! only the names listed here pass. This runs after the signature has been checked and before any of
+//! only the names listed here pass, and those that one operation honours pass for that alone. This runs
+//! after the signature has been checked, which covers every `x-amz-*` header there is, and before any of
 //! the body is read.
 
 use crate::service::Operation;
@@ -30,6 +31,48 @@ const PASS: [&str; 13] = [
     "x-amz-bucket-region",
 ];
 
+/// Headers that pass for the operations that honour them.
+const PASS_FOR: [(&str, &[&str]); 17] = [
+    (
+        "x-amz-checksum-type",
+        &["CreateMultipartUpload", "CompleteMultipartUpload"],
+    ),
+    ("x-amz-copy-source", &["CopyObject", "UploadPartCopy"]),
+    (
+        "x-amz-copy-source-if-match",
+        &["CopyObject", "UploadPartCopy"],
+    ),
+    (
+        "x-amz-copy-source-if-modified-since",
+        &["CopyObject", "UploadPartCopy"],
+    ),
+    (
+        "x-amz-copy-source-if-none-match",
+        &["CopyObject", "UploadPartCopy"],
+    ),
+    (
+        "x-amz-copy-source-if-unmodified-since",
+        &["CopyObject", "UploadPartCopy"],
+    ),
+    ("x-amz-copy-source-range", &["UploadPartCopy"]),
+    ("x-amz-if-match-last-modified-time", &["DeleteObject"]),
+    ("x-amz-if-match-size", &["DeleteObject"]),
+    ("x-amz-max-parts", &["GetObjectAttributes"]),
+    ("x-amz-metadata-directive", &["CopyObject"]),
+    ("x-amz-mp-object-size", &["CompleteMultipartUpload"]),
+    ("x-amz-object-attributes", &["GetObjectAttributes"]),
+    ("x-amz-part-number-marker", &["GetObjectAttributes"]),
+    (
+        "x-amz-source-expected-bucket-owner",
+        &["CopyObject", "UploadPartCopy"],
+    ),
+    (
+        "x-amz-tagging",
+        &["PutObject", "CreateMultipartUpload", "CopyObject"],
+    ),
+    ("x-amz-tagging-directive", &["CopyObject"]),
+];
+
 /// Headers that pass with the one value that asks for what we do anyway.
 const PASS_AS: [(&str, &str); 5] = [
     ("x-amz-acl", "private"),
@@ -55,6 +98,9 @@ const SIGNATURE: [&str; 7] = [
 
 /// Query parameters that change nothing: a mode that only adds response headers.
 const HARMLESS: [&str; 2] = ["x-amz-checksum-mode", "x-amz-user-agent"];
+
+/// The longest life of a presigned URL, in seconds.
+const WEEK: i64 = 604_800;
 
 /// The gate that every signed request passes.
 pub(crate) struct Gate;
@@ -92,7 +138,7 @@ pub(crate) fn check(
         return Err(S3ErrorCode::AccessDenied.into());
     }
     signed_chunks(name, headers)?;
-    known_headers(headers)?;
+    known_headers(name, headers)?;
     query(uri.query().unwrap_or_default())
 }
 
@@ -101,7 +147,7 @@ pub(crate) fn check(
 fn signed_chunks(operation: &str, headers: &HeaderMap) -> S3Result<()> {
     let kind = headers.get("x-amz-content-sha256");
     let signed = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"STREAMING-AWS4-"));
-    if signed && operation != "PutObject" {
+    if signed && !matches!(operation, "PutObject" | "UploadPart") {
         return Err(s3_error!(
             NotImplemented,
             "Signed chunks are implemented for objects alone."
@@ -110,7 +156,7 @@ fn signed_chunks(operation: &str, headers: &HeaderMap) -> S3Result<()> {
     Ok(())
 }
 
-fn known_headers(headers: &HeaderMap) -> S3Result<()> {
+fn known_headers(operation: &str, headers: &HeaderMap) -> S3Result<()> {
     if headers.contains_key("x-amz-security-token") {
         return Err(s3_error!(
             InvalidToken,
@@ -126,6 +172,9 @@ fn known_headers(headers: &HeaderMap) -> S3Result<()> {
             || PASS.contains(&name)
             || PASS_BEGINNINGS.iter().any(|begin| name.starts_with(begin))
                 && name != "x-amz-checksum-type"
+            || PASS_FOR
+                .iter()
+                .any(|(known, honour)| *known == name && honour.contains(&operation))
             || PASS_AS
                 .iter()
                 .any(|(known, only)| *known == name && value == only);
@@ -161,8 +210,38 @@ fn query(query: &str) -> S3Result<()> {
     Ok(())
 }
 
+/// The life of a presigned URL: a week at most, as on S3, and not over when it begins. s3s calls what is not
+/// in these bounds malformed.
+///
+/// # Errors
+/// The query is signed for longer, or for no time at all.
+pub(crate) fn lifetime(query: &str) -> S3Result<()> {
+    for pair in query.split('&') {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if decode(name) != "X-Amz-Expires" {
+            continue;
+        }
+        match decode(value).parse::<i64>() {
+            Ok(..=0) => return Err(s3_error!(AccessDenied, "Request has expired")),
+            Ok(seconds) if seconds > WEEK => {
+                return Err(s3_error!(
+                    AccessDenied,
+                    "X-Amz-Expires must be less than a week (in seconds)."
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Undoes percent-encoding; what is malformed stays as it is.
 pub(crate) fn decode(text: &str) -> String {
+    String::from_utf8_lossy(&decode_bytes(text)).into_owned()
+}
+
+/// Undoes percent-encoding, whatever the bytes are; what is malformed stays as it is.
+pub(crate) fn decode_bytes(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, behind)) = rest.split_first() {
@@ -178,7 +257,7 @@ pub(crate) fn decode(text: &str) -> String {
             }
         }
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    bytes
 }
 
 #[cfg(test)]
@@ -194,7 +273,7 @@ mod tests {
     }
 
     /// What we do not do is refused by name; what clients send beside it passes.
-    /// Method: a table of headers.
+    /// Method: a table of headers, on an upload.
     #[test]
     fn headers_that_mean_something_are_refused() {
         for (name, value, expected) in [
@@ -208,7 +287,9 @@ mod tests {
             ("x-amz-checksum-type", "FULL_OBJECT", ""),
             ("x-amz-checksum-type", "COMPOSITE", "NotImplemented"),
             ("x-amz-copy-source", "/b/k", "NotImplemented"),
-            ("x-amz-tagging", "a=b", "NotImplemented"),
+            ("x-amz-tagging", "a=b", ""),
+            ("x-amz-tagging-directive", "COPY", "NotImplemented"),
+            ("x-amz-if-match-size", "5", "NotImplemented"),
             ("x-amz-grant-read", "id=x", "NotImplemented"),
             ("x-amz-object-lock-mode", "GOVERNANCE", "NotImplemented"),
             ("x-amz-server-side-encryption", "aws:kms", "NotImplemented"),
@@ -223,7 +304,40 @@ mod tests {
         ] {
             let mut map = HeaderMap::new();
             map.insert(name, HeaderValue::from_static(value));
-            assert_eq!(answer(known_headers(&map)), expected, "{name}: {value}");
+            let told = answer(known_headers("PutObject", &map));
+            assert_eq!(told, expected, "{name}: {value}");
+        }
+    }
+
+    /// What one operation honours passes for it, and for no other.
+    /// Method: each header of the table, on its operations and on one that is not.
+    #[test]
+    fn headers_pass_where_they_are_honoured() {
+        for (name, honour) in PASS_FOR {
+            let mut map = HeaderMap::new();
+            map.insert(name, HeaderValue::from_static("x"));
+            for operation in honour {
+                assert_eq!(answer(known_headers(operation, &map)), "", "{operation}");
+            }
+            assert_eq!(answer(known_headers("GetObject", &map)), "NotImplemented");
+        }
+    }
+
+    /// A presigned URL lives for some time, up to a week.
+    /// Method: each bound and what lies outside it.
+    #[test]
+    fn presigned_urls_live_a_week_at_most() {
+        for (text, expected) in [
+            ("", ""),
+            ("X-Amz-Expires=1", ""),
+            ("X-Amz-Expires=604800", ""),
+            ("X-Amz-Expires=604801", "AccessDenied"),
+            ("X-Amz-Expires=0", "AccessDenied"),
+            ("X-Amz-Expires=-1000", "AccessDenied"),
+            ("X%2DAmz-Expires=-7", "AccessDenied"),
+            ("X-Amz-Expires=x", ""),
+        ] {
+            assert_eq!(answer(lifetime(text)), expected, "{text}");
         }
     }
 

@@ -5,8 +5,8 @@ use crate::config::Limits;
 use crate::framing::Framing;
 use crate::ingress::Ingress;
 use crate::pace::Pace;
-use crate::range;
 use crate::refuse;
+use crate::repeated;
 use crate::xml;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -79,12 +79,15 @@ impl Front {
         if !is_signed(&parts) {
             return refusal(&parts.method, S3ErrorCode::AccessDenied.into());
         }
+        if let Err(error) = refuse::lifetime(parts.uri.query().unwrap_or_default()) {
+            return refusal(&parts.method, error);
+        }
         if is_form(&parts.headers) {
             let error = s3_error!(NotImplemented, "Uploads by form are not implemented.");
             return refusal(&parts.method, error);
         }
         parts.extensions.insert(operation);
-        range::ignore_unknown(&mut parts);
+        repeated::join(&mut parts.headers);
         let framing = is_unsigned_stream(&parts.headers).then(Framing::new);
         let pace = Pace::new(self.limits.idle, self.limits.least);
         let body = Body::http_body(Ingress::new(incoming, pace, framing));

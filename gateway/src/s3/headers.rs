@@ -2,7 +2,10 @@
 
 use crate::checksum;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use s3s::dto::{Metadata, PutObjectInput, Timestamp, TimestampFormat};
+use s3s::dto::{
+    CopyObjectInput, CreateMultipartUploadInput, Metadata, PutObjectInput, Timestamp,
+    TimestampFormat,
+};
 use s3s::{S3ErrorCode, S3Result, s3_error};
 use std::time::{Duration, SystemTime};
 use types::Attributes;
@@ -31,25 +34,49 @@ pub(crate) struct Overrides {
     pub(crate) expires: Option<Timestamp>,
 }
 
-/// What a PUT says of its object besides the bytes; ETag and checksums are still empty.
+/// What a request says of an object besides its bytes.
+#[derive(Default)]
+pub(crate) struct Described {
+    /// The content headers as sent.
+    content: ContentHeaders,
+    /// `x-amz-meta-*`, in any order.
+    user: Option<Metadata>,
+}
+
+/// Three operations describe an object by the same headers.
+macro_rules! describes {
+    ($($input:ty)*) => {$(
+        impl From<&mut $input> for Described {
+            fn from(input: &mut $input) -> Self {
+                Self {
+                    content: ContentHeaders {
+                        cache_control: input.cache_control.take(),
+                        disposition: input.content_disposition.take(),
+                        encoding: input.content_encoding.take(),
+                        language: input.content_language.take(),
+                        media_type: input.content_type.take(),
+                        expires: input.expires.take(),
+                        website_redirect: input.website_redirect_location.take(),
+                    },
+                    user: input.metadata.take(),
+                }
+            }
+        }
+    )*};
+}
+
+describes!(PutObjectInput CopyObjectInput CreateMultipartUploadInput);
+
+/// What a request says of its object; ETag and checksums are still empty.
 ///
 /// # Errors
 /// Too much of it.
-pub(crate) fn attributes(input: &mut PutObjectInput) -> S3Result<Attributes> {
-    let mut user: Vec<(String, String)> = input.metadata.take().into_iter().flatten().collect();
+pub(crate) fn attributes(described: impl Into<Described>) -> S3Result<Attributes> {
+    let Described { mut content, user } = described.into();
+    let mut user: Vec<(String, String)> = user.into_iter().flatten().collect();
     user.sort();
-    let content = ContentHeaders {
-        cache_control: input.cache_control.take(),
-        disposition: input.content_disposition.take(),
-        encoding: input
-            .content_encoding
-            .take()
-            .and_then(|e| stored_encoding(&e)),
-        language: input.content_language.take(),
-        media_type: input.content_type.take().filter(|kind| !kind.is_empty()),
-        expires: input.expires.take(),
-        website_redirect: input.website_redirect_location.take(),
-    };
+    content.encoding = content.encoding.and_then(|sent| stored_encoding(&sent));
+    content.media_type = content.media_type.filter(|kind| !kind.is_empty());
     let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let content_length = length(&content.cache_control)
         + length(&content.disposition)
@@ -73,24 +100,25 @@ pub(crate) fn attributes(input: &mut PutObjectInput) -> S3Result<Attributes> {
     })
 }
 
-/// `aws-chunked` is how the bytes travelled; it is not a property of the object.
+/// `aws-chunked` is how the bytes travelled; it is not a property of the object. The rest stays as sent.
 fn stored_encoding(sent: &str) -> Option<String> {
-    let kept: Vec<&str> = sent
-        .split(',')
-        .map(str::trim)
-        .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("aws-chunked"))
-        .collect();
-    (!kept.is_empty()).then(|| kept.join(","))
+    let kept = sent.split(',').filter(|coding| {
+        let coding = coding.trim();
+        !coding.is_empty() && !coding.eq_ignore_ascii_case("aws-chunked")
+    });
+    let kept = kept.collect::<Vec<_>>().join(",");
+    Some(kept.trim().to_owned()).filter(|kept| !kept.is_empty())
 }
 
-/// The headers of an answer that shows an object. Checksums are shown `with_checksums`.
+/// The headers of an answer that shows an object; its checksums are shown where `checksums_of` says how
+/// many parts it has (0: a plain PUT).
 ///
 /// # Errors
 /// An override that is not a header value.
 pub(crate) fn describe(
     attributes: &Attributes,
     overrides: Overrides,
-    with_checksums: bool,
+    checksums_of: Option<u32>,
 ) -> S3Result<HeaderMap> {
     let content = &attributes.content;
     let expires = overrides.expires.as_ref().map(http_date);
@@ -132,8 +160,8 @@ pub(crate) fn describe(
             .map_err(|_| s3_error!(InvalidArgument, "{name} is not a header value."))?;
         headers.insert(name, value);
     }
-    if with_checksums {
-        checksum::show(&attributes.checksums, &mut headers);
+    if let Some(parts) = checksums_of {
+        checksum::show(&attributes.checksums, parts, &mut headers);
     }
     Ok(headers)
 }
@@ -160,7 +188,7 @@ pub(crate) fn http_date(at: &Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use types::attributes::{Checksum, ChecksumAlgorithm};
+    use types::attributes::{Checksum, ChecksumAlgorithm, ChecksumKind};
 
     /// What a PUT says comes back: content headers as sent, without `aws-chunked`, metadata in order.
     /// Method: headers of a PUT, stored and described.
@@ -178,10 +206,11 @@ mod tests {
         attributes.etag = "abc".into();
         attributes.checksums = vec![Checksum {
             algorithm: ChecksumAlgorithm::Crc32,
+            kind: ChecksumKind::FullObject,
             value: vec![0, 0, 0, 1],
         }];
         assert_eq!(attributes.user[0].0, "a");
-        let headers = describe(&attributes, Overrides::default(), true).expect("valid");
+        let headers = describe(&attributes, Overrides::default(), Some(0)).expect("valid");
         for (name, value) in [
             ("cache-control", "no-store"),
             ("content-encoding", "gzip"),
@@ -198,7 +227,7 @@ mod tests {
             expires: Some(timestamp(WallTime(784_111_777_999))),
             ..Default::default()
         };
-        let headers = describe(&attributes, overrides, false).expect("valid");
+        let headers = describe(&attributes, overrides, None).expect("valid");
         assert_eq!(headers["content-type"], "text/html");
         assert_eq!(headers["expires"], "Sun, 06 Nov 1994 08:49:37 GMT");
         assert!(!headers.contains_key("x-amz-checksum-crc32"));
@@ -206,7 +235,25 @@ mod tests {
             disposition: Some("a\r\nb: c".into()),
             ..Default::default()
         };
-        assert!(describe(&attributes, overrides, false).is_err());
+        assert!(describe(&attributes, overrides, None).is_err());
+    }
+
+    /// An encoding is stored as it was sent, but for how the bytes travelled.
+    /// Method: a table of what clients send.
+    #[test]
+    fn encodings_stay_as_sent() {
+        for (sent, stored) in [
+            ("gzip", Some("gzip")),
+            ("deflate, gzip", Some("deflate, gzip")),
+            ("deflate, gzip,aws-chunked", Some("deflate, gzip")),
+            ("aws-chunked,gzip", Some("gzip")),
+            ("AWS-CHUNKED, gzip", Some("gzip")),
+            ("aws-chunked", None),
+            ("aws-chunked, aws-chunked", None),
+            ("", None),
+        ] {
+            assert_eq!(stored_encoding(sent).as_deref(), stored, "{sent}");
+        }
     }
 
     /// More metadata than S3 takes is refused.

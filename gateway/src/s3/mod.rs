@@ -1,31 +1,49 @@
 //! S3's operations, one file per family, over the data path.
 //!
 //! s3s has checked the signature, parsed the request, and asked the [gate](crate::refuse) before
-//! anything here runs; it serialises what is returned. (DeleteObjects is a [route](deletions) of its
-//! own.) Operations that are not named here it answers
+//! anything here runs; it serialises what is returned. (Those with documents to be
+//! verified are a [route](documents) of their own.) Operations that are not named here it answers
 //! with NotImplemented.
 
+mod attributes;
 mod bucket;
+mod checksum_fields;
+mod chosen;
+mod claims;
+mod complete;
 mod condition;
+mod copy;
+mod copy_part;
 mod delete;
 mod deletions;
+mod documents;
 mod headers;
 mod list;
+mod multipart;
+mod parts;
+mod pour;
 mod read;
+mod receive;
+mod source;
+mod tagging;
+mod token;
+mod whole;
 mod write;
 
 use crate::error::ToS3;
-use crate::identity::{Access, AccessKey, Identity};
+use crate::identity::{Access, Caller, Identity};
 use client::Client;
 use s3s::auth::Credentials;
 use s3s::dto::*;
 use s3s::{S3, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use std::sync::Arc;
-use tokio::sync::Semaphore;
+use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use types::wire::metadata::Bucket;
 use types::{BucketName, ObjectKey};
 
-pub(crate) use deletions::{DOCUMENT, Deletions};
+pub(crate) use documents::{DOCUMENT, Documents, LONG_DOCUMENT};
+pub(crate) use whole::Whole;
 
 /// S3 on top of a client of the cluster.
 #[derive(Clone)]
@@ -35,6 +53,27 @@ pub(crate) struct Adapter {
     region: String,
     /// See [`crate::Limits::signed_streams`].
     signed_streams: Arc<Semaphore>,
+    /// Completions at once: each holds what its client says of up to 10 000 parts, and what is stored of
+    /// them, some ten megabytes.
+    completions: Arc<Semaphore>,
+    /// Copies at once whose bytes go through this gateway: each holds what it reads while it waits for
+    /// memory to write it.
+    copies: Arc<Semaphore>,
+}
+
+/// See [`Adapter`].
+const COMPLETIONS: usize = 16;
+/// See [`Adapter`].
+const COPIES: usize = 16;
+/// How long a request waits for its turn before it is told to slow down.
+const PLACE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A turn: one of so many places.
+async fn place(places: &Semaphore) -> S3Result<SemaphorePermit<'_>> {
+    match tokio::time::timeout(PLACE_PATIENCE, places.acquire()).await {
+        Ok(Ok(place)) => Ok(place),
+        _ => Err(S3ErrorCode::SlowDown.into()),
+    }
 }
 
 impl Adapter {
@@ -50,6 +89,8 @@ impl Adapter {
             identity,
             region,
             signed_streams: Arc::new(Semaphore::new(signed_streams)),
+            completions: Arc::new(Semaphore::new(COMPLETIONS)),
+            copies: Arc::new(Semaphore::new(COPIES)),
         }
     }
 
@@ -65,7 +106,7 @@ impl Adapter {
         name: String,
         owner: Option<String>,
     ) -> S3Result<Bucket> {
-        let caller = self.caller(credentials)?;
+        let caller = self.caller(credentials).await?;
         let bucket = self
             .client
             .bucket(&bucket_name(name)?)
@@ -78,11 +119,13 @@ impl Adapter {
         }
     }
 
-    /// Whose request it is. The gate lets no request without credentials pass.
-    fn caller(&self, credentials: Option<&Credentials>) -> S3Result<&AccessKey> {
-        credentials
-            .and_then(|credentials| self.identity.find(&credentials.access_key))
-            .ok_or_else(|| S3ErrorCode::AccessDenied.into())
+    /// Whose request it is. The gate lets no request without credentials pass. Asked again, since its body
+    /// may have been long in coming.
+    async fn caller(&self, credentials: Option<&Credentials>) -> S3Result<Arc<Caller>> {
+        match credentials {
+            Some(credentials) => self.identity.caller(&credentials.access_key).await,
+            None => Err(S3ErrorCode::AccessDenied.into()),
+        }
     }
 }
 
@@ -165,6 +208,90 @@ impl S3 for Adapter {
         request: S3Request<DeleteObjectInput>,
     ) -> S3Result<S3Response<DeleteObjectOutput>> {
         delete::one(self, request).await
+    }
+
+    async fn create_multipart_upload(
+        &self,
+        request: S3Request<CreateMultipartUploadInput>,
+    ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+        multipart::create(self, request).await
+    }
+
+    async fn upload_part(
+        &self,
+        request: S3Request<UploadPartInput>,
+    ) -> S3Result<S3Response<UploadPartOutput>> {
+        parts::upload(self, request).await
+    }
+
+    async fn upload_part_copy(
+        &self,
+        request: S3Request<UploadPartCopyInput>,
+    ) -> S3Result<S3Response<UploadPartCopyOutput>> {
+        copy_part::copy(self, request).await
+    }
+
+    async fn copy_object(
+        &self,
+        request: S3Request<CopyObjectInput>,
+    ) -> S3Result<S3Response<CopyObjectOutput>> {
+        copy::copy(self, request).await
+    }
+
+    async fn get_object_attributes(
+        &self,
+        request: S3Request<GetObjectAttributesInput>,
+    ) -> S3Result<S3Response<GetObjectAttributesOutput>> {
+        attributes::get(self, request).await
+    }
+
+    async fn abort_multipart_upload(
+        &self,
+        request: S3Request<AbortMultipartUploadInput>,
+    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+        multipart::abort(self, request).await
+    }
+
+    async fn list_parts(
+        &self,
+        request: S3Request<ListPartsInput>,
+    ) -> S3Result<S3Response<ListPartsOutput>> {
+        parts::list(self, request).await
+    }
+
+    async fn list_multipart_uploads(
+        &self,
+        request: S3Request<ListMultipartUploadsInput>,
+    ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
+        multipart::list(self, request).await
+    }
+
+    async fn get_object_tagging(
+        &self,
+        request: S3Request<GetObjectTaggingInput>,
+    ) -> S3Result<S3Response<GetObjectTaggingOutput>> {
+        tagging::get_object(self, request).await
+    }
+
+    async fn delete_object_tagging(
+        &self,
+        request: S3Request<DeleteObjectTaggingInput>,
+    ) -> S3Result<S3Response<DeleteObjectTaggingOutput>> {
+        tagging::delete_object(self, request).await
+    }
+
+    async fn get_bucket_tagging(
+        &self,
+        request: S3Request<GetBucketTaggingInput>,
+    ) -> S3Result<S3Response<GetBucketTaggingOutput>> {
+        tagging::get_bucket(self, request).await
+    }
+
+    async fn delete_bucket_tagging(
+        &self,
+        request: S3Request<DeleteBucketTaggingInput>,
+    ) -> S3Result<S3Response<DeleteBucketTaggingOutput>> {
+        tagging::delete_bucket(self, request).await
     }
 
     async fn list_objects_v2(
