@@ -188,7 +188,7 @@ impl<'r, R: Rows> Manifest<'r, R> {
     /// When the manifest is damaged, or the store is broken.
     pub fn part(&mut self, number: u32) -> Result<Option<Range<u64>>, ManifestError> {
         let mut found: Option<Range<u64>> = None;
-        self.from_part(number, |piece, entry| {
+        self.walk(number, |piece, entry| {
             let is_it = entry.part == number;
             if is_it {
                 let start = found.as_ref().map_or(piece.start, |found| found.start);
@@ -208,7 +208,7 @@ impl<'r, R: Rows> Manifest<'r, R> {
         let Some(from) = after.checked_add(1) else {
             return Ok(numbers);
         };
-        self.from_part(from, |_, entry| {
+        self.walk(from, |_, entry| {
             if numbers.last() == Some(&entry.part) {
                 return true;
             }
@@ -222,7 +222,7 @@ impl<'r, R: Rows> Manifest<'r, R> {
     }
 
     /// Walks the pieces from the first of part `number`, or of the first behind it, until told to stop.
-    fn from_part(
+    fn walk(
         &mut self,
         number: u32,
         mut each: impl FnMut(Range<u64>, &ManifestEntry) -> bool,

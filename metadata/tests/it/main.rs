@@ -21,5 +21,6 @@ mod raft_support;
 mod references;
 mod service;
 mod store;
+mod sweeps;
 mod tags;
 mod uploads;

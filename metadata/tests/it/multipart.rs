@@ -78,7 +78,11 @@ impl Gateway {
         issued.key
     }
 
-    pub(crate) async fn parts(&self, name: &str, upload: VersionId) -> Result<PartPage, MetadataError> {
+    pub(crate) async fn parts(
+        &self,
+        name: &str,
+        upload: VersionId,
+    ) -> Result<PartPage, MetadataError> {
         let list = ListParts {
             bucket: self.bucket.id,
             key: key(name),
@@ -112,7 +116,11 @@ impl Gateway {
         self.server.complete_upload(complete).await.map(drop)
     }
 
-    pub(crate) async fn abort_it(&mut self, name: &str, upload: VersionId) -> Result<(), MetadataError> {
+    pub(crate) async fn abort_it(
+        &mut self,
+        name: &str,
+        upload: VersionId,
+    ) -> Result<(), MetadataError> {
         let abort = AbortUpload {
             request: self.request(),
             bucket: self.bucket.id,

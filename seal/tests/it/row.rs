@@ -89,7 +89,11 @@ fn a_part_opens_under_its_number_alone() {
             let sealed = seal_row(&*provider, &row_key, &context(sealed_as), b"value");
             for opened_as in kinds {
                 let opened = open_row(&*provider, &row_key, &context(opened_as), &sealed);
-                assert_eq!(opened.is_ok(), opened_as == sealed_as, "{sealed_as:?} {opened_as:?}");
+                assert_eq!(
+                    opened.is_ok(),
+                    opened_as == sealed_as,
+                    "{sealed_as:?} {opened_as:?}"
+                );
             }
         }
     }
