@@ -4,7 +4,10 @@ use crate::admin::Report;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
+use types::TenantId;
 use types::size::ByteCount;
+use types::wire::Accounts;
 
 /// Where a gateway listens, and within which bounds it serves.
 pub struct GatewayConfig {
@@ -16,8 +19,8 @@ pub struct GatewayConfig {
     pub admin: Option<AdminConfig>,
     /// What GetBucketLocation says, and the location that CreateBucket accepts. Signatures may name any.
     pub region: String,
-    /// With a domain, `bucket.domain` names a bucket, too; path style always works.
-    pub domain: Option<String>,
+    /// Below each of these `bucket.domain` names a bucket; path style always works.
+    pub domains: Vec<String>,
     /// Bounds.
     pub limits: Limits,
 }
@@ -26,8 +29,17 @@ pub struct GatewayConfig {
 pub struct TlsListen {
     /// Where.
     pub address: SocketAddr,
-    /// With which certificate, and which clients.
-    pub tls: Arc<rustls::ServerConfig>,
+    /// With which certificate, and which clients. What is there when a connection comes holds for that
+    /// connection; with its own sessions, so that none of them is resumed under another certificate.
+    pub tls: watch::Receiver<Arc<rustls::ServerConfig>>,
+}
+
+impl TlsListen {
+    /// An address served with one configuration from start to end.
+    pub fn fixed(address: SocketAddr, tls: Arc<rustls::ServerConfig>) -> Self {
+        let (_, tls) = watch::channel(tls);
+        Self { address, tls }
+    }
 }
 
 /// The admin API's listener and what it reports.
@@ -36,6 +48,10 @@ pub struct AdminConfig {
     pub listen: TlsListen,
     /// Readiness, status and metrics of this process.
     pub report: Arc<dyn Report>,
+    /// Users and access keys.
+    pub accounts: Arc<dyn Accounts>,
+    /// Whose users are made here.
+    pub tenant: TenantId,
 }
 
 /// How much and how long. Each is a bound on what one client, or all together, can hold.

@@ -5,8 +5,9 @@
 //! ```text
 //! server    a connection, in the clear or over TLS, bounded in number and in time
 //! service   an id, a span, a body that must keep moving
-//! s3s       the signature; the operation and its input
+//! s3s       the signature, by the secret that `identity` asks for; the operation and its input
 //! refuse    what we do not implement, before any of the body is asked for
+//! route     what s3s cannot do as S3 does: documents that are verified, ranges that are ignored
 //! s3        the operation, over `client`; sums beside the bytes
 //! service   the answer, with the request's id
 //! ```
@@ -21,27 +22,33 @@
 
 mod admin;
 mod checksum;
+mod checksum_combine;
+mod checksum_object;
 mod config;
 mod digest;
+mod domain;
 mod error;
 mod framing;
 mod gather;
 mod identity;
 mod ingress;
+mod known;
 mod linger;
 mod md5;
 mod pace;
 mod range;
 mod refuse;
+mod repeated;
+mod route;
 mod s3;
 mod server;
 mod service;
 mod stall;
 mod xml;
 
-pub use admin::{Metrics, Report};
+pub use admin::{Complaint, MadeKey, Metrics, Report};
 pub use config::{AdminConfig, GatewayConfig, Limits, TlsListen};
-pub use identity::{AccessKey, Identity};
+pub use identity::Identity;
 pub use server::{Addresses, Gateway, StartError};
 
 /// Whether a line may be logged: nothing of s3s may, which prints object names at any level, and

@@ -9,10 +9,12 @@
 
 use crate::admin;
 use crate::config::{GatewayConfig, Limits, TlsListen};
+use crate::domain::Domains;
 use crate::identity::Identity;
 use crate::linger::Lingering;
 use crate::refuse::Gate;
-use crate::s3::{Adapter, DOCUMENT, Deletions};
+use crate::route::Routes;
+use crate::s3::{Adapter, DOCUMENT, Documents, LONG_DOCUMENT, Whole};
 use crate::service::Front;
 use crate::stall::Moving;
 use client::Client;
@@ -22,8 +24,8 @@ use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
-use s3s::config::{S3Config, StaticConfigProvider};
-use s3s::host::{DomainError, SingleDomain};
+use s3s::config::{S3Config, S3ConfigProvider, StaticConfigProvider};
+use s3s::host::DomainError;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use std::io;
 use std::net::SocketAddr;
@@ -59,7 +61,7 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
-    /// `domain` is not a domain name.
+    /// One of `domains` is no domain name, or lies below another.
     #[error("the domain {domain:?}")]
     Domain {
         /// As configured.
@@ -106,8 +108,11 @@ impl Gateway {
         let plain = bind("S3", config.s3).await?;
         let (s3_tls, tls) = split(config.s3_tls);
         let over_tls = bind("S3 over TLS", s3_tls).await?;
-        let (listen, report) = match config.admin {
-            Some(admin) => (Some(admin.listen), Some(admin.report)),
+        let (listen, routes) = match config.admin {
+            Some(admin) => {
+                let routes = admin::router(admin.report, admin.accounts, admin.tenant);
+                (Some(admin.listen), Some(routes))
+            }
             None => (None, None),
         };
         let (admin_address, admin_tls) = split(listen);
@@ -127,9 +132,9 @@ impl Gateway {
                 listeners.spawn(listener.serve(s3.clone(), stopped.clone()));
             }
         }
-        if let (Some((socket, _)), Some(report)) = (admin, report) {
+        if let (Some((socket, _)), Some(routes)) = (admin, routes) {
             let listener = Listener::new(socket, admin_tls, limits);
-            let admin = TowerToHyperService::new(admin::router(report));
+            let admin = TowerToHyperService::new(routes);
             listeners.spawn(listener.serve(admin, stopped));
         }
         Ok(Self {
@@ -160,7 +165,7 @@ fn service(
     let mut s3s = S3Config::default();
     s3s.aws_chunked_stream_max_chunk_size = SIGNED_CHUNK;
     s3s.xml_max_body_size = DOCUMENT;
-    s3s.custom_route_max_body_size = Some(DOCUMENT as u64);
+    s3s.custom_route_max_body_size = Some(LONG_DOCUMENT as u64);
     // An STS request's body is read before its signature is checked.
     s3s.sig_v4_allowed_services = vec!["s3".into()];
     // `x-id` in a query would rule over headers: a copy could be taken for an upload.
@@ -172,31 +177,27 @@ fn service(
         config.region.clone(),
         config.limits.signed_streams,
     );
-    let deletions = Deletions::new(adapter.clone(), domain(config)?);
+    let s3s: Arc<dyn S3ConfigProvider> = Arc::new(StaticConfigProvider::new(Arc::new(s3s)));
+    let domains = Domains::new(&config.domains)
+        .map_err(|(domain, source)| StartError::Domain { domain, source })?;
+    let routes = Routes {
+        documents: Documents::new(adapter.clone(), domains.clone()),
+        whole: Whole::new(adapter.clone(), domains.clone(), Arc::clone(&s3s)),
+    };
     let mut builder = S3ServiceBuilder::new(adapter);
     builder.set_auth(identity);
     builder.set_access(Gate);
-    builder.set_route(deletions);
-    builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(s3s))));
-    if let Some(host) = domain(config)? {
-        builder.set_host(host);
+    builder.set_route(routes);
+    builder.set_config(s3s);
+    if !domains.is_empty() {
+        builder.set_host(domains);
     }
     Ok(builder.build())
 }
 
-fn domain(config: &GatewayConfig) -> Result<Option<SingleDomain>, StartError> {
-    let parse = |domain: &String| {
-        SingleDomain::new(domain).map_err(|source| StartError::Domain {
-            domain: domain.clone(),
-            source,
-        })
-    };
-    config.domain.as_ref().map(parse).transpose()
-}
-
-fn split(listen: Option<TlsListen>) -> (Option<SocketAddr>, Option<TlsAcceptor>) {
+fn split(listen: Option<TlsListen>) -> (Option<SocketAddr>, Option<Tls>) {
     match listen {
-        Some(TlsListen { address, tls }) => (Some(address), Some(TlsAcceptor::from(tls))),
+        Some(TlsListen { address, tls }) => (Some(address), Some(tls)),
         None => (None, None),
     }
 }
@@ -218,10 +219,13 @@ async fn bind(
     Ok(Some((socket, chosen)))
 }
 
+/// The TLS configuration of the moment.
+type Tls = watch::Receiver<Arc<rustls::ServerConfig>>;
+
 /// One listening socket and its connections.
 struct Listener {
     socket: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Tls>,
     limits: Limits,
     http: http1::Builder,
     graceful: GracefulShutdown,
@@ -229,7 +233,7 @@ struct Listener {
 }
 
 impl Listener {
-    fn new(socket: TcpListener, tls: Option<TlsAcceptor>, limits: Limits) -> Self {
+    fn new(socket: TcpListener, tls: Option<Tls>, limits: Limits) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(limits.head)
@@ -311,7 +315,7 @@ async fn accept(
 
 /// What a connection needs of its listener.
 struct Connection {
-    tls: Option<TlsAcceptor>,
+    tls: Option<Tls>,
     limits: Limits,
     http: http1::Builder,
     watcher: Watcher,
@@ -325,9 +329,10 @@ impl Connection {
         S::ResBody: 'static,
         <S::ResBody as http_body::Body>::Error: Into<BoxError>,
     {
-        let Some(tls) = self.tls.clone() else {
+        let Some(tls) = &self.tls else {
             return self.speak(stream, service).await;
         };
+        let tls = TlsAcceptor::from(tls.borrow().clone());
         let handshake = tokio::time::timeout(self.limits.head, tls.accept(stream));
         let mut stopped = self.stopped.clone();
         let shaken = tokio::select! {

@@ -3,14 +3,14 @@
 use super::headers::timestamp;
 use super::{Adapter, bucket_name};
 use crate::error::ToS3;
-use crate::identity::{Access, AccessKey};
+use crate::identity::{Access, Caller};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use client::{BucketError, NewBucket};
 use s3s::dto::{
     BucketLocationConstraint, CreateBucketInput, CreateBucketOutput, DeleteBucketInput,
     DeleteBucketOutput, GetBucketLocationInput, GetBucketLocationOutput, HeadBucketInput,
-    HeadBucketOutput, ListBucketsInput, ListBucketsOutput, Owner,
+    HeadBucketOutput, ListBucketsInput, ListBucketsOutput,
 };
 use s3s::{S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use types::wire::metadata::Bucket;
@@ -24,18 +24,14 @@ pub(super) async fn list(
     adapter: &Adapter,
     request: S3Request<ListBucketsInput>,
 ) -> S3Result<S3Response<ListBucketsOutput>> {
-    let caller = adapter.caller(request.credentials.as_ref())?;
-    let owner = Owner {
-        id: Some(caller.id().to_owned()),
-        display_name: Some(caller.id().to_owned()),
-    };
+    let caller = adapter.caller(request.credentials.as_ref()).await?;
     let input = request.input;
     let elsewhere = input
         .bucket_region
         .as_ref()
         .is_some_and(|region| *region != adapter.region);
     let mut buckets = adapter.client.buckets().await.map_err(ToS3::to_s3)?;
-    buckets.retain(|bucket| caller.sees(bucket) && !elsewhere);
+    buckets.retain(|bucket| caller.sees(bucket) && caller.owns(bucket) && !elsewhere);
     let (page, next) = page(
         buckets,
         input.prefix.as_deref().unwrap_or_default(),
@@ -51,7 +47,7 @@ pub(super) async fn list(
     Ok(S3Response::new(ListBucketsOutput {
         buckets: Some(buckets.collect()),
         continuation_token: next,
-        owner: Some(owner),
+        owner: Some(caller.owner()),
         prefix: input.prefix,
     }))
 }
@@ -96,7 +92,7 @@ pub(super) async fn create(
     adapter: &Adapter,
     request: S3Request<CreateBucketInput>,
 ) -> S3Result<S3Response<CreateBucketOutput>> {
-    let caller = adapter.caller(request.credentials.as_ref())?;
+    let caller = adapter.caller(request.credentials.as_ref()).await?;
     let input = request.input;
     let configuration = input.create_bucket_configuration.unwrap_or_default();
     if configuration.bucket.is_some()
@@ -126,26 +122,26 @@ pub(super) async fn create(
         })
         .await;
     match made {
-        Ok(_) => Ok(S3Response::new(CreateBucketOutput {
-            location: Some(location),
-            ..Default::default()
-        })),
-        Err(BucketError::Exists { .. }) => {
-            let taken = adapter.client.bucket(&name).await.ok();
-            Err(conflict(caller, taken.as_ref()).into())
-        }
-        Err(error) => Err(error.to_s3()),
+        Ok(_) => {}
+        Err(BucketError::Exists { owner }) => conflict(&caller, &owner, &adapter.region)?,
+        Err(error) => return Err(error.to_s3()),
     }
+    Ok(S3Response::new(CreateBucketOutput {
+        location: Some(location),
+        ..Default::default()
+    }))
 }
 
-/// Why a name cannot be had. Of a bucket that the caller may not see it is told the one thing that
-/// cannot be hidden: that the name is taken.
-fn conflict(caller: &AccessKey, taken: Option<&Bucket>) -> S3ErrorCode {
-    match taken {
-        Some(bucket) if caller.sees(bucket) && bucket.owner == caller.id() => {
-            S3ErrorCode::BucketAlreadyOwnedByYou
-        }
-        _ => S3ErrorCode::BucketAlreadyExists,
+/// What a name that is taken comes to: names are unique at one label, so the bucket is of the caller's. In
+/// the nameless region one's own is made twice without complaint, as on S3. Of another's it is told the one
+/// thing that cannot be hidden: that the name is taken.
+fn conflict(caller: &Caller, owner: &str, region: &str) -> S3Result<()> {
+    if owner != caller.id() {
+        Err(S3ErrorCode::BucketAlreadyExists.into())
+    } else if region == NAMELESS_REGION {
+        Ok(())
+    } else {
+        Err(S3ErrorCode::BucketAlreadyOwnedByYou.into())
     }
 }
 

@@ -1,11 +1,22 @@
 //! The gateway from outside: HTTP in, over a cluster in memory.
 
 mod access;
+mod accounts;
+mod admin;
 mod bucket;
 mod cluster;
+mod conditions;
+mod copy;
+mod framings;
+mod headers;
 mod label;
 mod listing;
+mod memory_log;
+mod multipart;
 mod object;
+mod parts;
 mod server;
+mod tagging;
 mod upload;
+mod virtual_host;
 mod wire;

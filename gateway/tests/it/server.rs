@@ -1,6 +1,6 @@
 //! Listeners: their end, and the admin API's door.
 
-use crate::cluster::World;
+use crate::cluster::{World, service};
 use crate::wire::{ask, now};
 use futures::future::BoxFuture;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -15,6 +15,8 @@ use strongroom_gateway::{AdminConfig, Report, TlsListen};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use types::TenantId;
+use types::wire::Accounts;
 
 /// Shutdown lets a request under way finish, closes idle connections, and accepts no more.
 /// Method: an upload whose body is half sent, and a connection that says nothing.
@@ -126,18 +128,10 @@ async fn heads_are_bounded() {
 async fn the_admin_door_wants_a_certificate() {
     let tls = Tls::new();
     let free = SocketAddr::from(([127, 0, 0, 1], 0));
+    let (accounts, _) = service().await;
     let world = World::with(|config| {
-        config.s3_tls = Some(TlsListen {
-            address: free,
-            tls: tls.server(false),
-        });
-        config.admin = Some(AdminConfig {
-            listen: TlsListen {
-                address: free,
-                tls: tls.server(true),
-            },
-            report: Arc::new(Quiet),
-        });
+        config.s3_tls = Some(TlsListen::fixed(free, tls.server(false)));
+        config.admin = Some(tls.admin(accounts));
     })
     .await;
     let addresses = world.gateway.addresses();
@@ -167,14 +161,14 @@ impl Report for Quiet {
 }
 
 /// An authority and one certificate of it, for `localhost`, for both ends.
-struct Tls {
+pub(crate) struct Tls {
     roots: Arc<RootCertStore>,
     certificate: CertificateDer<'static>,
     key: Vec<u8>,
 }
 
 impl Tls {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let authority_key = KeyPair::generate().expect("a key");
         let mut authority = CertificateParams::new(Vec::<String>::new()).expect("valid");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -192,6 +186,17 @@ impl Tls {
         }
     }
 
+    /// An admin API on a free port.
+    pub(crate) fn admin(&self, accounts: Arc<dyn Accounts>) -> AdminConfig {
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        AdminConfig {
+            listen: TlsListen::fixed(free, self.server(true)),
+            report: Arc::new(Quiet),
+            accounts,
+            tenant: TenantId::new(1),
+        }
+    }
+
     fn identity(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         let key = PrivatePkcs8KeyDer::from(self.key.clone());
         (vec![self.certificate.clone()], key.into())
@@ -201,7 +206,7 @@ impl Tls {
         Arc::new(rustls::crypto::aws_lc_rs::default_provider())
     }
 
-    fn server(&self, mutual: bool) -> Arc<rustls::ServerConfig> {
+    pub(crate) fn server(&self, mutual: bool) -> Arc<rustls::ServerConfig> {
         let builder = rustls::ServerConfig::builder_with_provider(Self::provider())
             .with_safe_default_protocol_versions()
             .expect("versions");
@@ -216,7 +221,12 @@ impl Tls {
         Arc::new(builder.with_single_cert(chain, key).expect("a pair"))
     }
 
-    async fn exchange(&self, at: SocketAddr, shown: bool, request: &str) -> io::Result<String> {
+    pub(crate) async fn exchange(
+        &self,
+        at: SocketAddr,
+        shown: bool,
+        request: &str,
+    ) -> io::Result<String> {
         let builder = rustls::ClientConfig::builder_with_provider(Self::provider())
             .with_safe_default_protocol_versions()
             .expect("versions")

@@ -14,7 +14,7 @@ pub struct Bucket {
     pub id: BucketId,
     /// Whose.
     pub tenant: TenantId,
-    /// The access key that made it.
+    /// The id of the user whose it is.
     pub owner: String,
     /// Its name.
     pub name: BucketName,
@@ -33,7 +33,7 @@ pub struct CreateBucket {
     pub request: RequestId,
     /// Whose.
     pub tenant: TenantId,
-    /// Who makes it.
+    /// The id of the user who makes it.
     pub owner: String,
     /// Unique per label.
     pub name: BucketName,

@@ -1,13 +1,17 @@
-//! The admin API of a server process: is it alive, is it ready, what does it count, how is it.
+//! The admin API of a server process: is it alive, is it ready, what does it count, how is it; and who may
+//! use it.
 //!
 //! ```text
 //! GET /healthz   200 while the process serves at all
 //! GET /readyz    200 when it can do its work, else 503 and why
 //! GET /metrics   Prometheus text
 //! GET /status    JSON
+//! /users, /keys  users and access keys (see `accounts`)
 //! ```
 //!
 //! It is served over mutual TLS only; what it reports comes from the process through [`Report`].
+
+mod accounts;
 
 use axum::Router;
 use axum::extract::State;
@@ -17,6 +21,10 @@ use axum::routing::get;
 use futures::future::BoxFuture;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::sync::{Arc, OnceLock};
+use types::TenantId;
+use types::wire::Accounts;
+
+pub use accounts::{Complaint, MadeKey};
 
 /// What a process says of itself.
 pub trait Report: Send + Sync + 'static {
@@ -60,8 +68,16 @@ impl Metrics {
     }
 }
 
-/// The admin API over `report`.
-pub(crate) fn router(report: Arc<dyn Report>) -> Router {
+/// The admin API over `report` and `accounts`; users are made for `tenant`.
+pub(crate) fn router(
+    report: Arc<dyn Report>,
+    accounts: Arc<dyn Accounts>,
+    tenant: TenantId,
+) -> Router {
+    reports(report).merge(accounts::router(accounts, tenant))
+}
+
+fn reports(report: Arc<dyn Report>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -110,7 +126,7 @@ mod tests {
 
     async fn ask(report: Fake, path: &str) -> (u16, String) {
         let request = Request::get(path).body(Body::empty()).expect("valid");
-        let response = router(Arc::new(report)).oneshot(request).await;
+        let response = reports(Arc::new(report)).oneshot(request).await;
         let response = response.expect("infallible");
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.expect("in memory");

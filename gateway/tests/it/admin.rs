@@ -1,0 +1,130 @@
+//! Users and access keys over the admin API.
+
+use crate::cluster::{World, service};
+use crate::server::Tls;
+use std::net::SocketAddr;
+use strongroom_gateway::{Complaint, MadeKey};
+use types::wire::accounts::{KeyInfo, KeyState, User};
+
+/// The admin door of a gateway.
+struct Door {
+    tls: Tls,
+    at: SocketAddr,
+    _world: World,
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Door {
+    async fn new() -> Self {
+        let tls = Tls::new();
+        let (accounts, _) = service().await;
+        let world = World::with(|config| config.admin = Some(tls.admin(accounts))).await;
+        let at = world.gateway.addresses().admin.expect("listens");
+        Self {
+            tls,
+            at,
+            _world: world,
+        }
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let answer = self.tls.exchange(self.at, true, &request).await;
+        let answer = answer.expect("let in");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        Answer {
+            status: head[9..12].parse().expect("a status"),
+            head: head.to_ascii_lowercase(),
+            body: body.to_owned(),
+        }
+    }
+
+    async fn complaint(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        let answer = self.ask(method, path, body).await;
+        let complaint: Complaint = serde_json::from_str(&answer.body).expect("a complaint");
+        assert!(!complaint.message.is_empty());
+        (answer.status, complaint.error)
+    }
+}
+
+/// Users and keys come, are shown and go; the secret is in the one answer that made it, which is not to
+/// be cached.
+#[tokio::test]
+async fn users_and_keys_come_and_go() {
+    let door = Door::new().await;
+    let made = door.ask("POST", "/users", r#"{"name":"alice"}"#).await;
+    assert_eq!(made.status, 200);
+    let alice: User = serde_json::from_str(&made.body).expect("a user");
+    let made = door.ask("POST", "/keys", r#"{"user":"alice"}"#).await;
+    assert_eq!(made.status, 200);
+    assert!(
+        made.head.contains("cache-control: no-store"),
+        "{}",
+        made.head
+    );
+    let key: MadeKey = serde_json::from_str(&made.body).expect("a key");
+    let id = key.key.id.clone();
+
+    let users = door.ask("GET", "/users", "").await;
+    let users: Vec<User> = serde_json::from_str(&users.body).expect("users");
+    assert_eq!(users, [alice]);
+    for path in ["/keys", "/keys?user=alice"] {
+        let keys = door.ask("GET", path, "").await;
+        assert!(!keys.body.contains(key.secret.expose()));
+        let keys: Vec<KeyInfo> = serde_json::from_str(&keys.body).expect("keys");
+        assert_eq!(keys, [key.key.clone()]);
+    }
+    let state = format!("/keys/{id}/state");
+    assert_eq!(door.ask("PUT", &state, r#""Disabled""#).await.status, 204);
+    let keys = door.ask("GET", "/keys", "").await;
+    let keys: Vec<KeyInfo> = serde_json::from_str(&keys.body).expect("keys");
+    assert_eq!(keys[0].state, KeyState::Disabled);
+
+    let in_use = door.complaint("DELETE", "/users/alice", "").await;
+    assert_eq!(in_use, (409, "UserInUse".to_owned()));
+    assert_eq!(
+        door.ask("DELETE", &format!("/keys/{id}"), "").await.status,
+        204
+    );
+    assert_eq!(door.ask("DELETE", "/users/alice", "").await.status, 204);
+    assert_eq!(door.ask("GET", "/users", "").await.body, "[]");
+}
+
+/// What cannot be done is answered with a complaint that programs and people can read; a body is bounded.
+/// Method: a table of requests.
+#[tokio::test]
+async fn complaints_say_why() {
+    let door = Door::new().await;
+    door.ask("POST", "/users", r#"{"name":"alice"}"#).await;
+    let long = format!(r#"{{"name":"{}"}}"#, "x".repeat(17 << 10));
+    for (method, path, body, status, error) in [
+        ("POST", "/users", r#"{"name":"alice"}"#, 409, "UserExists"),
+        ("POST", "/users", r#"{"name":"a b"}"#, 400, "Malformed"),
+        ("POST", "/users", r#"{"name":"a","x":1}"#, 422, "Malformed"),
+        ("POST", "/users", "{", 400, "Malformed"),
+        ("POST", "/users", &long, 413, "Malformed"),
+        ("DELETE", "/users/bob", "", 404, "NoSuchUser"),
+        ("GET", "/keys?user=bob", "", 404, "NoSuchUser"),
+        ("GET", "/keys?who=bob", "", 400, "Malformed"),
+        ("POST", "/keys", r#"{"user":"bob"}"#, 404, "NoSuchUser"),
+        ("DELETE", "/keys/AK", "", 404, "NoSuchKey"),
+        ("PUT", "/keys/AK/state", r#""Active""#, 404, "NoSuchKey"),
+        ("PUT", "/keys/AK/state", r#""Asleep""#, 422, "Malformed"),
+    ] {
+        let told = door.complaint(method, path, body).await;
+        assert_eq!(
+            told,
+            (status, error.to_owned()),
+            "{method} {path} {body:.40}"
+        );
+    }
+}
