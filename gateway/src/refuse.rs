@@ -32,7 +32,12 @@ const PASS: [&str; 13] = [
 ];
 
 /// Headers that pass for the operations that honour them.
-const PASS_FOR: [(&str, &[&str]); 17] = [
+const PASS_FOR: [(&str, &[&str]); 18] = [
+    // Nothing can be retained here, so that there is nothing to bypass.
+    (
+        "x-amz-bypass-governance-retention",
+        &["DeleteObject", "DeleteObjects"],
+    ),
     (
         "x-amz-checksum-type",
         &["CreateMultipartUpload", "CompleteMultipartUpload"],

@@ -35,20 +35,20 @@ pub(super) enum Encoding {
     Url,
 }
 
-/// What both versions of the operation ask.
-struct Question {
-    prefix: Option<String>,
-    delimiter: Option<String>,
-    after: Option<String>,
-    limit: i32,
+/// What each operation that lists asks.
+pub(super) struct Question {
+    pub(super) prefix: Option<String>,
+    pub(super) delimiter: Option<String>,
+    pub(super) after: Option<String>,
+    pub(super) limit: i32,
 }
 
-/// What both versions answer.
-struct Answer {
-    objects: Vec<Object>,
-    prefixes: Vec<CommonPrefix>,
+/// What each answers.
+pub(super) struct Answer {
+    pub(super) objects: Vec<Object>,
+    pub(super) prefixes: Vec<CommonPrefix>,
     /// The last entry, when more follow.
-    last: Option<String>,
+    pub(super) last: Option<String>,
 }
 
 pub(super) async fn list_v2(
@@ -141,7 +141,7 @@ pub(super) async fn list_v1(
     }))
 }
 
-async fn ask(
+pub(super) async fn ask(
     adapter: &Adapter,
     bucket: &Bucket,
     question: Question,
@@ -225,7 +225,7 @@ fn algorithms(
 }
 
 /// Whether there are such attributes.
-fn optional(asked: Option<&[OptionalObjectAttributes]>) -> S3Result<()> {
+pub(super) fn optional(asked: Option<&[OptionalObjectAttributes]>) -> S3Result<()> {
     let names = asked.unwrap_or_default().iter();
     let mut names = names.flat_map(|names| names.as_str().split(','));
     if names.all(|name| name.trim() == RESTORE_STATUS) {
@@ -238,7 +238,7 @@ fn optional(asked: Option<&[OptionalObjectAttributes]>) -> S3Result<()> {
 }
 
 /// Entries on this page.
-fn limit(asked: Option<i32>) -> S3Result<i32> {
+pub(super) fn limit(asked: Option<i32>) -> S3Result<i32> {
     match asked {
         None => Ok(PAGE),
         Some(asked) if asked >= 0 => Ok(asked.min(PAGE)),

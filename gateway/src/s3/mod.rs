@@ -27,6 +27,7 @@ mod receive;
 mod source;
 mod tagging;
 mod token;
+mod versions;
 mod whole;
 mod write;
 
@@ -306,5 +307,12 @@ impl S3 for Adapter {
         request: S3Request<ListObjectsInput>,
     ) -> S3Result<S3Response<ListObjectsOutput>> {
         list::list_v1(self, request).await
+    }
+
+    async fn list_object_versions(
+        &self,
+        request: S3Request<ListObjectVersionsInput>,
+    ) -> S3Result<S3Response<ListObjectVersionsOutput>> {
+        versions::list(self, request).await
     }
 }
