@@ -8,9 +8,11 @@
 //! cut short and is done again by the next start; once there are groups, no disk is ever stamped here.
 
 use crate::ca::Authority;
+use crate::certificate;
 use crate::disks;
 use crate::files;
 use crate::profile::ClusterProfile;
+use crate::root;
 use crate::settings::Settings;
 use crate::status::{MetadataStatus, Status};
 use anyhow::{Context, Result, bail};
@@ -18,9 +20,7 @@ use client::{Client, ClientConfig};
 use disk::Choice;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use gateway::{
-    AccessKey, AdminConfig, Gateway, GatewayConfig, Identity, Limits, Metrics, TlsListen,
-};
+use gateway::{AdminConfig, Gateway, GatewayConfig, Identity, Limits, Metrics, TlsListen};
 use metadata::raft;
 use metadata::slot::{Before, KeyFiles, Slot};
 use metadata::{Keyring, Opened, Server, ServerConfig, Store};
@@ -30,21 +30,25 @@ use std::sync::Arc;
 use storage_node::{Limits as DiskLimits, Node, NodeConfig};
 use types::placement::GroupTable;
 use types::wire::storage::DiskState;
-use types::wire::{Metadata, ShardStore};
-use types::{Label, NodeId, Profile, TenantId};
+use types::wire::{Accounts, Metadata, ShardStore};
+use types::{NodeId, Profile, TenantId};
 
 /// The one process is the one server of every role.
 pub(crate) const NODE: NodeId = NodeId::new(1);
 /// Until there are tenants, everything belongs to this one.
-const TENANT: TenantId = TenantId::new(0);
+pub(crate) const TENANT: TenantId = TenantId::new(0);
 
-type MetadataServer = Server<Arc<raft::Node>>;
+pub(crate) type MetadataServer = Server<Arc<raft::Node>>;
 
 /// What `strongroom dev` was asked for.
 pub(crate) struct Config {
     pub(crate) data: PathBuf,
     pub(crate) s3: SocketAddr,
     pub(crate) s3_tls: SocketAddr,
+    /// The operator's own, instead of one of the cluster's authority.
+    pub(crate) certificate: Option<certificate::Files>,
+    /// Below which buckets are named in the host.
+    pub(crate) domains: Vec<String>,
     pub(crate) admin: SocketAddr,
     pub(crate) disks: Option<u16>,
     pub(crate) profile: Option<Profile>,
@@ -65,6 +69,7 @@ pub(crate) struct Cluster {
     client: Arc<Client>,
     storage: Arc<Node>,
     metadata: Arc<MetadataServer>,
+    _certificate: Option<certificate::Watched>,
     /// Let go of last: another process may have the folder then.
     _lock: files::FolderLock,
 }
@@ -80,11 +85,14 @@ impl Cluster {
         let lock = files::lock(&data)?;
         let settings = Settings::load_or_make(&data, config.disks, config.profile)?;
         let authority = Authority::load_or_make(&data)?;
-        let credentials = crate::credentials::load_or_make(&data.join("credentials"))?;
+        let (certificate, s3_tls) = s3_tls(&config, &authority)?;
 
         let metadata = start_metadata(&data, &settings)
             .await
             .context("starting metadata-0")?;
+        root::settle(&data.join("credentials"), &metadata)
+            .await
+            .context("making user root")?;
         let storage = start_storage(&data, &settings, &metadata).await?;
         let client = Client::start(
             ClientConfig::new(NODE),
@@ -92,12 +100,6 @@ impl Cluster {
             Arc::clone(&storage) as Arc<dyn ShardStore>,
         );
 
-        let key = AccessKey::new(
-            credentials.access_key,
-            credentials.secret_key,
-            TENANT,
-            Label::default(),
-        );
         let report = Arc::new(Report {
             metadata: Arc::clone(&metadata),
             storage: Arc::clone(&storage),
@@ -106,23 +108,22 @@ impl Cluster {
         });
         let gateway = GatewayConfig {
             s3: Some(config.s3),
-            s3_tls: Some(TlsListen {
-                address: config.s3_tls,
-                tls: Arc::new(authority.server(&names(config.s3_tls))?),
-            }),
+            s3_tls: Some(s3_tls),
             admin: Some(AdminConfig {
-                listen: TlsListen {
-                    address: config.admin,
-                    tls: Arc::new(authority.mutual_server(&names(config.admin))?),
-                },
+                listen: TlsListen::fixed(
+                    config.admin,
+                    Arc::new(authority.mutual_server(&names(config.admin))?),
+                ),
                 report,
+                accounts: Arc::clone(&metadata) as Arc<dyn Accounts>,
+                tenant: TENANT,
             }),
             region: "us-east-1".into(),
-            domain: None,
+            domains: config.domains,
             limits: Limits::default(),
         };
-        let gateway =
-            Gateway::start(gateway, Arc::clone(&client), Identity::new(vec![key])).await?;
+        let identity = Identity::new(Arc::clone(&metadata) as Arc<dyn Accounts>);
+        let gateway = Gateway::start(gateway, Arc::clone(&client), identity).await?;
         let addresses = addresses(&gateway);
         let profile = ClusterProfile {
             admin: reachable(addresses.admin),
@@ -137,6 +138,7 @@ impl Cluster {
             client,
             storage,
             metadata,
+            _certificate: certificate,
             _lock: lock,
         })
     }
@@ -246,6 +248,25 @@ async fn group_table(metadata: &MetadataServer) -> Result<GroupTable> {
         .await
         .context("reading the group table")?;
     Ok(table.unwrap_or_default())
+}
+
+/// Where S3 is served over TLS, and with which certificate: the operator's own, which is followed, or one
+/// of the cluster's authority for this machine's names and what is below the domains.
+fn s3_tls(
+    config: &Config,
+    authority: &Authority,
+) -> Result<(Option<certificate::Watched>, TlsListen)> {
+    let address = config.s3_tls;
+    if let Some(files) = &config.certificate {
+        let (watched, tls) = certificate::watch(files.clone())?;
+        return Ok((Some(watched), TlsListen { address, tls }));
+    }
+    let mut names = names(address);
+    for domain in &config.domains {
+        names.extend([domain.clone(), format!("*.{domain}")]);
+    }
+    let tls = authority.server(&names)?;
+    Ok((None, TlsListen::fixed(address, Arc::new(tls))))
 }
 
 /// The names under which clients on this machine may reach an address.

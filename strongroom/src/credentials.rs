@@ -5,73 +5,43 @@ use crate::files::{self, Access};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::Path;
+use types::wire::accounts::KeySecret;
+use zeroize::Zeroizing;
 
-/// An access key and its secret.
-pub(crate) struct Credentials {
-    /// 20 characters, as AWS's are.
-    pub(crate) access_key: String,
-    /// 40 characters.
-    pub(crate) secret_key: String,
-}
+/// An access key's id and its secret.
+pub(crate) type Credentials = (String, KeySecret);
 
 /// Reads `path`, or makes it with random credentials, readable by its owner alone.
 pub(crate) fn load_or_make(path: &Path) -> Result<Credentials> {
     if path.exists() {
-        let text =
-            fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        let text = fs::read_to_string(path).map(Zeroizing::new);
+        let text = text.with_context(|| format!("reading {}", path.display()))?;
         return parse(&text).with_context(|| format!("in {}", path.display()));
     }
-    let credentials = Credentials {
-        access_key: format!(
-            "SR{}",
-            random_text::<18>(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")?
-        ),
-        secret_key: random_text::<40>(
-            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-",
-        )?,
-    };
-    let text = format!(
-        "[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
-        credentials.access_key, credentials.secret_key
-    );
+    let (id, secret) = seal::account::random_access_key();
+    let text = Zeroizing::new(ini("default", &id, &secret));
     files::write(path, text.as_bytes(), Access::Private)?;
-    Ok(credentials)
+    Ok((id, secret))
+}
+
+/// Credentials as AWS tools read them, under the name of a profile.
+pub(crate) fn ini(profile: &str, id: &str, secret: &KeySecret) -> String {
+    let secret = secret.expose();
+    format!("[{profile}]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n")
 }
 
 fn parse(text: &str) -> Result<Credentials> {
     let value = |name: &str| {
-        text.lines().find_map(|line| {
+        let found = text.lines().find_map(|line| {
             let (key, value) = line.split_once('=')?;
             (key.trim() == name).then(|| value.trim().to_owned())
-        })
+        });
+        found.filter(|value| !value.is_empty())
     };
     match (value("aws_access_key_id"), value("aws_secret_access_key")) {
-        (Some(access_key), Some(secret_key))
-            if !access_key.is_empty() && !secret_key.is_empty() =>
-        {
-            Ok(Credentials {
-                access_key,
-                secret_key,
-            })
-        }
+        (Some(id), Some(secret)) => Ok((id, KeySecret::new(secret))),
         _ => bail!("expected aws_access_key_id and aws_secret_access_key"),
     }
-}
-
-/// `N` characters drawn evenly from an alphabet whose size divides 256.
-fn random_text<const N: usize>(alphabet: &[u8]) -> Result<String> {
-    assert!(
-        256 % alphabet.len() == 0,
-        "each character is equally likely"
-    );
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes)
-        .map_err(std::io::Error::other)
-        .context("drawing random bytes")?;
-    Ok(bytes
-        .iter()
-        .map(|byte| char::from(alphabet[usize::from(*byte) % alphabet.len()]))
-        .collect())
 }
 
 #[cfg(test)]
@@ -84,14 +54,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("credentials");
         let made = load_or_make(&path).unwrap();
-        let read = load_or_make(&path).unwrap();
-        assert_eq!((made.access_key.len(), made.secret_key.len()), (20, 40));
-        assert_eq!(
-            (&made.access_key, &made.secret_key),
-            (&read.access_key, &read.secret_key)
-        );
+        assert_eq!((made.0.len(), made.1.expose().len()), (20, 40));
+        assert_eq!(load_or_make(&path).unwrap(), made);
         let other = load_or_make(&folder.path().join("other")).unwrap();
-        assert_ne!(made.secret_key, other.secret_key);
+        assert_ne!(made.1, other.1);
     }
 
     #[test]

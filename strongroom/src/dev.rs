@@ -4,7 +4,7 @@
 //! DIR/lock            held while it runs
 //! DIR/cluster.toml    what the first start fixed
 //! DIR/root.key        the root of every key
-//! DIR/credentials     the first access key
+//! DIR/credentials     the first access key, of user root
 //! DIR/ca.pem, tls/    the cluster's authority
 //! DIR/profile.toml    what commands read
 //! DIR/metadata-0/     slot, log, snapshots, cache
@@ -14,6 +14,7 @@
 //! It prints its endpoints, says `ready`, and runs until SIGINT or SIGTERM; then it drains and stops.
 //! A second signal stops it at once, which loses nothing that was acknowledged.
 
+use crate::certificate::Files;
 use crate::cluster::{Cluster, Config};
 use anyhow::{Context, Result, bail};
 use clap::builder::RangedU64ValueParser;
@@ -49,6 +50,31 @@ pub(crate) struct Options {
         default_value = "127.0.0.1:9443"
     )]
     s3_tls: SocketAddr,
+    /// The certificate chain of S3 over https, in PEM; read again when it changes [default: one of the
+    /// cluster's own authority]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "STRONGROOM_S3_CERT",
+        requires = "s3_key"
+    )]
+    s3_cert: Option<PathBuf>,
+    /// The private key of that certificate, in PEM
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "STRONGROOM_S3_KEY",
+        requires = "s3_cert"
+    )]
+    s3_key: Option<PathBuf>,
+    /// Below this domain BUCKET.NAME names a bucket; may be given more than once
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "STRONGROOM_S3_DOMAIN",
+        value_delimiter = ','
+    )]
+    s3_domain: Vec<String>,
     /// Address of the operator's API, over mutual TLS
     #[arg(
         long,
@@ -80,8 +106,11 @@ pub(crate) fn run(options: Options) -> Result<()> {
 async fn serve(options: Options) -> Result<()> {
     // Taken first: a signal during start-up is not lost.
     let mut stop = Stop::new()?;
+    let certificate = options.s3_cert.zip(options.s3_key);
     let config = Config {
         data: options.data,
+        certificate: certificate.map(|(certificate, key)| Files { certificate, key }),
+        domains: options.s3_domain,
         s3: options.s3,
         s3_tls: options.s3_tls,
         admin: options.admin,

@@ -4,6 +4,7 @@
 //! Exit codes: 0 done, 1 failed, 2 used wrongly.
 
 mod ca;
+mod certificate;
 mod cluster;
 mod command;
 mod credentials;
@@ -12,6 +13,7 @@ mod disks;
 mod files;
 mod log;
 mod profile;
+mod root;
 mod settings;
 mod status;
 
@@ -36,6 +38,10 @@ enum Command {
     Dev(dev::Options),
     /// Show the disks and the metadata servers of a running cluster
     Status(command::status::Options),
+    /// Add, list and remove users
+    User(command::user::Options),
+    /// Add, list, rotate, disable and remove access keys
+    Key(command::key::Options),
 }
 
 fn main() -> ExitCode {
@@ -53,5 +59,7 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Dev(options) => dev::run(options),
         Command::Status(options) => command::status::run(options),
+        Command::User(options) => command::user::run(options),
+        Command::Key(options) => command::key::run(options),
     }
 }

@@ -1,3 +1,7 @@
-//! The operator's commands: each connects to a running cluster as `profile.toml` says.
+//! The operator's and the steward's commands: each connects to a running cluster as `profile.toml` says.
 
+mod api;
+pub(crate) mod key;
+mod show;
 pub(crate) mod status;
+pub(crate) mod user;
