@@ -214,7 +214,9 @@ impl Node {
         if encoded.len() > MAX_COMMAND_BYTES {
             return Ok(Reply::Refused(crate::reply::Refusal::TooLarge));
         }
-        let written = self.write(Encoded(encoded.into()));
+        // The log keeps it for a while and counts its length: what the encoder reserved beyond goes first.
+        let exact = encoded.into_boxed_slice();
+        let written = self.write(Encoded(exact.into()));
         let written = tokio::time::timeout(self.patience, written).await;
         written.unwrap_or_else(|_| Err(LogError::Unavailable("no quorum answered in time".into())))
     }
