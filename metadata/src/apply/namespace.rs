@@ -2,16 +2,14 @@
 //!
 //! Nothing here reads a table of the cluster half: what is needed of it comes in the command.
 
-use super::{
-    Applied, Stop, copy, numbered, objects, sessions, sweep, tags, take_ids, uploads,
-};
+use super::{Applied, Stop, copy, numbered, objects, sessions, sweep, tags, take_ids, uploads};
 use crate::asked::Asked;
 use crate::command::{LearntGroup, MakeBucket, NamespaceCommand};
 use crate::reply::{Refusal, Reply};
 use crate::store::StoreError;
 use crate::tables::{
-    BUCKET_IDS, BUCKET_NAMES, BUCKET_TAGS, BUCKETS, BucketIdRow, BucketRow, GROUP_EPOCHS, GroupEpochRow, HEADS,
-    NAMESPACE_COUNTERS, NamespaceId, REVISION, TableKey,
+    BUCKET_IDS, BUCKET_NAMES, BUCKET_TAGS, BUCKETS, BucketIdRow, BucketRow, GROUP_EPOCHS,
+    GroupEpochRow, HEADS, NAMESPACE_COUNTERS, NamespaceId, REVISION, TableKey,
 };
 use crate::txn::Txn;
 use types::id::{BucketId, GroupId};
