@@ -4,8 +4,10 @@
 //! start their own. `cargo xtask test` builds the program and runs these; `cargo xtask soak` runs the
 //! same loops for longer.
 
+mod accounts;
 mod buckets;
 mod cache;
+mod certificate;
 mod deploy;
 mod disks;
 mod kill;
@@ -20,3 +22,4 @@ mod shutdown;
 mod sizes;
 mod soak;
 mod support;
+mod virtual_host;

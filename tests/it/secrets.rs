@@ -1,6 +1,7 @@
 //! What must never be seen on a disk or in a log.
 
 use crate::scheme::Scheme;
+use crate::accounts;
 use crate::support::{self, MIB};
 use aws_sdk_s3::primitives::ByteStream;
 use std::fs;
@@ -48,10 +49,10 @@ fn base64(bytes: &[u8]) -> Vec<u8> {
     bytes.chunks_exact(3).flat_map(group).collect()
 }
 
-/// No plaintext and no user metadata is in any file or log line, no object name in the metadata log or a
+/// No plaintext, no user metadata and no secret of an access key is in any file or log line, no object name in the metadata log or a
 /// snapshot, and no key outside its own file, which nobody else may read.
-/// Method: markers planted in a name, in metadata, in an inline body and in a chunked one; every file and
-/// the log are searched after a stop, and again after a kill.
+/// Method: markers planted in a name, in metadata, in an inline body and in a chunked one, and keys made and
+/// used; every file and the log are searched after a stop, and again after a kill.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn markers_are_nowhere() {
     let (mut dice, _) = Dice::announced("secrets");
@@ -75,6 +76,21 @@ async fn markers_are_nowhere() {
         format!("{}/inline", name.text),
         format!("{}/chunked", name.text),
     ];
+    let mut hidden = Vec::from(hidden);
+    let made = accounts::make_key(&cluster, "root");
+    let rotated = accounts::json(&cluster, &["key", "rotate", &made.id, "--keep-old", "--json"]);
+    for (name, key) in [
+        ("secret of a key", made),
+        ("secret of a rotated key", accounts::Key::of(&rotated)),
+    ] {
+        support::client_as(&cluster, Scheme::Http, &key.id, &key.secret)
+            .list_buckets()
+            .send()
+            .await
+            .expect("the key works");
+        let text = key.secret;
+        hidden.push(Marker { name, text });
+    }
     let over_https = Scheme::Https.client(&cluster);
     for (key, body) in keys.iter().zip([&inline, &chunked]) {
         let request = over_https

@@ -15,7 +15,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -73,6 +73,7 @@ pub struct Credentials {
 #[derive(Debug)]
 pub struct Cluster {
     shape: Shape,
+    further: Vec<String>,
     folder: PathBuf,
     log: PathBuf,
     running: Option<Running>,
@@ -94,6 +95,11 @@ impl Cluster {
 
     /// Starts a cluster of any shape on a fresh folder.
     pub fn start_as(name: &str, shape: Shape) -> Result<Self> {
+        Self::start_with(name, shape, &[])
+    }
+
+    /// Starts a cluster with further arguments, which it is started with again, too.
+    pub fn start_with(name: &str, shape: Shape, further: &[&str]) -> Result<Self> {
         let scratch = place::scratch()?;
         let folder = scratch.join(format!("{name}-{}", std::process::id()));
         let log = scratch.join(format!("{name}.log"));
@@ -105,6 +111,7 @@ impl Cluster {
         File::create(&log).with_context(|| format!("making {}", log.display()))?;
         let mut cluster = Self {
             shape,
+            further: further.iter().map(|&argument| argument.into()).collect(),
             folder,
             log,
             running: None,
@@ -170,9 +177,22 @@ impl Cluster {
             "--profile",
             &format!("{}+{}", self.shape.data, self.shape.parity),
         ]);
+        command.args(&self.further);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         command.stderr(OpenOptions::new().append(true).open(&self.log)?);
         Ok(command)
+    }
+
+    /// Runs one of the operator's commands on this cluster.
+    pub fn run(&self, arguments: &[&str]) -> Result<Output> {
+        let profile = self.folder.join("profile.toml");
+        Command::new(place::program()?)
+            .args(arguments)
+            .arg("--cluster")
+            .arg(profile)
+            .stdin(Stdio::null())
+            .output()
+            .with_context(|| format!("running strongroom {}", arguments.join(" ")))
     }
 
     /// The folder given as `--data`.
