@@ -13,6 +13,7 @@ mod disks;
 mod kill;
 mod listing;
 mod load;
+mod object_store;
 mod objects;
 mod ranges;
 mod refusals;

@@ -8,17 +8,20 @@
 //! cargo xtask soak kill       kill -9 under load, for as long as you like
 //! cargo xtask soak mixed      steady load: memory, descriptors, clean end
 //! cargo xtask fuzz            signatures, chunk framing, documents: a minute each, or as long as you like
+//! cargo xtask clients         every S3 client, one scenario, over http and https
 //! cargo xtask deny            licences, bans, duplicates, sources
 //! cargo xtask corpus          real text as WebDataset shards
 //! cargo xtask train           upload it, read every sample back, lose two disks, read it again
 //! ```
 
+mod clients;
 mod corpus;
 mod expression;
 mod features;
 mod fuzz;
 mod policy;
 mod python;
+mod report;
 mod run;
 mod soak;
 mod suite;
@@ -69,6 +72,15 @@ enum Command {
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
+    /// Every S3 client through one scenario, over http and https
+    Clients {
+        /// Only these
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+        /// Keep the results and write docs/s3-compatibility.md
+        #[arg(long)]
+        report: bool,
+    },
     /// Hold every package against deny.toml, offline
     Deny,
     /// Pack the sources of downloaded crates into WebDataset shards with an index
@@ -108,6 +120,7 @@ fn main() -> ExitCode {
             seed,
         } => soak::run(what, minutes, seed),
         Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
+        Command::Clients { names, report } => clients::run(&names, report),
         Command::Deny => policy::check(),
         Command::Corpus { out } => corpus::command(out),
         Command::Train => suite::train(),

@@ -1,31 +1,38 @@
-//! One virtual environment for all Python clients, under `target/`, made when it is missing or when
-//! `tests/python/requirements.txt`, which pins every version, has changed.
+//! Virtual environments for Python clients, under `target/`: each made when it is missing or when its file of
+//! requirements, which pins every version, has changed.
 
 use crate::run;
 use crate::workspace::Workspace;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use strongroom_tests::Cluster;
 
-/// The environment, ready to use.
+/// An environment, ready to use.
 pub(crate) struct Python {
     environment: PathBuf,
-    /// `tests/python`.
+    /// The folder of its requirements.
     pub(crate) scripts: PathBuf,
 }
 
 impl Python {
-    /// Makes the environment unless it stands.
+    /// The environment of the suite, whose scripts are in `tests/python`.
     pub(crate) fn ready(workspace: &Workspace) -> Result<Self> {
-        let scripts = workspace.root().join("tests/python");
+        let requirements = workspace.root().join("tests/python/requirements.txt");
+        Self::made(workspace.target().join("python"), &requirements)
+    }
+
+    /// Makes an environment unless it stands. The error says what pip said last.
+    pub(crate) fn made(environment: PathBuf, requirements: &Path) -> Result<Self> {
+        let scripts = requirements
+            .parent()
+            .context("requirements lie in a folder")?;
         let python = Self {
-            environment: workspace.target().join("python"),
-            scripts,
+            environment,
+            scripts: scripts.to_owned(),
         };
-        let requirements = python.scripts.join("requirements.txt");
-        let wanted = fs::read(&requirements)
+        let wanted = fs::read(requirements)
             .with_context(|| format!("reading {}", requirements.display()))?;
         let stamp = python.environment.join("installed.txt");
         if fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
@@ -39,12 +46,14 @@ impl Python {
                 .args(["-m", "venv"])
                 .arg(&python.environment),
         )?;
-        run::run(
-            python
-                .program("pip")
-                .args(["install", "--quiet", "--no-deps", "-r"])
-                .arg(&requirements),
-        )?;
+        let mut pip = python.program("pip");
+        pip.args(["install", "--quiet", "--no-deps", "-r"])
+            .arg(requirements);
+        run::say(&pip);
+        let done = pip.output().context("starting pip")?;
+        let said = String::from_utf8_lossy(&done.stderr);
+        let last = said.lines().rfind(|line| !line.starts_with("[notice]"));
+        ensure!(done.status.success(), "pip: {}", last.unwrap_or_default());
         // Written last: an interrupted installation is not taken for a whole one.
         fs::write(&stamp, wanted).context("stamping the environment")?;
         Ok(python)
@@ -52,7 +61,12 @@ impl Python {
 
     /// One of its programs.
     pub(crate) fn program(&self, name: &str) -> Command {
-        Command::new(self.environment.join("bin").join(name))
+        Command::new(self.path_of(name))
+    }
+
+    /// Where one of its programs is.
+    pub(crate) fn path_of(&self, name: &str) -> PathBuf {
+        self.environment.join("bin").join(name)
     }
 
     /// One of its programs, told where a cluster is. The usual AWS variables are set, so that a client

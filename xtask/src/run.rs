@@ -65,7 +65,8 @@ fn tee(from: impl Read, mut to: impl Write) -> Counts {
     counts
 }
 
-fn say(command: &Command) {
+/// Says a command before it runs.
+pub(crate) fn say(command: &Command) {
     eprintln!("\n$ {}", shown(command));
 }
 

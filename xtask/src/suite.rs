@@ -8,7 +8,7 @@
 use crate::python::Python;
 use crate::run::{self, Report, cargo};
 use crate::workspace::Workspace;
-use crate::{features, policy, training};
+use crate::{clients, features, policy, training};
 use anyhow::Result;
 use std::process::Command;
 use strongroom_tests::Cluster;
@@ -72,6 +72,8 @@ fn steps(report: &mut Report) -> Result<()> {
     if let Some(python) = python {
         let mut cluster = Cluster::start("python")?;
         report.tests("boto3 and awscli", &mut pytest(&python, &cluster))?;
+        let mut clients = clients::in_suite(&workspace, &python, &cluster)?;
+        report.tests("clients", &mut clients)?;
         cluster.stop()?;
         report.step("corpus and training job", || {
             training::run(&workspace, &python)
