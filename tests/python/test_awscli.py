@@ -11,9 +11,8 @@ from conftest import endpoint
 
 @pytest.fixture
 def aws(scheme, tmp_path, monkeypatch):
-    # There is no multipart upload yet, so that one PUT must carry a whole file.
     config = tmp_path / "config"
-    config.write_text("[default]\nregion = us-east-1\ns3 =\n  multipart_threshold = 1GB\n  addressing_style = path\n")
+    config.write_text("[default]\nregion = us-east-1\ns3 =\n  addressing_style = path\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
 

@@ -11,7 +11,6 @@ import random
 
 import pytest
 import urllib3
-from boto3.s3.transfer import TransferConfig
 from botocore import UNSIGNED
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -20,7 +19,6 @@ from conftest import endpoint, make_client
 
 KIB, MIB = 1024, 1024 * 1024
 CHUNK = 4 * MIB
-SINGLE_PUT = TransferConfig(multipart_threshold=1024 * MIB)
 
 
 def content(length, seed=0):
@@ -44,10 +42,10 @@ def test_sizes(s3, bucket, edge):
 
 
 def test_files(s3, bucket, tmp_path):
-    """upload_file and download_file, which reads in parallel ranges."""
+    """upload_file, which uploads in parallel parts, and download_file, which reads in parallel ranges."""
     body = content(40 * MIB + 5)
     (tmp_path / "up").write_bytes(body)
-    s3.upload_file(str(tmp_path / "up"), bucket, "dir/file", Config=SINGLE_PUT)
+    s3.upload_file(str(tmp_path / "up"), bucket, "dir/file")
     s3.download_file(bucket, "dir/file", str(tmp_path / "down"))
     assert (tmp_path / "down").read_bytes() == body
 
@@ -67,7 +65,7 @@ def test_empty_then_more(scheme, bucket):
 def test_streams(s3, bucket):
     """A body that can be read but not measured up front is uploaded all the same."""
     body = content(3 * MIB + 1)
-    s3.upload_fileobj(io.BytesIO(body), bucket, "stream", Config=SINGLE_PUT)
+    s3.upload_fileobj(io.BytesIO(body), bucket, "stream")
     assert s3.get_object(Bucket=bucket, Key="stream")["Body"].read() == body
 
 

@@ -17,7 +17,6 @@ import time
 
 import boto3
 from blake3 import blake3
-from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 
 LEAST_SAMPLES = 10_000
@@ -29,13 +28,13 @@ def client():
 
 
 def upload(corpus, bucket):
-    """Every shard by one PUT, the index last: whoever sees it finds all that it names."""
+    """Every shard in parallel parts, the index last: whoever sees it finds all that it names."""
     s3 = client()
     s3.create_bucket(Bucket=bucket)
     shards = sorted(pathlib.Path(corpus).glob("*.tar"))
     started, total = time.monotonic(), 0
     for path in [*shards, pathlib.Path(corpus) / "index.jsonl"]:
-        s3.upload_file(str(path), bucket, path.name, Config=TransferConfig(multipart_threshold=1 << 30))
+        s3.upload_file(str(path), bucket, path.name)
         total += path.stat().st_size
     took = time.monotonic() - started
     listed = {entry["Key"]: entry["Size"] for entry in s3.list_objects_v2(Bucket=bucket)["Contents"]}
