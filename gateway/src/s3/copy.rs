@@ -83,7 +83,7 @@ pub(super) async fn copy(
             )
             .await?,
     };
-    let source = Source::find(adapter, credentials, source).await?;
+    let source = Source::find(adapter, &request.headers, credentials, source).await?;
     condition::precheck(adapter, &target.bucket, &target.key, &target.condition).await?;
     for _ in 0..ROUNDS {
         let head = source.look(adapter).await?;

@@ -59,7 +59,7 @@ pub(super) async fn copy(
             input.expected_bucket_owner,
         )
         .await?;
-    let source = Source::find(adapter, credentials, source).await?;
+    let source = Source::find(adapter, &request.headers, credentials, source).await?;
     let target = Target {
         upload: upload_id(&input.upload_id)?,
         bucket,
