@@ -104,14 +104,8 @@ pub(crate) fn run(names: &[String], keep: bool) -> Result<()> {
         !keep || names.is_empty(),
         "only results of all clients are kept"
     );
-    run::run(cargo("build").args([
-        "-p",
-        "strongroom",
-        "-p",
-        "strongroom-tests",
-        "--bins",
-        "--examples",
-    ]))?;
+    // As one workspace, like `cargo xtask test`, so that nothing is compiled under a second set of features.
+    run::run(cargo("build").args(["--workspace", "--bins", "--examples"]))?;
     let suite = Python::ready(&workspace)?;
     let mut cluster = Cluster::start("clients")?;
     let chosen = CLIENTS
