@@ -39,17 +39,11 @@ pub(super) fn choose(
     choice: Choice,
     claims: &Claims,
 ) -> S3Result<Chosen> {
-    let mut parts: Vec<&Part> = Vec::with_capacity(named.len());
-    for part in named {
-        let number = part.part_number.unwrap_or_default();
-        if parts
-            .last()
-            .is_some_and(|last| i64::from(last.number) >= i64::from(number))
-        {
-            return Err(S3ErrorCode::InvalidPartOrder.into());
-        }
-        parts.push(find(part, number, stored)?);
+    if !named.is_sorted_by_key(number) {
+        return Err(S3ErrorCode::InvalidPartOrder.into());
     }
+    let parts: S3Result<Vec<&Part>> = last_named(named).map(|part| find(part, stored)).collect();
+    let parts = parts?;
     let (_, but_last) = parts.split_last().ok_or(S3ErrorCode::MalformedXML)?;
     if but_last.iter().any(|part| part.length < SMALLEST) {
         return Err(S3ErrorCode::EntityTooSmall.into());
@@ -75,16 +69,26 @@ pub(super) fn choose(
 
 /// Whether exactly these parts were chosen before.
 pub(super) fn were_chosen(named: &[CompletedPart], stored: &[Part]) -> bool {
-    let number = |part: &CompletedPart| part.part_number.unwrap_or_default();
-    let is = |(named, part): (&CompletedPart, &Part)| {
-        find(named, number(named), stored).is_ok_and(|found| found.number == part.number)
-    };
-    named.len() == stored.len() && named.iter().zip(stored).all(is)
+    let named: Option<Vec<&Part>> = last_named(named)
+        .map(|part| find(part, stored).ok())
+        .collect();
+    named.is_some_and(|named| named.into_iter().eq(stored))
+}
+
+/// Parts in their order; of one that is named several times in a row, as by a client that sent it again,
+/// the last.
+fn last_named(named: &[CompletedPart]) -> impl Iterator<Item = &CompletedPart> {
+    let same = |part: &CompletedPart, next: &CompletedPart| number(part) == number(next);
+    named.chunk_by(same).filter_map(<[CompletedPart]>::last)
+}
+
+fn number(part: &CompletedPart) -> i32 {
+    part.part_number.unwrap_or_default()
 }
 
 /// The stored part that a named one is.
-fn find<'a>(named: &CompletedPart, number: i32, stored: &'a [Part]) -> S3Result<&'a Part> {
-    let number = u32::try_from(number).unwrap_or_default();
+fn find<'a>(named: &CompletedPart, stored: &'a [Part]) -> S3Result<&'a Part> {
+    let number = u32::try_from(number(named)).unwrap_or_default();
     let at = stored.binary_search_by_key(&number, |part| part.number);
     let part = at.ok().map(|at| &stored[at]);
     let same_etag = |part: &&Part| {
@@ -174,7 +178,8 @@ mod tests {
             (&[4], Ok(vec![4])),
             (&[], Err("MalformedXML")),
             (&[2, 1], Err("InvalidPartOrder")),
-            (&[1, 1], Err("InvalidPartOrder")),
+            (&[1, 1, 4, 4], Ok(vec![1, 4])),
+            (&[1, 2, 1], Err("InvalidPartOrder")),
             (&[3], Err("InvalidPart")),
             (&[1, 9999], Err("InvalidPart")),
             (&[0], Err("InvalidPart")),
@@ -216,6 +221,15 @@ mod tests {
             told(&[part], &stored())
         };
         let invalid = Err("InvalidPart".to_owned());
+        let mut stale = named(4);
+        stale.e_tag = Some(ETag::Strong("f".repeat(32)));
+        let twice = told(&[stale.clone(), named(4)], &stored());
+        assert_eq!(
+            twice,
+            Ok(vec![4]),
+            "sent again, and named as both were answered"
+        );
+        assert_eq!(told(&[named(4), stale], &stored()), invalid);
         let good = Ok(vec![4]);
         assert_eq!(
             with(|part| part.e_tag = Some(ETag::Strong("f".repeat(32)))),
