@@ -9,7 +9,7 @@
 //! NoSuchBucket, NoSuchObject             NoSuchBucket, NoSuchKey     404
 //! ConditionFailed                        PreconditionFailed          412
 //! NoSuchUpload                           NoSuchUpload                404
-//! NoSuchPart                             InvalidPartNumber           416
+//! NoSuchPart                             InvalidPart                 400
 //! Exists                                 BucketAlreadyOwnedByYou or
 //!                                        BucketAlreadyExists         409
 //! NotEmpty                               BucketNotEmpty              409
@@ -17,7 +17,8 @@
 //! Length, a body cut short               IncompleteBody              400
 //! a body's signed hash differs           XAmzContentSHA256Mismatch   400
 //! a chunk's signature differs            SignatureDoesNotMatch       403
-//! an unsigned chunk's head is malformed  InvalidRequest              400
+//! a chunk's head is malformed            InvalidRequest              400
+//! the last chunk is missing              IncompleteBody              400
 //! a chunk or a body too large            EntityTooLarge              400
 //! a body that stands still or trickles   RequestTimeout              400
 //! ```
@@ -25,10 +26,11 @@
 //! What a client may not act on (status 500 and above) is logged here, with its causes; the client is
 //! told the code alone. Everything else is the client's affair and is not logged.
 
-use crate::framing::BadHead;
+use crate::framing::BadFraming;
 use crate::ingress::Stalled;
 use client::{BucketError, DeleteError, GetError, ListError, PutError};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http_body_util::LengthLimitError;
 use s3s::stream::aws_chunked_stream::AwsChunkedStreamError;
 use s3s::stream::upload_stream::UploadStreamError;
 use s3s::{BodySizeLimitExceeded, S3Error, S3ErrorCode, StdError, s3_error};
@@ -60,7 +62,7 @@ impl ToS3 for GetError {
         match self {
             Self::NoSuchBucket => S3ErrorCode::NoSuchBucket.into(),
             Self::NoSuchObject => S3ErrorCode::NoSuchKey.into(),
-            Self::NoSuchPart { .. } => no_such_part(),
+            Self::NoSuchPart { .. } => S3ErrorCode::InvalidPart.into(),
             Self::NoSuchUpload => S3ErrorCode::NoSuchUpload.into(),
             Self::RangeNotSatisfiable { length } => outside(length),
             Self::SlowDown(_) => hidden(S3ErrorCode::SlowDown, &self),
@@ -117,14 +119,6 @@ pub(crate) fn outside(length: ByteCount) -> S3Error {
     error
 }
 
-/// A number that no part of the object has.
-fn no_such_part() -> S3Error {
-    let code = S3ErrorCode::Custom("InvalidPartNumber".into());
-    let mut error = S3Error::with_message(code, "The requested partnumber is not satisfiable");
-    error.set_status_code(StatusCode::RANGE_NOT_SATISFIABLE);
-    error
-}
-
 /// Why a request's body could not be read to its end. The cause that we know lies somewhere below what
 /// each layer wrapped around it.
 pub(crate) fn body(error: StdError) -> S3Error {
@@ -142,13 +136,17 @@ fn known(error: &(dyn Error + 'static)) -> Option<S3Error> {
     if error.is::<Stalled>() {
         return Some(S3ErrorCode::RequestTimeout.into());
     }
-    if error.is::<BadHead>() {
-        return Some(s3_error!(
-            InvalidRequest,
-            "The head of an unsigned chunk is not its size alone."
-        ));
+    match error.downcast_ref::<BadFraming>() {
+        None => {}
+        Some(BadFraming::Head) => {
+            return Some(s3_error!(
+                InvalidRequest,
+                "The head of a chunk is not its size and, where chunks are signed, its signature."
+            ));
+        }
+        Some(BadFraming::Unfinished) => return Some(S3ErrorCode::IncompleteBody.into()),
     }
-    if error.is::<BodySizeLimitExceeded>() {
+    if error.is::<BodySizeLimitExceeded>() || error.is::<LengthLimitError>() {
         return Some(S3ErrorCode::EntityTooLarge.into());
     }
     match error.downcast_ref::<AwsChunkedStreamError>() {
@@ -225,7 +223,7 @@ mod tests {
         is(DeleteError::ConditionFailed, "PreconditionFailed", 412);
         is(PutError::NoSuchUpload, "NoSuchUpload", 404);
         is(GetError::NoSuchUpload, "NoSuchUpload", 404);
-        is(GetError::NoSuchPart { parts: 3 }, "InvalidPartNumber", 416);
+        is(GetError::NoSuchPart { parts: 3 }, "InvalidPart", 400);
         let owner = String::from("someone");
         is(BucketError::Exists { owner }, "BucketAlreadyExists", 409);
         is(BucketError::NotEmpty, "BucketNotEmpty", 409);
@@ -247,7 +245,9 @@ mod tests {
                 "RequestTimeout",
             ),
             (
-                Box::new(AwsChunkedStreamError::Underlying(Box::new(BadHead))),
+                Box::new(AwsChunkedStreamError::Underlying(Box::new(
+                    BadFraming::Head,
+                ))),
                 "InvalidRequest",
             ),
             (

@@ -4,7 +4,7 @@
 //! Nothing is read before somebody asks: hyper answers `Expect: 100-continue` at the first poll, so a
 //! request that is refused never has its body sent.
 
-use crate::framing::{BadHead, Framing};
+use crate::framing::{BadFraming, Framing};
 use crate::gather::Gather;
 use crate::pace::Pace;
 use bytes::Bytes;
@@ -24,7 +24,7 @@ pub(crate) struct Stalled;
 pub(crate) struct Ingress {
     inner: Incoming,
     pace: Pace,
-    /// Of a body in unsigned chunks.
+    /// Of a body in aws-chunks.
     framing: Option<Framing>,
     gather: Gather,
 }
@@ -55,8 +55,17 @@ impl Ingress {
         polled.map_err(StdError::from)
     }
 
+    /// What is left once the body has ended: its last small pieces, and whether it may end.
+    fn end(&mut self) -> Option<Result<Frame<Bytes>, StdError>> {
+        if let Some(rest) = self.gather.rest() {
+            return Some(Ok(Frame::data(rest)));
+        }
+        let framing = self.framing.take()?;
+        framing.end().err().map(|error| Err(error.into()))
+    }
+
     /// Looks at what came.
-    fn inspect(&mut self, data: &[u8]) -> Result<(), BadHead> {
+    fn inspect(&mut self, data: &[u8]) -> Result<(), BadFraming> {
         metrics::counter!("strongroom_gateway_received_bytes_total").increment(data.len() as u64);
         match &mut self.framing {
             Some(framing) => framing.pass(data),
@@ -81,7 +90,7 @@ impl Body for Ingress {
                 // HTTP's own trailers say nothing in S3.
                 Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => return Poll::Ready(self.gather.rest().map(|rest| Ok(Frame::data(rest)))),
+                None => return Poll::Ready(self.end()),
             };
             if let Err(error) = self.inspect(&data) {
                 return Poll::Ready(Some(Err(Box::new(error))));
@@ -91,7 +100,7 @@ impl Body for Ingress {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.gather.held() == 0 && self.inner.is_end_stream()
+        self.gather.held() == 0 && self.framing.is_none() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

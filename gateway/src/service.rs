@@ -2,7 +2,7 @@
 //! metrics; its answer names the id, in a header and in error documents.
 
 use crate::config::Limits;
-use crate::framing::Framing;
+use crate::framing::{Framing, Heads};
 use crate::ingress::Ingress;
 use crate::pace::Pace;
 use crate::refuse;
@@ -88,7 +88,7 @@ impl Front {
         }
         parts.extensions.insert(operation);
         repeated::join(&mut parts.headers);
-        let framing = is_unsigned_stream(&parts.headers).then(Framing::new);
+        let framing = heads(&parts.headers).map(Framing::new);
         let pace = Pace::new(self.limits.idle, self.limits.least);
         let body = Body::http_body(Ingress::new(incoming, pace, framing));
         match self.s3.call(Request::from_parts(parts, body)).await {
@@ -121,10 +121,16 @@ fn is_form(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Whether the body comes in chunks without signatures.
-fn is_unsigned_stream(headers: &HeaderMap) -> bool {
-    let kind = headers.get("x-amz-content-sha256");
-    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"STREAMING-UNSIGNED-"))
+/// Whether the body comes in chunks, and whether those bear signatures.
+fn heads(headers: &HeaderMap) -> Option<Heads> {
+    let kind = headers.get("x-amz-content-sha256")?.as_bytes();
+    if kind.starts_with(b"STREAMING-UNSIGNED-") {
+        Some(Heads::Plain)
+    } else if kind.starts_with(b"STREAMING-") {
+        Some(Heads::Signed)
+    } else {
+        None
+    }
 }
 
 /// Whether s3s will look for a signature. Who shows none is told nothing: not even, as s3s would,

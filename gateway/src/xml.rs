@@ -9,6 +9,15 @@
 use bytes::Bytes;
 use std::sync::LazyLock;
 
+/// Whether a document ends with its root element and holds no character that XML has not. s3s's reader
+/// does not look.
+pub(crate) fn is_strict(document: &[u8]) -> bool {
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+    let control = |byte: &u8| *byte < b' ' && !blank(byte);
+    let last = document.iter().rfind(|byte| !blank(byte));
+    last == Some(&b'>') && !document.iter().any(control)
+}
+
 /// What stands for a control character while s3s writes: this, two hexadecimal digits.
 static TOKEN: LazyLock<String> = LazyLock::new(|| {
     let mut token = [0; 16];
@@ -84,6 +93,23 @@ mod tests {
             let hidden = hide(raw.to_owned());
             assert!(!hidden.contains(|c: char| c < ' ' && c != '\t' && c != '\n'));
             assert_eq!(restore(hidden.into()), Bytes::from(escaped));
+        }
+    }
+
+    /// Text behind the root and control characters are found; blanks are none.
+    /// Method: a table.
+    #[test]
+    fn strictness() {
+        for (document, strict) in [
+            ("<a>b</a>", true),
+            ("<a>\tb\r\n</a> \r\n\t", true),
+            ("<a>&#13;</a>", true),
+            ("<a>b</a>c", false),
+            ("<a>\0</a>", false),
+            ("<a>\u{1b}</a>", false),
+            ("", false),
+        ] {
+            assert_eq!(is_strict(document.as_bytes()), strict, "{document:?}");
         }
     }
 

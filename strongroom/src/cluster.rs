@@ -27,12 +27,14 @@ use metadata::{Keyring, Opened, Server, ServerConfig, Store};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use storage_node::{Limits as DiskLimits, Node, NodeConfig};
 use types::placement::GroupTable;
 use types::wire::storage::DiskState;
 use types::wire::{Accounts, Metadata, ShardStore};
 use types::{NodeId, Profile, TenantId};
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
 /// The one process is the one server of every role.
 pub(crate) const NODE: NodeId = NodeId::new(1);
 /// Until there are tenants, everything belongs to this one.
@@ -203,7 +205,10 @@ async fn start_metadata(data: &Path, settings: &Settings) -> Result<Arc<Metadata
     let node = Arc::new(node.await?);
     node.initialize([(NODE, "in-process".to_owned())]).await?;
     node.leader().await?;
-    let server = ServerConfig::new(settings.profile);
+    let server = ServerConfig {
+        abandoned_after: DAY * settings.abandoned_uploads_days,
+        ..ServerConfig::new(settings.profile)
+    };
     Ok(Server::start(
         node,
         Keyring::new(provider, slot.rings),

@@ -1,4 +1,5 @@
-//! What is fixed when a cluster is made: `cluster.toml` in its data folder.
+//! What is fixed when a cluster is made, and what an operator may change between two starts:
+//! `cluster.toml` in its data folder.
 
 use crate::files::{self, Access};
 use anyhow::{Context, Result, bail};
@@ -19,6 +20,9 @@ pub(crate) struct Settings {
     pub(crate) disks: u16,
     /// How buckets are coded.
     pub(crate) profile: Profile,
+    /// Uploads in parts that are neither completed nor aborted expire after so many days of running. May
+    /// be changed.
+    pub(crate) abandoned_uploads_days: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -27,6 +31,13 @@ struct RawSettings {
     cluster: String,
     disks: u16,
     profile: String,
+    #[serde(default = "default_abandoned_uploads_days")]
+    abandoned_uploads_days: u32,
+}
+
+/// What object stores commonly advise.
+fn default_abandoned_uploads_days() -> u32 {
+    7
 }
 
 impl Settings {
@@ -67,12 +78,14 @@ impl Settings {
             cluster: ClusterId::new(cluster),
             disks: disks.unwrap_or(DEFAULT_DISKS),
             profile: profile.map_or_else(|| DEFAULT_PROFILE.parse(), Ok)?,
+            abandoned_uploads_days: default_abandoned_uploads_days(),
         };
         settings.check()?;
         let raw = RawSettings {
             cluster: settings.cluster.to_string(),
             disks: settings.disks,
             profile: settings.profile.to_string(),
+            abandoned_uploads_days: settings.abandoned_uploads_days,
         };
         files::write(path, toml::to_string(&raw)?.as_bytes(), Access::Public)?;
         Ok(settings)
@@ -85,12 +98,19 @@ impl Settings {
             cluster: cluster.context("cluster must be 32 hex digits")?,
             disks: raw.disks,
             profile: raw.profile.parse()?,
+            abandoned_uploads_days: raw.abandoned_uploads_days,
         };
         settings.check()?;
         Ok(settings)
     }
 
     fn check(&self) -> Result<()> {
+        if !(1..=3650).contains(&self.abandoned_uploads_days) {
+            bail!(
+                "abandoned_uploads_days is {}; 1 to 3650 are allowed",
+                self.abandoned_uploads_days
+            );
+        }
         let (disks, shards) = (self.disks, self.profile.shards());
         if usize::from(disks) < shards {
             bail!(
@@ -120,6 +140,23 @@ mod tests {
         assert_eq!((made.disks, made.profile.to_string().as_str()), (6, "4+2"));
         assert_eq!(Settings::load_or_make(data, Some(6), None).unwrap(), made);
         assert!(Settings::load_or_make(data, Some(7), None).is_err());
+        // Written by an earlier build, then by hand.
+        let path = data.join("cluster.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        let line = "abandoned_uploads_days = 7\n";
+        for (days, read) in [
+            ("", Some(7)),
+            ("abandoned_uploads_days = 30\n", Some(30)),
+            ("abandoned_uploads_days = 0\n", None),
+        ] {
+            fs::write(&path, text.replace(line, days)).unwrap();
+            let settings = Settings::load_or_make(data, None, None).ok();
+            assert_eq!(
+                settings.map(|settings| settings.abandoned_uploads_days),
+                read
+            );
+        }
+        fs::write(&path, &text).unwrap();
         assert!(Settings::load_or_make(data, None, Some(wide)).is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! What must never be seen on a disk or in a log.
 
-use crate::scheme::Scheme;
 use crate::accounts;
+use crate::scheme::Scheme;
 use crate::support::{self, MIB};
 use aws_sdk_s3::primitives::ByteStream;
 use std::fs;
@@ -78,7 +78,10 @@ async fn markers_are_nowhere() {
     ];
     let mut hidden = Vec::from(hidden);
     let made = accounts::make_key(&cluster, "root");
-    let rotated = accounts::json(&cluster, &["key", "rotate", &made.id, "--keep-old", "--json"]);
+    let rotated = accounts::json(
+        &cluster,
+        &["key", "rotate", &made.id, "--keep-old", "--json"],
+    );
     for (name, key) in [
         ("secret of a key", made),
         ("secret of a rotated key", accounts::Key::of(&rotated)),

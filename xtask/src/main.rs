@@ -7,6 +7,7 @@
 //! cargo xtask bench micro     cost of the primitives, per core
 //! cargo xtask soak kill       kill -9 under load, for as long as you like
 //! cargo xtask soak mixed      steady load: memory, descriptors, clean end
+//! cargo xtask soak listing    a bucket of a million objects, listed while others write
 //! cargo xtask fuzz            signatures, chunk framing, documents: a minute each, or as long as you like
 //! cargo xtask clients         every S3 client, one scenario, over http and https
 //! cargo xtask deny            licences, bans, duplicates, sources
@@ -63,6 +64,9 @@ enum Command {
         /// Replay the choices of an earlier run
         #[arg(long)]
         seed: Option<u64>,
+        /// How many objects are listed
+        #[arg(long, default_value_t = 1_000_000)]
+        objects: u64,
     },
     /// Send a gateway what no client sends, guided by coverage
     Fuzz {
@@ -105,6 +109,8 @@ pub(crate) enum Soak {
     Kill,
     /// Steady mixed load with flat memory
     Mixed,
+    /// One bucket of a million objects, listed while others write
+    Listing,
 }
 
 fn main() -> ExitCode {
@@ -118,7 +124,8 @@ fn main() -> ExitCode {
             what,
             minutes,
             seed,
-        } => soak::run(what, minutes, seed),
+            objects,
+        } => soak::run(what, minutes, seed, objects),
         Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Command::Clients { names, report } => clients::run(&names, report),
         Command::Deny => policy::check(),

@@ -1,15 +1,19 @@
 //! The loops of the whole-system tests, for longer.
 
 use crate::Soak;
+use crate::python::Python;
 use crate::run::{self, cargo};
+use crate::workspace::Workspace;
 use crate::{features, suite};
 use anyhow::Result;
+use strongroom_tests::Cluster;
 
-/// Builds the program and loads it for that long.
-pub(crate) fn run(what: Soak, minutes: f64, seed: Option<u64>) -> Result<()> {
+/// Builds the program and loads it: for that long, or with so many objects.
+pub(crate) fn run(what: Soak, minutes: f64, seed: Option<u64>, objects: u64) -> Result<()> {
     let test = match what {
         Soak::Kill => "kill::nothing_acknowledged_is_lost",
         Soak::Mixed => "soak::mixed_load_leaves_nothing_behind",
+        Soak::Listing => return listing(objects),
     };
     suite::program()?;
     let mut command = cargo("test");
@@ -26,5 +30,20 @@ pub(crate) fn run(what: Soak, minutes: f64, seed: Option<u64>) -> Result<()> {
         command.env("STRONGROOM_SEED", seed.to_string());
     }
     let (_, outcome) = run::run_counted(&mut command);
+    outcome
+}
+
+/// One bucket of so many objects, listed by several clients while others write.
+fn listing(objects: u64) -> Result<()> {
+    let workspace = Workspace::read()?;
+    let python = Python::ready(&workspace)?;
+    suite::program()?;
+    let mut cluster = Cluster::start("listing")?;
+    let mut pytest = suite::pytest(&python, &cluster, "test_many.py");
+    pytest
+        .arg("-s")
+        .env("STRONGROOM_OBJECTS", objects.to_string());
+    let (_, outcome) = run::run_counted(&mut pytest);
+    cluster.stop()?;
     outcome
 }

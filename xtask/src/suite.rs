@@ -71,7 +71,7 @@ fn steps(report: &mut Report) -> Result<()> {
     })?;
     if let Some(python) = python {
         let mut cluster = Cluster::start("python")?;
-        report.tests("boto3 and awscli", &mut pytest(&python, &cluster))?;
+        report.tests("boto3 and awscli", &mut pytest(&python, &cluster, ""))?;
         let mut clients = clients::in_suite(&workspace, &python, &cluster)?;
         report.tests("clients", &mut clients)?;
         cluster.stop()?;
@@ -138,11 +138,12 @@ pub(crate) fn train() -> Result<()> {
     training::run(&workspace, &Python::ready(&workspace)?)
 }
 
-fn pytest(python: &Python, cluster: &Cluster) -> Command {
+/// Runs the Python tests in `what`, a file beside the others or all of them.
+pub(crate) fn pytest(python: &Python, cluster: &Cluster, what: &str) -> Command {
     let mut command = python.program_on("pytest", cluster);
     command
         .args(["-q", "-p", "no:cacheprovider", "--durations=5"])
-        .arg(&python.scripts);
+        .arg(python.scripts.join(what));
     command
 }
 

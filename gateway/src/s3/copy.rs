@@ -257,7 +257,10 @@ mod tests {
     fn directives_are_read() {
         assert_eq!(directive_of(None, "x").ok(), Some(Origin::Source));
         assert_eq!(directive_of(Some("COPY"), "x").ok(), Some(Origin::Source));
-        assert_eq!(directive_of(Some("REPLACE"), "x").ok(), Some(Origin::Request));
+        assert_eq!(
+            directive_of(Some("REPLACE"), "x").ok(),
+            Some(Origin::Request)
+        );
         assert!(directive_of(Some("replace"), "x").is_err());
         assert!(tags(Origin::Source, None).is_ok_and(|tags| tags.is_none()));
         assert!(tags(Origin::Source, Some("a=b")).is_err());

@@ -13,6 +13,7 @@ use crate::error;
 use crate::identity::Access;
 use crate::md5;
 use crate::refuse;
+use crate::xml;
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, Method, StatusCode, Uri, header};
 use s3s::path::{ParseS3PathError, S3Path, parse_virtual_hosted_style};
@@ -88,6 +89,9 @@ impl Document {
     pub(super) fn parse<T: for<'xml> Deserialize<'xml>>(&self) -> S3Result<T> {
         if self.bytes.is_empty() {
             return Err(S3ErrorCode::MissingRequestBodyError.into());
+        }
+        if !xml::is_strict(&self.bytes) {
+            return Err(S3ErrorCode::MalformedXML.into());
         }
         let mut xml = Deserializer::new(&self.bytes);
         let parsed = T::deserialize(&mut xml);

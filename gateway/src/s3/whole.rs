@@ -1,14 +1,14 @@
-//! GET and HEAD whose Range header is to be ignored.
+//! GET and HEAD whose Range header is to be ignored, or read otherwise than s3s reads it.
 //!
 //! The header may be part of the signature, and s3s refuses what it cannot parse: so neither can it go
 //! before s3s, nor stay. Such a request takes a route of its own. s3s checks its signature with all of its
-//! headers; then the header is taken away, and the request is answered by a service inside, which reads
+//! headers; then the header is taken away or replaced, and the request is answered by a service inside, which reads
 //! objects, looks for no signature, and is reached from here alone.
 
 use super::documents::{asks, place};
 use super::{Adapter, read};
 use crate::domain::Domains;
-use crate::range;
+use crate::range::{self, Instead};
 use crate::refuse;
 use http::header::{AUTHORIZATION, RANGE};
 use http::{Extensions, HeaderMap, Method, Request, Uri};
@@ -74,7 +74,7 @@ impl S3Route for Whole {
         _: &mut Extensions,
     ) -> bool {
         (*method == Method::GET || *method == Method::HEAD)
-            && range::is_unknown(headers)
+            && range::instead(headers).is_some()
             && matches!(
                 place(&self.domains, headers, uri),
                 Ok(S3Path::Object { .. })
@@ -101,7 +101,11 @@ impl S3Route for Whole {
         *again.method_mut() = request.method;
         *again.uri_mut() = without_signature(&request.uri)?;
         *again.headers_mut() = request.headers;
+        let instead = range::instead(again.headers());
         again.headers_mut().remove(RANGE);
+        if let Some(Instead::Range(range)) = instead {
+            again.headers_mut().insert(RANGE, range);
+        }
         again.headers_mut().remove(AUTHORIZATION);
         *again.extensions_mut() = request.extensions;
         if let Some(credentials) = request.credentials {

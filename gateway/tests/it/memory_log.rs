@@ -3,8 +3,8 @@
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use std::sync::{Mutex, MutexGuard};
 use metadata::{Log, LogError, Proposal, Reply, Store, apply};
+use std::sync::{Mutex, MutexGuard};
 use tempfile::TempDir;
 use types::wire::metadata::WallTime;
 

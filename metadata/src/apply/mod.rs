@@ -25,15 +25,15 @@ use crate::store::StoreError;
 use crate::txn::Txn;
 use types::id;
 
+pub use blobs::MAX_COMMIT_ROWS;
 pub use cluster::MAX_GROUPS;
 pub use numbered::{MAX_UNANSWERED, foreseen};
-pub use blobs::MAX_COMMIT_ROWS;
 pub use runs::MAX_RUNS;
-pub use sweep::PARTS_PER_SWEEP;
-pub use uploads::MAX_MANIFEST_ROWS;
 pub use sessions::{
     LEASE_CHUNKS, LEASE_OPENS_FOR_MS, MAX_LEASES, MAX_SESSIONS, MAX_TICK_MS, SESSION_TTL_MS,
 };
+pub use sweep::PARTS_PER_SWEEP;
+pub use uploads::MAX_MANIFEST_ROWS;
 
 /// Raised by every restore from a backup; there has been none.
 const INCARNATION: u8 = 0;

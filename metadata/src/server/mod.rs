@@ -33,7 +33,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use types::{BucketName, ObjectKey};
 use types::id::{BucketId, LeaseId, NodeId, SessionId};
 use types::placement::GroupTable;
 use types::profile::Profile;
@@ -44,6 +43,7 @@ use types::wire::metadata::{
     ListUploads, Located, Lookup, MetadataError, PartPage, Session, SetBucketTags, SetTags, Tags,
     UploadPage, WallTime, WriteLease,
 };
+use types::{BucketName, ObjectKey};
 
 pub use bootstrap::BootstrapError;
 pub use tags::{MAX_BUCKET_TAGS, MAX_TAGS};

@@ -13,8 +13,8 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::path::PathBuf;
 use strongroom_metadata::command::{
-    ClusterCommand, Commit, CommittedPlace, Copied, CopiedManifest, CopyObject, CopyPart, Delete, Expected,
-    LearntGroup, MakeBucket, NamespaceCommand, SealedTags, SetBucketTags, SetTags, Tick,
+    ClusterCommand, Commit, CommittedPlace, Copied, CopiedManifest, CopyObject, CopyPart, Delete,
+    Expected, LearntGroup, MakeBucket, NamespaceCommand, SealedTags, SetBucketTags, SetTags, Tick,
 };
 use strongroom_metadata::tables::*;
 use strongroom_metadata::{Asked, Command, Proposal, Refusal, Reply, plan};
@@ -249,7 +249,10 @@ fn later_commands() -> Vec<(&'static str, NamespaceCommand)> {
         ("set bucket tags", N::SetBucketTags(set_bucket_tags)),
         ("copy object", N::CopyObject(copy_object(None))),
         ("copy object tagged", N::CopyObject(tagged_copy)),
-        ("copy object of parts", N::CopyObject(copy_object(Some(parts)))),
+        (
+            "copy object of parts",
+            N::CopyObject(copy_object(Some(parts))),
+        ),
         ("copy part", N::CopyPart(copy_part())),
     ]
 }
@@ -331,7 +334,12 @@ fn user() -> User {
 
 fn account_commands() -> Vec<(&'static str, ClusterCommand)> {
     use ClusterCommand as C;
-    let (User { name, id, tenant, .. }, key) = (user(), key_info());
+    let (
+        User {
+            name, id, tenant, ..
+        },
+        key,
+    ) = (user(), key_info());
     let (user, user_id) = (name.clone(), id.clone());
     let secret = Bytes::from_static(b"sealed secret");
     let state = |state| C::SetKeyState {
@@ -590,7 +598,12 @@ fn digests_of_requests_stay_the_same() {
         ("set bucket tags", Asked::set_bucket_tags(bucket)),
         (
             "copy object",
-            Asked::copy_object(&copied(), bucket, &key("a\0key/ä"), VersionId::new([0x51; 16])),
+            Asked::copy_object(
+                &copied(),
+                bucket,
+                &key("a\0key/ä"),
+                VersionId::new([0x51; 16]),
+            ),
         ),
         ("copy part", Asked::copy_part(&copy_part())),
     ] {
