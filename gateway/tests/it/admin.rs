@@ -81,7 +81,7 @@ async fn users_and_keys_come_and_go() {
         let keys = door.ask("GET", path, "").await;
         assert!(!keys.body.contains(key.secret.expose()));
         let keys: Vec<KeyInfo> = serde_json::from_str(&keys.body).expect("keys");
-        assert_eq!(keys, [key.key.clone()]);
+        assert_eq!(keys, std::slice::from_ref(&key.key));
     }
     let state = format!("/keys/{id}/state");
     assert_eq!(door.ask("PUT", &state, r#""Disabled""#).await.status, 204);

@@ -106,6 +106,8 @@ impl Cluster {
     async fn stop(&mut self, at: usize) {
         if let Some(node) = self.nodes[at].take() {
             node.shutdown().await;
+            drop(node);
+            self.servers[at].closed().await;
         }
     }
 

@@ -4,7 +4,7 @@ use disk::Disk;
 use disk::sim::SimDisk;
 use seal::StorageKey;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use strongroom_metadata::command::{ClusterCommand, Command, Proposal};
 use strongroom_metadata::raft::{Network, Node, NodeConfig, StartError};
@@ -22,6 +22,8 @@ pub(crate) struct Server {
     pub(crate) config: NodeConfig,
     pub(crate) disk: SimDisk,
     store: TempDir,
+    /// The store of the node that was started last.
+    open: Mutex<Weak<Store>>,
     network: Network,
     storage: StorageKey,
 }
@@ -40,6 +42,7 @@ impl Server {
             config,
             disk: SimDisk::new(seed),
             store: TempDir::new().unwrap(),
+            open: Mutex::default(),
             network: network.clone(),
             storage: StorageKey::new([u8::try_from(id).unwrap(); 32]),
         }
@@ -56,16 +59,32 @@ impl Server {
 
     pub(crate) async fn start(&self) -> Result<Node, StartError> {
         let (store, _) = Store::open(self.store()).unwrap();
+        let store = Arc::new(store);
+        *self.open.lock().unwrap() = Arc::downgrade(&store);
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
         Node::start(
             self.config.clone(),
-            Arc::new(store),
+            store,
             disk,
             seal::provider::default(),
             self.storage.clone(),
             &self.network,
         )
         .await
+    }
+
+    /// Waits until nothing of a node that was shut down holds its store: what is opened before that is made
+    /// anew.
+    pub(crate) async fn closed(&self) {
+        // A thread may hold it, for whom no paused clock waits.
+        for _ in 0..10_000 {
+            if self.open.lock().unwrap().strong_count() == 0 {
+                return;
+            }
+            tokio::task::yield_now().await;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        panic!("the store of {:?} is not let go", self.id());
     }
 
     /// The only server of its cluster, running.

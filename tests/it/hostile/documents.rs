@@ -156,7 +156,7 @@ fn too_many(target: &Target, upload: &str) -> Vec<Case> {
         (
             "a part twice",
             complete().body(parts(&mut [1, 1].into_iter())),
-            vec!["400 InvalidPartOrder"],
+            vec!["400 InvalidPartOrder", "400 InvalidPart"],
         ),
         (
             "part 0",

@@ -26,13 +26,14 @@ pub use copy::{CopyObject, CopyPart, CopySource};
 pub use error::MetadataError;
 pub use list::{List, ListEntry, ListPage};
 pub use object::{
-    CommitObject, DeleteObject, Located, Lookup, MAX_EXTENTS, SetTags, Wanted, WrittenPlace, WrittenRun,
+    CommitObject, DeleteObject, Located, Lookup, MAX_EXTENTS, SetTags, Wanted, WrittenPlace,
+    WrittenRun,
 };
 pub use session::{IssuedBlob, Session, WriteLease};
 pub use tags::Tags;
 pub use upload::{
-    AbortUpload, ChosenPart, CommitPart, CompleteUpload, CreateUpload, ListParts, ListUploads, Part,
-    PartPage, Upload, UploadEntry, UploadPage,
+    AbortUpload, ChosenPart, CommitPart, CompleteUpload, CreateUpload, ListParts, ListUploads,
+    Part, PartPage, Upload, UploadEntry, UploadPage,
 };
 
 /// Milliseconds since 1970, UTC. For display and signatures; it decides nothing.
