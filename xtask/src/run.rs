@@ -140,10 +140,10 @@ impl Counts {
     }
 }
 
-/// `12 passed in 3.45s`, as `pytest -q` ends.
+/// `12 passed in 3.45s`, or behind a minute `12 passed in 94.40s (0:01:34)`, as `pytest -q` ends.
 fn is_quiet_pytest(line: &str) -> bool {
     line.starts_with(|letter: char| letter.is_ascii_digit())
-        && line.ends_with('s')
+        && line.ends_with(['s', ')'])
         && (line.contains(" passed") || line.contains(" failed"))
         && line.contains(" in ")
 }
@@ -234,6 +234,7 @@ mod tests {
                 1,
             ),
             ("31 passed in 9.50s", 31, 0),
+            ("200 passed, 52 skipped in 94.40s (0:01:34)", 200, 0),
             ("test sizes::five ... ok", 0, 0),
             ("it read 5 passed exams", 0, 0),
         ] {
