@@ -52,7 +52,12 @@ fn same_meaning(signed: &[u8], changed: &[u8]) -> bool {
         let covered = head.headers.iter().filter(|(name, _)| !inert(name));
         let mut covered: Vec<_> = covered.cloned().collect();
         covered.sort();
-        (head.line.clone(), covered)
+        (
+            head.method.clone(),
+            head.path.clone(),
+            head.query.clone(),
+            covered,
+        )
     };
     of(&signed) == of(&changed)
 }
@@ -68,16 +73,25 @@ const HEADERS: [&str; 5] = [
 ];
 
 struct Head {
-    line: Vec<u8>,
+    method: String,
+    path: Vec<u8>,
+    /// In order, as a signature reads them.
+    query: Vec<Vec<u8>>,
     headers: Vec<(String, String)>,
 }
 
 fn parse(head: &[u8]) -> Head {
     let text = String::from_utf8_lossy(head).into_owned();
     let mut lines = text.split('\n').map(|line| line.trim_end_matches('\r'));
-    // Behind an empty path segment, or in other escapes, a path is another path; `%41` is not `A` to a
-    // signature either, so the line is compared as it stands.
-    let line = lines.next().unwrap_or_default().as_bytes().to_vec();
+    // The version of HTTP is nobody's secret.
+    let mut words = lines.next().unwrap_or_default().split(' ');
+    let method = words.next().unwrap_or_default().to_owned();
+    let (path, query) = words.next().map_or(("", ""), |target| {
+        target.split_once('?').unwrap_or((target, ""))
+    });
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    let mut query: Vec<Vec<u8>> = pairs.map(decode).collect();
+    query.sort();
     let headers = lines.take_while(|line| !line.is_empty());
     let headers = headers.filter_map(|line| line.split_once(':'));
     let headers = headers.map(|(name, value)| {
@@ -85,7 +99,27 @@ fn parse(head: &[u8]) -> Head {
         (name.to_ascii_lowercase(), value.join(" "))
     });
     Head {
-        line,
+        method,
+        path: decode(path),
+        query,
         headers: headers.collect(),
     }
+}
+
+/// A signature covers what an escape stands for, not how it is written.
+fn decode(text: &str) -> Vec<u8> {
+    let mut bytes = text.as_bytes().iter();
+    let mut decoded = Vec::with_capacity(text.len());
+    while let Some(&byte) = bytes.next() {
+        let digits = bytes.as_slice().get(..2).filter(|_| byte == b'%');
+        let value = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+        match value.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(value) => {
+                decoded.push(value);
+                bytes.nth(1);
+            }
+            None => decoded.push(byte),
+        }
+    }
+    decoded
 }

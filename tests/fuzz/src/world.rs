@@ -9,7 +9,7 @@ use seal::segment::{Last, SegmentOpener};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use strongroom_wire::{Reply, exchange};
+use strongroom_wire::{Reply, try_exchange};
 use tokio::runtime::Runtime;
 use types::placement::GroupTable;
 use types::secret::DataKey;
@@ -27,8 +27,10 @@ pub(crate) const KEY: &str = "AKFUZZ";
 pub(crate) const SECRET: &str = "secret of the fuzzer";
 /// The one bucket.
 pub(crate) const BUCKET: &str = "bucket";
-/// A gateway that does not answer within this hangs.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// A request that is whole is answered sooner; more is sent to none.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// A gateway that does not answer within this, to what will never be whole, hangs.
+const LIMIT: Duration = Duration::from_secs(20);
 const USER: &str = "fuzzer";
 
 /// A running gateway.
@@ -95,11 +97,8 @@ impl World {
     /// Sends a request. None when what came is no answer: a server may hang up on what is no HTTP, but not
     /// hang.
     pub(crate) async fn send(&self, head: &[u8], body: &[u8]) -> Option<Reply> {
-        let (address, head, body) = (self.address(), head.to_vec(), body.to_vec());
-        // In a task of its own, since reading an answer panics where there is none.
-        let sent = tokio::spawn(async move { exchange(address, &head, &body).await });
-        let answer = tokio::time::timeout(PATIENCE, sent).await;
-        answer.expect("the gateway does not hang").ok()
+        let request = [head, body].concat();
+        try_exchange(self.address(), &request, PATIENCE, LIMIT).await
     }
 
     /// How often the cluster was asked of buckets and objects.

@@ -1,8 +1,10 @@
 //! Sending a request as bytes, and reading its answer.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// An answer.
 #[derive(Clone, Debug)]
@@ -89,6 +91,53 @@ pub async fn exchange_on(
         continued,
         ..parse(&bytes)
     }
+}
+
+/// Writes what may be no request at all, and reads one answer if there is one. Once nothing has come for
+/// `patience` it says that nothing more will follow; a server that then neither answers nor hangs up within
+/// `limit` hangs.
+///
+/// # Panics
+/// When nobody listens, or the server hangs.
+pub async fn try_exchange(
+    address: SocketAddr,
+    request: &[u8],
+    patience: Duration,
+    limit: Duration,
+) -> Option<Reply> {
+    let stream = TcpStream::connect(address).await.expect("listens");
+    let (mut from, mut to) = stream.into_split();
+    // The server may answer, and close, before it has all.
+    let _ = to.write_all(request).await;
+    let mut to = Some(to);
+    let mut bytes = Vec::new();
+    let mut piece = [0; 16 << 10];
+    loop {
+        let wait = if to.is_some() { patience } else { limit };
+        match timeout(wait, from.read(&mut piece)).await {
+            Ok(Ok(0) | Err(_)) => break,
+            Ok(Ok(read)) => bytes.extend_from_slice(&piece[..read]),
+            // Dropped, it is closed for writing.
+            Err(_) => drop(to.take().expect("the server does not hang")),
+        }
+        if is_whole(&bytes) {
+            break;
+        }
+    }
+    let head = bytes.windows(4).position(|window| window == b"\r\n\r\n");
+    head.map(|_| parse(&bytes))
+}
+
+/// Whether an answer has come to its end, as far as its length says.
+fn is_whole(bytes: &[u8]) -> bool {
+    let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
+        return false;
+    };
+    let reply = parse(bytes);
+    let length = reply
+        .header("content-length")
+        .and_then(|text| text.parse().ok());
+    length.is_some_and(|length: usize| bytes.len() >= end + 4 + length)
 }
 
 /// Writes a request whose body ends too early, and hangs up.

@@ -18,5 +18,5 @@ mod sign;
 
 pub use ask::{Ask, encode, path};
 pub use chunks::{Signed, signed_chunks, signed_trailer};
-pub use exchange::{Reply, cut, exchange, exchange_on};
+pub use exchange::{Reply, cut, exchange, exchange_on, try_exchange};
 pub use sign::{Signer, now};
