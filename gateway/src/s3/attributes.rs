@@ -2,7 +2,8 @@
 
 use super::checksum_fields::fill;
 use super::headers::timestamp;
-use super::parts::{page_size, page_start};
+use super::list;
+use super::parts::page_start;
 use super::{Adapter, null_version, object_key};
 use crate::checksum;
 use crate::error::ToS3;
@@ -46,7 +47,7 @@ pub(super) async fn get(
     let asked = Asked::of(&input.object_attributes)?;
     let page = Page {
         after: page_start(input.part_number_marker)?,
-        limit: page_size(input.max_parts)?,
+        limit: list::limit(input.max_parts, "max-parts")?,
     };
     let key = object_key(input.key)?;
     let bucket = adapter

@@ -13,7 +13,7 @@
 use super::checksum_fields::fill;
 use super::chosen::{choose, were_chosen};
 use super::claims::{Claims, single};
-use super::documents::Document;
+use super::documents::{self, Document};
 use super::list::Encoding;
 use super::multipart::upload_id;
 use super::parts::MOST;
@@ -23,13 +23,12 @@ use crate::checksum_object::UNASKED;
 use crate::error::ToS3;
 use crate::xml;
 use client::PutError;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, header};
 use s3s::dto::{
     ChecksumType, CompleteMultipartUploadOutput, CompletedMultipartUpload, CompletedPart, ETag,
     ETagCondition,
 };
-use s3s::xml::{Serialize, Serializer};
-use s3s::{Body, S3Error, S3ErrorCode, S3Response, S3Result, s3_error};
+use s3s::{Body, S3ErrorCode, S3Response, S3Result, s3_error};
 use types::wire::metadata::{ListParts, PartPage, Wanted};
 use types::{Attributes, ObjectKey, VersionId};
 
@@ -74,7 +73,7 @@ pub(super) async fn complete(adapter: &Adapter, document: &Document) -> S3Result
             wanted.clone(),
         );
         match completed.await {
-            Ok(_) => return answer(&shown),
+            Ok(_) => return documents::answer(&shown),
             // Of the second it is not known yet whether it became an object.
             Err(PutError::PartChanged | PutError::NoSuchUpload) => {}
             Err(error) => return Err(error.to_s3()),
@@ -115,7 +114,7 @@ async fn again(
     if head.version != upload {
         return Err(S3ErrorCode::NoSuchUpload.into());
     }
-    answer(&shown(document, key, &head.attributes, head.parts as usize))
+    documents::answer(&shown(document, key, &head.attributes, head.parts as usize))
 }
 
 /// The parts that the document names, in its order.
@@ -164,15 +163,4 @@ fn shown(
     let parts = u32::try_from(parts).unwrap_or(MOST);
     fill(&mut output, &attributes.checksums, parts);
     output
-}
-
-fn answer(output: &CompleteMultipartUploadOutput) -> S3Result<S3Response<Body>> {
-    let mut document = Vec::new();
-    let mut xml = Serializer::new(&mut document);
-    xml.decl()
-        .and_then(|()| output.serialize(&mut xml))
-        .map_err(S3Error::internal_error)?;
-    let kind = HeaderValue::from_static("application/xml");
-    let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, kind)]);
-    Ok(S3Response::with_headers(Body::from(document), headers))
 }

@@ -1,13 +1,11 @@
 //! DeleteObjects, over its verified [document](super::documents).
 
-use super::documents::Document;
+use super::documents::{self, Document};
 use super::{Adapter, delete};
 use crate::xml;
 use futures::{StreamExt, stream};
-use http::{HeaderMap, HeaderValue, header};
 use s3s::dto::{Delete, DeleteObjectsOutput, DeletedObject, ObjectIdentifier};
-use s3s::xml::{Serialize, Serializer};
-use s3s::{Body, S3Error, S3ErrorCode, S3Response, S3Result};
+use s3s::{Body, S3ErrorCode, S3Response, S3Result};
 
 /// Objects in one document, as on S3.
 const MOST: usize = 1000;
@@ -61,12 +59,5 @@ fn answer(
         errors: Some(errors),
         ..Default::default()
     };
-    let mut document = Vec::new();
-    let mut xml = Serializer::new(&mut document);
-    xml.decl()
-        .and_then(|()| output.serialize(&mut xml))
-        .map_err(S3Error::internal_error)?;
-    let kind = HeaderValue::from_static("application/xml");
-    let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, kind)]);
-    Ok(S3Response::with_headers(Body::from(document), headers))
+    documents::answer(&output)
 }

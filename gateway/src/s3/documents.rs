@@ -15,11 +15,11 @@ use crate::md5;
 use crate::refuse;
 use crate::xml;
 use bytes::Bytes;
-use http::{Extensions, HeaderMap, Method, StatusCode, Uri, header};
+use http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use s3s::path::{ParseS3PathError, S3Path, parse_virtual_hosted_style};
 use s3s::route::S3Route;
-use s3s::xml::{Deserialize, Deserializer};
-use s3s::{Body, S3ErrorCode, S3Request, S3Response, S3Result};
+use s3s::xml::{Deserialize, Deserializer, Serialize, Serializer};
+use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use types::wire::metadata::Bucket;
 
 /// A document: the names of a thousand long keys.
@@ -116,6 +116,18 @@ impl Document {
         let found = pairs.find(|(known, _)| refuse::decode(known) == name);
         found.map(|(_, value)| refuse::decode(value))
     }
+}
+
+/// The document that answers one.
+pub(super) fn answer(output: &impl Serialize) -> S3Result<S3Response<Body>> {
+    let mut document = Vec::new();
+    let mut xml = Serializer::new(&mut document);
+    xml.decl()
+        .and_then(|()| output.serialize(&mut xml))
+        .map_err(S3Error::internal_error)?;
+    let kind = HeaderValue::from_static("application/xml");
+    let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, kind)]);
+    Ok(S3Response::with_headers(Body::from(document), headers))
 }
 
 impl Operation {

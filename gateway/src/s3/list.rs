@@ -57,7 +57,7 @@ pub(super) async fn list_v2(
 ) -> S3Result<S3Response<ListObjectsV2Output>> {
     let input = request.input;
     let encoding = Encoding::of(input.encoding_type.as_ref())?;
-    let limit = limit(input.max_keys)?;
+    let limit = limit(input.max_keys, "maxKeys")?;
     optional(input.optional_object_attributes.as_deref())?;
     let bucket = adapter
         .bucket(
@@ -105,7 +105,7 @@ pub(super) async fn list_v1(
 ) -> S3Result<S3Response<ListObjectsOutput>> {
     let input = request.input;
     let encoding = Encoding::of(input.encoding_type.as_ref())?;
-    let limit = limit(input.max_keys)?;
+    let limit = limit(input.max_keys, "maxKeys")?;
     optional(input.optional_object_attributes.as_deref())?;
     let bucket = adapter
         .bucket(
@@ -237,14 +237,17 @@ pub(super) fn optional(asked: Option<&[OptionalObjectAttributes]>) -> S3Result<(
     ))
 }
 
-/// Entries on this page.
-pub(super) fn limit(asked: Option<i32>) -> S3Result<i32> {
+/// How many entries a page has, where `argument` asked for so many: at most 1000.
+///
+/// # Errors
+/// Fewer than none were asked for.
+pub(super) fn limit(asked: Option<i32>, argument: &str) -> S3Result<i32> {
     match asked {
         None => Ok(PAGE),
         Some(asked) if asked >= 0 => Ok(asked.min(PAGE)),
         Some(_) => Err(s3_error!(
             InvalidArgument,
-            "Argument maxKeys must be an integer between 0 and 2147483647."
+            "Argument {argument} must be an integer between 0 and 2147483647."
         )),
     }
 }
@@ -355,10 +358,10 @@ mod tests {
     /// Method: a table.
     #[test]
     fn pages_are_bounded() {
-        assert_eq!(limit(None).ok(), Some(1000));
-        assert_eq!(limit(Some(0)).ok(), Some(0));
-        assert_eq!(limit(Some(7)).ok(), Some(7));
-        assert_eq!(limit(Some(100_000)).ok(), Some(1000));
-        assert!(limit(Some(-1)).is_err());
+        assert_eq!(limit(None, "maxKeys").ok(), Some(1000));
+        assert_eq!(limit(Some(0), "maxKeys").ok(), Some(0));
+        assert_eq!(limit(Some(7), "maxKeys").ok(), Some(7));
+        assert_eq!(limit(Some(100_000), "maxKeys").ok(), Some(1000));
+        assert!(limit(Some(-1), "maxKeys").is_err());
     }
 }

@@ -5,7 +5,7 @@
 //! no upload.
 
 use super::headers::{self, timestamp};
-use super::list::Encoding;
+use super::list::{self, Encoding};
 use super::tagging;
 use super::{Adapter, object_key};
 use crate::checksum;
@@ -22,9 +22,6 @@ use s3s::dto::{
 use s3s::{S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use types::VersionId;
 use types::wire::metadata::{ListUploads, Upload, UploadEntry, UploadPage};
-
-/// Uploads on a page unless fewer are asked for; more are never given.
-const PAGE: i32 = 1000;
 
 /// The upload that a request names.
 ///
@@ -138,7 +135,7 @@ pub(super) async fn list(
 ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
     let input = request.input;
     let encoding = Encoding::of(input.encoding_type.as_ref())?;
-    let limit = limit(input.max_uploads)?;
+    let limit = list::limit(input.max_uploads, "max-uploads")?;
     let some = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let after = some(&input.key_marker);
     let after_upload = marker(after.as_deref(), input.upload_id_marker.as_deref())?;
@@ -181,17 +178,6 @@ pub(super) async fn list(
         common_prefixes: Some(prefixes),
         ..Default::default()
     }))
-}
-
-fn limit(asked: Option<i32>) -> S3Result<i32> {
-    match asked {
-        None => Ok(PAGE),
-        Some(asked) if asked >= 0 => Ok(asked.min(PAGE)),
-        Some(_) => Err(s3_error!(
-            InvalidArgument,
-            "Argument max-uploads must be an integer between 0 and 2147483647."
-        )),
-    }
 }
 
 /// `upload-id-marker`, which means something only beside a key.

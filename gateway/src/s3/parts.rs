@@ -6,6 +6,7 @@
 
 use super::checksum_fields::fill;
 use super::headers::timestamp;
+use super::list;
 use super::multipart::{names, owners, upload_id};
 use super::receive::{self, Incoming};
 use super::{Adapter, object_key};
@@ -26,8 +27,6 @@ use types::{ObjectKey, VersionId};
 
 /// The highest number of a part, as on S3; the lowest is 1.
 pub(super) const MOST: u32 = 10_000;
-/// Parts on a page unless fewer are asked for; more are never given.
-const PAGE: i32 = 1000;
 
 /// The number of a part.
 ///
@@ -131,7 +130,7 @@ pub(super) async fn list(
     request: S3Request<ListPartsInput>,
 ) -> S3Result<S3Response<ListPartsOutput>> {
     let input = request.input;
-    let limit = page_size(input.max_parts)?;
+    let limit = list::limit(input.max_parts, "max-parts")?;
     let after = page_start(input.part_number_marker)?;
     let key = object_key(input.key)?;
     let bucket = adapter
@@ -174,21 +173,6 @@ pub(super) async fn list(
         parts: Some(page.parts.into_iter().map(shown).collect()),
         ..Default::default()
     }))
-}
-
-/// How many parts a page has.
-///
-/// # Errors
-/// Fewer than none were asked for.
-pub(super) fn page_size(asked: Option<i32>) -> S3Result<i32> {
-    match asked {
-        None => Ok(PAGE),
-        Some(asked) if asked >= 0 => Ok(asked.min(PAGE)),
-        Some(_) => Err(s3_error!(
-            InvalidArgument,
-            "Argument max-parts must be an integer between 0 and 2147483647."
-        )),
-    }
 }
 
 /// Behind which number a page begins.

@@ -19,7 +19,7 @@ pub(super) async fn list(
 ) -> S3Result<S3Response<ListObjectVersionsOutput>> {
     let input = request.input;
     let encoding = Encoding::of(input.encoding_type.as_ref())?;
-    let limit = list::limit(input.max_keys)?;
+    let limit = list::limit(input.max_keys, "maxKeys")?;
     list::optional(input.optional_object_attributes.as_deref())?;
     let after_version = input.version_id_marker.filter(|text| !text.is_empty());
     let after_key = input.key_marker.filter(|text| !text.is_empty());
