@@ -13,6 +13,7 @@ use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
+use types::shard::{ChunkDescription, ShardKey};
 use types::wire::storage::{DiskReport, DiskState, PutError, PutShard, ReadError, ReadShard};
 use types::{ByteCount, ByteOffset, DiskId, block};
 
@@ -110,6 +111,11 @@ impl ServingDrive {
         self.drive.read(request).await
     }
 
+    /// What a shard's record says of its chunk.
+    pub(crate) async fn describe(&self, key: ShardKey) -> Result<ChunkDescription, ReadError> {
+        self.drive.describe(key).await
+    }
+
     /// How the disk is.
     pub(crate) fn report(&self) -> DiskReport {
         let drive = &*self.drive;
@@ -198,6 +204,30 @@ impl Drive {
                 tracing::warn!(%disk, %key, block, "a block fails its checksum");
                 Err(ReadError::Corrupt { key, block })
             }
+        }
+    }
+
+    async fn describe(&self, key: ShardKey) -> Result<ChunkDescription, ReadError> {
+        let disk = self.id;
+        if self.serving().is_err() {
+            return Err(ReadError::DiskUnavailable { disk });
+        }
+        let Ok(_permit) = self.reads.try_acquire() else {
+            return Err(ReadError::Busy { disk });
+        };
+        let (location, file) = {
+            let state = self.state();
+            let location = state.store.get(key).ok_or(ReadError::Missing { key })?;
+            (location, Arc::clone(&state.files[&location.volume]))
+        };
+        let header = ByteCount::new(BLOCK as u64);
+        let bytes = file.read(location.at(), header).await.map_err(|error| {
+            tracing::warn!(%disk, %key, "reading a shard's header: {error}");
+            ReadError::Io { disk, key }
+        })?;
+        match Header::decode(&bytes, disk, location.volume) {
+            Ok(header) if header.key == key => Ok(header.chunk),
+            _ => Err(ReadError::Corrupt { key, block: 0 }),
         }
     }
 

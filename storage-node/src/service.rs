@@ -16,9 +16,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use types::placement::GroupTable;
+use types::shard::ChunkDescription;
 use types::wire::ShardStore;
 use types::wire::storage::{DiskReport, DiskState, PutError, PutShard, ReadError, ReadShard};
-use types::{ByteCount, ClusterId, DiskId, Epoch, GroupId, NodeId, block};
+use types::{ByteCount, ClusterId, DiskId, Epoch, GroupId, NodeId, ShardKey, block};
 
 /// What a node serves.
 #[derive(Clone, Debug)]
@@ -191,6 +192,18 @@ impl Node {
             .ok_or(ReadError::DiskUnavailable { disk })?;
         drive.read(request).await
     }
+
+    async fn describe_shard(
+        &self,
+        disk: DiskId,
+        key: ShardKey,
+    ) -> Result<ChunkDescription, ReadError> {
+        let drive = self
+            .drives
+            .get(&disk)
+            .ok_or(ReadError::DiskUnavailable { disk })?;
+        drive.describe(key).await
+    }
 }
 
 impl ShardStore for Node {
@@ -200,6 +213,14 @@ impl ShardStore for Node {
 
     fn read(&self, request: ReadShard) -> BoxFuture<'_, Result<Bytes, ReadError>> {
         self.read_shard(request).boxed()
+    }
+
+    fn describe(
+        &self,
+        disk: DiskId,
+        key: ShardKey,
+    ) -> BoxFuture<'_, Result<ChunkDescription, ReadError>> {
+        self.describe_shard(disk, key).boxed()
     }
 
     fn report(&self) -> BoxFuture<'_, Vec<DiskReport>> {

@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use metadata::{Keyring, Server, ServerConfig};
 use seal::RingKey;
 use std::collections::HashMap;
+use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use strongroom_gateway::{Gateway, GatewayConfig, Identity, Limits};
 use types::block::FRAMED_BLOCK;
 use types::placement::Disk;
 use types::profile::{DiskClass, Profile};
+use types::shard::ChunkDescription;
 use types::size::{ByteCount, MIB};
 use types::wire::ShardStore;
 use types::wire::accounts::{Accounts, KeySecret, NewKey};
@@ -136,7 +138,7 @@ pub(crate) async fn service() -> (Arc<Server<MemoryLog>>, NodeId) {
 
 /// Disks that keep what they are given, until they are told to lose it.
 #[derive(Default)]
-pub(crate) struct Disks(Mutex<HashMap<(DiskId, ShardKey), Bytes>>);
+pub(crate) struct Disks(Mutex<HashMap<(DiskId, ShardKey), PutShard>>);
 
 impl Disks {
     pub(crate) fn lose_everything(&self) {
@@ -148,8 +150,9 @@ impl ShardStore for Disks {
     fn put(&self, request: PutShard) -> BoxFuture<'_, Result<(), PutError>> {
         async move {
             let payload = Bytes::copy_from_slice(&request.payload);
+            let shard = PutShard { payload, ..request };
             let mut shards = self.0.lock().expect("whole");
-            shards.insert((request.disk, request.key), payload);
+            shards.insert((shard.disk, shard.key), shard);
             Ok(())
         }
         .boxed()
@@ -159,12 +162,24 @@ impl ShardStore for Disks {
         async move {
             let (disk, key) = (request.disk, request.key);
             let shards = self.0.lock().expect("whole");
-            let payload = shards.get(&(disk, key)).ok_or(ReadError::Missing { key })?;
+            let shard = shards.get(&(disk, key));
+            let payload = &shard.ok_or(ReadError::Missing { key })?.payload;
             let start = request.first_block as usize * FRAMED_BLOCK;
             let end = start + request.blocks as usize * FRAMED_BLOCK;
             Ok(payload.slice(start..end.min(payload.len())))
         }
         .boxed()
+    }
+
+    fn describe(
+        &self,
+        disk: DiskId,
+        key: ShardKey,
+    ) -> BoxFuture<'_, Result<ChunkDescription, ReadError>> {
+        let shards = self.0.lock().expect("whole");
+        let shard = shards.get(&(disk, key));
+        let found = shard.map(|shard| shard.chunk.clone());
+        ready(found.ok_or(ReadError::Missing { key })).boxed()
     }
 
     fn report(&self) -> BoxFuture<'_, Vec<DiskReport>> {

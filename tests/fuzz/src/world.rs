@@ -13,12 +13,14 @@ use strongroom_wire::{Reply, try_exchange};
 use tokio::runtime::Runtime;
 use types::placement::GroupTable;
 use types::secret::DataKey;
+use types::shard::ChunkDescription;
 use types::wire::accounts::*;
 use types::wire::metadata::*;
 use types::wire::storage::{DiskReport, PutError, PutShard, ReadError, ReadShard};
 use types::wire::{Accounts, Metadata, ShardStore};
 use types::{
-    BlobId, BucketId, BucketName, ChunkId, Label, LeaseId, NodeId, ObjectKey, SessionId, TenantId,
+    BlobId, BucketId, BucketName, ChunkId, DiskId, Label, LeaseId, NodeId, ObjectKey, SessionId,
+    ShardKey, TenantId,
 };
 
 /// The one access key.
@@ -353,6 +355,14 @@ impl ShardStore for NoDisks {
     }
 
     fn read(&self, _: ReadShard) -> BoxFuture<'_, Result<Bytes, ReadError>> {
+        unreachable!("no group, no shard")
+    }
+
+    fn describe(
+        &self,
+        _: DiskId,
+        _: ShardKey,
+    ) -> BoxFuture<'_, Result<ChunkDescription, ReadError>> {
         unreachable!("no group, no shard")
     }
 

@@ -6,7 +6,9 @@
 pub mod accounts;
 pub mod metadata;
 pub mod storage;
+pub mod upkeep;
 
 pub use accounts::Accounts;
 pub use metadata::Metadata;
 pub use storage::ShardStore;
+pub use upkeep::Upkeep;

@@ -169,6 +169,13 @@ pub trait ShardStore: Send + Sync + 'static {
     /// Reads framed blocks that the node has verified.
     fn read(&self, request: ReadShard) -> BoxFuture<'_, Result<Bytes, ReadError>>;
 
+    /// What a shard's record says of its chunk, as read from the disk and checked.
+    fn describe(
+        &self,
+        disk: DiskId,
+        key: ShardKey,
+    ) -> BoxFuture<'_, Result<ChunkDescription, ReadError>>;
+
     /// The state of every disk of the node.
     fn report(&self) -> BoxFuture<'_, Vec<DiskReport>>;
 }

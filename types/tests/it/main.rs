@@ -1,5 +1,6 @@
 //! Every message and value of this crate that is stored or sent, against its golden file.
 
+mod upkeep;
 mod uploads;
 
 use bytes::Bytes;

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use types::block::{self, FRAMED_BLOCK};
 use types::placement::Epoch;
+use types::shard::ChunkDescription;
 use types::wire::ShardStore;
 use types::wire::storage::{DiskReport, PutError, PutShard, ReadError, ReadShard};
 use types::{ChunkId, DiskId, GroupId, ShardKey};
@@ -217,6 +218,17 @@ impl ShardStore for Disks {
             self.state.lock().unwrap().read(request)
         }
         .boxed()
+    }
+
+    fn describe(
+        &self,
+        disk: DiskId,
+        key: ShardKey,
+    ) -> BoxFuture<'_, Result<ChunkDescription, ReadError>> {
+        let state = self.state.lock().unwrap();
+        let shard = state.shards.get(&(disk, key));
+        let found = shard.map(|shard| shard.chunk.clone());
+        std::future::ready(found.ok_or(ReadError::Missing { key })).boxed()
     }
 
     fn report(&self) -> BoxFuture<'_, Vec<DiskReport>> {
