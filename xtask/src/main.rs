@@ -20,6 +20,7 @@ mod corpus;
 mod expression;
 mod features;
 mod fuzz;
+mod many;
 mod policy;
 mod python;
 mod report;

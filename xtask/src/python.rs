@@ -5,6 +5,7 @@ use crate::run;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, ensure};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use strongroom_tests::Cluster;
@@ -73,15 +74,19 @@ impl Python {
     /// needs nothing else, and no configuration of the person who runs it gets in.
     pub(crate) fn program_on(&self, name: &str, cluster: &Cluster) -> Command {
         let endpoints = cluster.endpoints();
+        let mut command = self.program_at(name, endpoints.s3, cluster.data());
+        command
+            .env("STRONGROOM_S3_TLS", format!("https://{}", endpoints.s3_tls))
+            .env("AWS_CA_BUNDLE", cluster.data().join("ca.pem"));
+        command
+    }
+
+    /// One of its programs, told where S3 is over http, and in which folder the credentials are.
+    pub(crate) fn program_at(&self, name: &str, s3: SocketAddr, folder: &Path) -> Command {
         let mut command = self.program(name);
         command
-            .env("STRONGROOM_S3", format!("http://{}", endpoints.s3))
-            .env("STRONGROOM_S3_TLS", format!("https://{}", endpoints.s3_tls))
-            .env(
-                "AWS_SHARED_CREDENTIALS_FILE",
-                cluster.data().join("credentials"),
-            )
-            .env("AWS_CA_BUNDLE", cluster.data().join("ca.pem"))
+            .env("STRONGROOM_S3", format!("http://{s3}"))
+            .env("AWS_SHARED_CREDENTIALS_FILE", folder.join("credentials"))
             .env("AWS_CONFIG_FILE", "/dev/null")
             .env("AWS_DEFAULT_REGION", "us-east-1")
             .env("AWS_EC2_METADATA_DISABLED", "true")

@@ -1,6 +1,7 @@
 //! The loops of the whole-system tests, for longer.
 
 use crate::Soak;
+use crate::many::{self, Proposed};
 use crate::python::Python;
 use crate::run::{self, cargo};
 use crate::workspace::Workspace;
@@ -33,17 +34,17 @@ pub(crate) fn run(what: Soak, minutes: f64, seed: Option<u64>, objects: u64) -> 
     outcome
 }
 
-/// One bucket of so many objects, listed by several clients while others write.
+/// One bucket of so many objects, listed by several clients while others write; and another one, to which
+/// they were proposed.
 fn listing(objects: u64) -> Result<()> {
     let workspace = Workspace::read()?;
     let python = Python::ready(&workspace)?;
     suite::program()?;
     let mut cluster = Cluster::start("listing")?;
-    let mut pytest = suite::pytest(&python, &cluster, "test_many.py");
-    pytest
-        .arg("-s")
-        .env("STRONGROOM_OBJECTS", objects.to_string());
-    let (_, outcome) = run::run_counted(&mut pytest);
+    let (_, loaded) = run::run_counted(&mut many::through_s3(&python, &cluster, objects));
     cluster.stop()?;
-    outcome
+    let proposed = Proposed::start(&workspace, objects)?;
+    let (_, listed) = run::run_counted(&mut proposed.listings(&python));
+    proposed.stop()?;
+    loaded.and(listed)
 }

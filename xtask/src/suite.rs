@@ -5,16 +5,21 @@
 //! tests run under nextest when it is there, which gives each its own process; the whole-system tests run in
 //! one process, since they share a cluster.
 
+use crate::many::Proposed;
 use crate::python::Python;
 use crate::run::{self, Report, cargo};
 use crate::workspace::Workspace;
-use crate::{clients, features, policy, training};
+use crate::{clients, features, fuzz, policy, training};
 use anyhow::Result;
 use std::process::Command;
 use strongroom_tests::Cluster;
 
 const SYSTEM: &str = "strongroom-tests";
 const MODEL: &str = "strongroom-model";
+/// Objects that are proposed to one bucket and listed; `cargo xtask soak listing` takes a million.
+const PROPOSED: u64 = 50_000;
+/// For how long each fuzz target runs.
+const FUZZ_SECONDS: u64 = 60;
 
 /// All that must pass. Stops at the first step that fails; times and counts are printed either way.
 pub(crate) fn everything() -> Result<()> {
@@ -75,10 +80,14 @@ fn steps(report: &mut Report) -> Result<()> {
         let mut clients = clients::in_suite(&workspace, &python, &cluster)?;
         report.tests("clients", &mut clients)?;
         cluster.stop()?;
+        let proposed = Proposed::start(&workspace, PROPOSED)?;
+        report.tests("many objects", &mut proposed.listings(&python))?;
+        proposed.stop()?;
         report.step("corpus and training job", || {
             training::run(&workspace, &python)
         })?;
     }
+    report.step("fuzz", || fuzz::run(None, FUZZ_SECONDS))?;
     report.step("documentation", || {
         let mut doc = cargo("doc");
         run::run(
@@ -141,10 +150,13 @@ pub(crate) fn train() -> Result<()> {
 /// Runs the Python tests in `what`, a file beside the others or all of them.
 pub(crate) fn pytest(python: &Python, cluster: &Cluster, what: &str) -> Command {
     let mut command = python.program_on("pytest", cluster);
+    quietly(&mut command).arg(python.scripts.join(what));
     command
-        .args(["-q", "-p", "no:cacheprovider", "--durations=5"])
-        .arg(python.scripts.join(what));
-    command
+}
+
+/// How pytest is to report.
+pub(crate) fn quietly(pytest: &mut Command) -> &mut Command {
+    pytest.args(["-q", "-p", "no:cacheprovider", "--durations=5"])
 }
 
 fn has_nextest() -> bool {
