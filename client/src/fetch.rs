@@ -15,7 +15,8 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use std::collections::VecDeque;
 use std::ops::Range;
-use tokio::time::timeout;
+use std::pin::pin;
+use tokio::time::{Instant, timeout};
 use types::block::{self, FRAMED_BLOCK};
 use types::placement::{Group, Slot};
 use types::wire::storage::{ReadError, ReadShard};
@@ -82,13 +83,11 @@ impl Source<'_> {
     async fn any(&self, read: &ShardRead) -> Result<Result<VecDeque<Bytes>, TooFew>, GetError> {
         let rows = read.first_block..read.first_block + read.blocks;
         // A disk that was away a moment ago comes last, but it comes.
-        let away = self.away(read.shard);
-        if !away && let Some(blocks) = self.direct(read.shard, rows.clone()).await {
-            return Ok(Ok(blocks.into()));
+        if !self.away(read.shard) {
+            return self.hedged(read, rows).await;
         }
         let rebuilt = self.rebuild(read).await;
-        if away
-            && !matches!(rebuilt, Ok(Ok(_)))
+        if !matches!(rebuilt, Ok(Ok(_)))
             && let Some(blocks) = self.direct(read.shard, rows).await
         {
             let disk = self.group.members[read.shard].disk;
@@ -96,6 +95,44 @@ impl Source<'_> {
             return Ok(Ok(blocks.into()));
         }
         rebuilt
+    }
+
+    /// From the shard itself; from others, too, once that takes unusually long, and whatever comes first.
+    async fn hedged(
+        &self,
+        read: &ShardRead,
+        rows: Range<usize>,
+    ) -> Result<Result<VecDeque<Bytes>, TooFew>, GetError> {
+        let speed = &self.inner.speed;
+        let mut direct = pin!(self.direct(read.shard, rows));
+        match timeout(speed.slow_after(), &mut direct).await {
+            Ok(Some(blocks)) => return Ok(Ok(blocks.into())),
+            Ok(None) => return self.rebuild(read).await,
+            Err(_) if speed.may_hedge() => {}
+            Err(_) => {
+                return match direct.await {
+                    Some(blocks) => Ok(Ok(blocks.into())),
+                    None => self.rebuild(read).await,
+                };
+            }
+        }
+        let mut rebuilt = pin!(self.rebuild(read));
+        tokio::select! {
+            blocks = &mut direct => match blocks {
+                Some(blocks) => Ok(Ok(blocks.into())),
+                None => rebuilt.await,
+            },
+            other = &mut rebuilt => {
+                if let Ok(Ok(_)) = other {
+                    // Others are asked first for a while: slow is as bad as away.
+                    let disk = self.group.members[read.shard].disk;
+                    tracing::debug!(%disk, "slower than others: the range was rebuilt meanwhile");
+                    self.inner.groups.note_unwell(disk, Purpose::Read);
+                    return other;
+                }
+                direct.await.map_or(other, |blocks| Ok(Ok(blocks.into())))
+            }
+        }
     }
 
     /// From k other shards, as many rows at a time as there is memory set aside for.
@@ -177,9 +214,13 @@ impl Source<'_> {
             first_block: number(rows.start),
             blocks: number(rows.len()),
         };
+        let began = Instant::now();
         let reading = self.inner.shards.read(request);
         let framed = match timeout(self.inner.config.shard_patience, reading).await {
-            Ok(Ok(framed)) => framed,
+            Ok(Ok(framed)) => {
+                self.inner.speed.note(began.elapsed());
+                framed
+            }
             Ok(Err(error)) => {
                 tracing::debug!(%key, %disk, %error, "a range is rebuilt");
                 self.note(shard, &error);

@@ -6,6 +6,7 @@ use crate::error::PutError;
 use crate::groups::Groups;
 use crate::lease::Ids;
 use crate::session::{Session, Sessions, lock, patiently};
+use crate::speed::Speed;
 use erasure::Coder;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -21,6 +22,7 @@ pub(crate) struct Inner {
     pub(crate) sessions: Sessions,
     pub(crate) groups: Groups,
     pub(crate) budget: Budget,
+    pub(crate) speed: Speed,
     coders: Mutex<HashMap<Profile, Arc<Coder>>>,
 }
 
@@ -35,6 +37,7 @@ impl Inner {
             sessions: Sessions::new(Arc::clone(&metadata), config.node, patience),
             groups: Groups::new(Arc::clone(&metadata), patience),
             budget: Budget::new(config.memory, config.memory_patience),
+            speed: Speed::default(),
             coders: Mutex::default(),
             config,
             metadata,

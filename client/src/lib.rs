@@ -46,6 +46,7 @@ mod read;
 mod runs;
 mod sending;
 mod session;
+mod speed;
 mod tags;
 mod tail;
 mod task;
