@@ -91,6 +91,9 @@ pub struct Covered {
 pub struct CoveredRun {
     /// Its chunks.
     pub chunks: ChunkRange,
+    /// Segments in its last chunk; the others are full. A short one leaves data shards empty, and those are
+    /// on no disk.
+    pub last_segments: u32,
     /// Its blob is dead, and disks have been told: its shards may be gone.
     pub condemned: bool,
     /// Slots on which shards of it are known to be missing.

@@ -47,6 +47,7 @@ fn tasks_and_reports() {
 fn what_is_covered_and_how_safe_it_is() {
     let run = |first, last, condemned, missing| CoveredRun {
         chunks: range(first, last),
+        last_segments: 3,
         condemned,
         missing,
     };
