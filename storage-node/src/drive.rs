@@ -1,22 +1,25 @@
 //! One serving disk: its store, its open files, its writer.
 
+use crate::delete::DeleteError;
 use crate::index::Location;
 use crate::opening::{self, Damage, OpenError};
-use crate::record::{self, Header};
-use crate::store::{Limits, Store};
+use crate::plan::{Limits, Removed};
+use crate::reading::Compared;
+use crate::store::Store;
+use crate::tombstone::Tombstone;
 use crate::volume::VolumeId;
-use crate::writer::{self, QUEUE, Stored, Ticket, WriteError};
-use bytes::Bytes;
-use disk::{BLOCK, Disk, File};
+use crate::writer::{self, QUEUE, Refusal, Stored, Ticket, WriteError};
+use disk::{Disk, File};
 use std::collections::HashMap;
-use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
-use types::shard::{ChunkDescription, ShardKey};
-use types::wire::storage::{DiskReport, DiskState, PutError, PutShard, ReadError, ReadShard};
-use types::{ByteCount, ByteOffset, DiskId, block};
+use types::wire::storage::{DiskReport, DiskState, PutError, PutShard, ReadError};
+use types::{ByteCount, ChunkId, DiskId, GroupId};
 
+/// How often a put looks at what stands under its key before it gives up: the record would have to be
+/// removed and written again each time.
+const ATTEMPTS: u32 = 5;
 /// Reads of one disk that may be under way; more are told that it is busy.
 const READS: usize = 512;
 
@@ -26,7 +29,13 @@ pub(crate) struct Drive {
     pub(crate) disk: Arc<dyn Disk>,
     state: RwLock<State>,
     failed: OnceLock<String>,
-    reads: Semaphore,
+    pub(crate) reads: Semaphore,
+}
+
+/// Why a ticket was not queued.
+enum Unsent {
+    Busy,
+    Stopped,
 }
 
 /// Locked for lookups and decisions, never across I/O.
@@ -83,37 +92,101 @@ impl ServingDrive {
     pub(crate) async fn put(&self, put: PutShard) -> Result<(), PutError> {
         let drive = &*self.drive;
         let disk = drive.id;
-        if drive.serving().is_err() {
-            return Err(PutError::DiskFailed { disk });
+        let mut damaged = None;
+        // Each turn finds another record under the key than the one before: one that was damaged, or was
+        // removed meanwhile.
+        for _ in 0..ATTEMPTS {
+            if drive.serving().is_err() {
+                return Err(PutError::DiskFailed { disk });
+            }
+            let (answer, stored) = oneshot::channel();
+            // The payload is shared, not copied.
+            self.send(Ticket::Put(put.clone(), damaged, answer))
+                .map_err(|unsent| match unsent {
+                    Unsent::Busy => PutError::Busy { disk },
+                    Unsent::Stopped => PutError::DiskUnavailable { disk },
+                })?;
+            let stored = stored.await;
+            match stored.unwrap_or(Err(PutError::DiskUnavailable { disk }))? {
+                Stored::Durable => return Ok(()),
+                Stored::Before(location) => match drive.settle(location, &put).await? {
+                    Compared::Same => return Ok(()),
+                    Compared::Other => return Err(PutError::Conflict { key: put.key }),
+                    Compared::Damaged => {
+                        tracing::warn!(%disk, key = %put.key, "a damaged record is written anew");
+                        damaged = Some(location);
+                    }
+                    Compared::Gone => damaged = None,
+                },
+            }
         }
-        // Kept for the comparison; `payload` is shared, not copied.
-        let retry = put.clone();
-        let (answer, stored) = oneshot::channel();
-        let tickets = lock(&self.tickets).clone();
-        let tickets = tickets.ok_or(PutError::DiskUnavailable { disk })?;
-        tickets
-            .try_send(Ticket { put, answer })
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => PutError::Busy { disk },
-                mpsc::error::TrySendError::Closed(_) => PutError::DiskUnavailable { disk },
+        Err(PutError::Busy { disk })
+    }
+
+    /// Queues a removal. What it returns waits for it; it is done even if nobody does.
+    pub(crate) fn delete(
+        &self,
+        dead: Tombstone,
+    ) -> Result<impl Future<Output = Result<Removed, DeleteError>> + use<>, DeleteError> {
+        let disk = self.drive.id;
+        if self.drive.serving().is_err() {
+            return Err(DeleteError::DiskFailed { disk });
+        }
+        let (answer, removed) = oneshot::channel();
+        self.send(Ticket::Delete(dead, answer))
+            .map_err(|unsent| match unsent {
+                Unsent::Busy => DeleteError::Busy { disk },
+                Unsent::Stopped => DeleteError::DiskUnavailable { disk },
             })?;
-        drop(tickets);
-        match stored.await {
-            Ok(Ok(Stored::Durable)) => Ok(()),
-            Ok(Ok(Stored::Before(location))) => drive.compare(location, &retry).await,
-            Ok(Err(error)) => Err(error),
-            Err(_stopped) => Err(PutError::DiskUnavailable { disk }),
-        }
+        Ok(async move {
+            match removed.await {
+                Ok(Ok(removed)) => Ok(removed),
+                Ok(Err(Refusal::Full)) => Err(DeleteError::Full { disk }),
+                Ok(Err(Refusal::Failed)) => Err(DeleteError::DiskFailed { disk }),
+                Err(_stopped) => Err(DeleteError::DiskUnavailable { disk }),
+            }
+        })
     }
 
-    /// Reads blocks of a shard.
-    pub(crate) async fn read(&self, request: ReadShard) -> Result<Bytes, ReadError> {
-        self.drive.read(request).await
+    fn send(&self, ticket: Ticket) -> Result<(), Unsent> {
+        let tickets = lock(&self.tickets);
+        let tickets = tickets.as_ref().ok_or(Unsent::Stopped)?;
+        tickets.try_send(ticket).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Unsent::Busy,
+            mpsc::error::TrySendError::Closed(_) => Unsent::Stopped,
+        })
     }
 
-    /// What a shard's record says of its chunk.
-    pub(crate) async fn describe(&self, key: ShardKey) -> Result<ChunkDescription, ReadError> {
-        self.drive.describe(key).await
+    /// Which disk.
+    pub(crate) fn id(&self) -> DiskId {
+        self.drive.id
+    }
+
+    /// The slots that have live shards, and how many each.
+    pub(crate) fn slots(&self) -> Result<Vec<(GroupId, u8, u64)>, ReadError> {
+        self.available()?;
+        Ok(self.drive.state().store.slots())
+    }
+
+    /// The live shards of a slot with the lengths of their payloads.
+    pub(crate) fn slot(
+        &self,
+        group: GroupId,
+        index: u8,
+    ) -> Result<Vec<(ChunkId, ByteCount)>, ReadError> {
+        self.available()?;
+        Ok(self.drive.state().store.slot(group, index))
+    }
+
+    fn available(&self) -> Result<(), ReadError> {
+        let disk = self.drive.id;
+        let serving = self.drive.serving();
+        serving.map_err(|_| ReadError::DiskUnavailable { disk })
+    }
+
+    /// For its reads.
+    pub(crate) fn drive(&self) -> &Drive {
+        &self.drive
     }
 
     /// How the disk is.
@@ -162,6 +235,11 @@ impl Drive {
         Arc::clone(&self.state().files[&volume])
     }
 
+    /// As [`Drive::file`], of a volume that may be gone.
+    pub(crate) fn file_of(&self, volume: VolumeId) -> Option<Arc<dyn File>> {
+        self.state().files.get(&volume).map(Arc::clone)
+    }
+
     /// Whether the disk has not failed.
     pub(crate) fn serving(&self) -> Result<(), WriteError> {
         match self.failed.get() {
@@ -177,101 +255,24 @@ impl Drive {
         }
     }
 
-    async fn read(&self, request: ReadShard) -> Result<Bytes, ReadError> {
-        let ReadShard { disk, key, .. } = request;
-        if self.serving().is_err() {
-            return Err(ReadError::DiskUnavailable { disk });
-        }
-        let Ok(_permit) = self.reads.try_acquire() else {
-            return Err(ReadError::Busy { disk });
-        };
-        let (location, file) = {
-            let state = self.state();
-            let location = state.store.get(key).ok_or(ReadError::Missing { key })?;
-            (location, Arc::clone(&state.files[&location.volume]))
-        };
-        let (at, length) = location
-            .blocks(request.first_block, request.blocks)
-            .ok_or(ReadError::OutOfRange { key })?;
-        let framed = read_range(&*file, at, length).await.map_err(|error| {
-            tracing::warn!(%disk, %key, "reading a shard: {error}");
-            ReadError::Io { disk, key }
-        })?;
-        match block::verify(key, request.first_block, &framed) {
-            Ok(_) => Ok(framed),
-            Err(corrupt) => {
-                let block = corrupt.block;
-                tracing::warn!(%disk, %key, block, "a block fails its checksum");
-                Err(ReadError::Corrupt { key, block })
-            }
-        }
-    }
-
-    async fn describe(&self, key: ShardKey) -> Result<ChunkDescription, ReadError> {
-        let disk = self.id;
-        if self.serving().is_err() {
-            return Err(ReadError::DiskUnavailable { disk });
-        }
-        let Ok(_permit) = self.reads.try_acquire() else {
-            return Err(ReadError::Busy { disk });
-        };
-        let (location, file) = {
-            let state = self.state();
-            let location = state.store.get(key).ok_or(ReadError::Missing { key })?;
-            (location, Arc::clone(&state.files[&location.volume]))
-        };
-        let header = ByteCount::new(BLOCK as u64);
-        let bytes = file.read(location.at(), header).await.map_err(|error| {
-            tracing::warn!(%disk, %key, "reading a shard's header: {error}");
-            ReadError::Io { disk, key }
-        })?;
-        match Header::decode(&bytes, disk, location.volume) {
-            Ok(header) if header.key == key => Ok(header.chunk),
-            _ => Err(ReadError::Corrupt { key, block: 0 }),
-        }
-    }
-
-    /// Answers a retry whose key has a durable record: the same bytes are stored already.
-    async fn compare(&self, location: Location, put: &PutShard) -> Result<(), PutError> {
+    /// Compares a retry with the durable record under its key. Nobody is told that a record is stored whose
+    /// file has no name any more.
+    async fn settle(&self, location: Location, put: &PutShard) -> Result<Compared, PutError> {
         let disk = self.id;
         let Ok(_permit) = self.reads.try_acquire() else {
             return Err(PutError::Busy { disk });
         };
-        let file = self.file(location.volume);
-        let held = self.holds(&*file, location, put).await;
-        let named = writer::named(location.volume, &file).await;
+        let compared = self.compare(location, put).await;
+        let Some(file) = self.file_of(location.volume) else {
+            return Ok(Compared::Gone);
+        };
+        let named = writer::named(self, location.volume, &file).await;
         if let Err(why) = named.and_then(|()| self.serving()) {
             self.fail(&why);
             return Err(PutError::DiskFailed { disk });
         }
-        let key = put.key;
-        held.then_some(()).ok_or(PutError::Conflict { key })
+        Ok(compared)
     }
-
-    /// Whether the record there is what a retry sent. One that cannot be read, or was damaged since, is
-    /// not: the writer takes a fresh chunk id.
-    async fn holds(&self, file: &dyn File, location: Location, put: &PutShard) -> bool {
-        let Ok(bytes) = file.read(location.at(), location.length()).await else {
-            return false;
-        };
-        let Ok(header) = Header::decode(&bytes, self.id, location.volume) else {
-            return false;
-        };
-        // Equal descriptions have shards of equal lengths, so the range is inside the record.
-        header.key == put.key
-            && header.chunk == put.chunk
-            && bytes[record::HEADER..].starts_with(&put.payload)
-    }
-}
-
-/// Reads any range: whole blocks around it, of which the answer is a slice.
-async fn read_range(file: &dyn File, at: ByteOffset, length: ByteCount) -> io::Result<Bytes> {
-    let block = BLOCK as u64;
-    let start = ByteOffset::new(at.get() / block * block);
-    let before = at - start;
-    let whole = (before + length).get().next_multiple_of(block);
-    let bytes = file.read(start, ByteCount::new(whole)).await?;
-    Ok(bytes.slice(before.as_usize()..(before + length).as_usize()))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -283,7 +284,7 @@ mod tests {
     use super::*;
     use disk::sim::SimDisk;
     use types::shard::{ChunkDescription, ShardDigest};
-    use types::{BlobId, ChunkId, Epoch, GroupId, ShardKey};
+    use types::{BlobId, Epoch, ShardKey, block};
 
     fn shard(disk: DiskId) -> PutShard {
         let key = ShardKey {

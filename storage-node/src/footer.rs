@@ -1,4 +1,4 @@
-//! The end of a sealed volume: a list of its records, so that opening a disk need not read them.
+//! The end of a sealed volume: a list of what its records say, so that opening a disk need not read them.
 //!
 //! ```text
 //! records … | entries, 48 bytes each | zeros | trailer, the file's last 64 bytes
@@ -9,31 +9,47 @@
 
 use crate::checksum::{CHECKSUM, checksum};
 use crate::layout::{Reader, Writer};
+use crate::tombstone::Tombstone;
 use crate::volume::VolumeId;
 use disk::{BLOCK, Buffer};
 use types::{ByteCount, ByteOffset, ChunkId, DiskId, Epoch, GroupId, ShardKey};
 
-/// The version that this build writes, and the only one so far.
-pub const VERSION: u16 = 1;
+/// The version that this build writes. Version 1 is the same without tombstones.
+pub const VERSION: u16 = 2;
 
 const MAGIC: &[u8; 8] = b"STRFOOTR";
 const ENTRY: usize = 48;
+/// What kind of entry it is; version 1 had one, and wrote zero.
+const SHARD: u8 = 0;
+const DEAD: u8 = 1;
 const TRAILER: usize = 64;
 const CHECKED_TRAILER: usize = TRAILER - MAGIC.len() - CHECKSUM;
 
-/// One record of the volume.
+/// What a volume says of one shard, or of one range of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The shard.
-    pub key: ShardKey,
-    /// The epoch that its header names.
-    pub epoch: Epoch,
     /// Where its record begins.
     pub at: ByteOffset,
-    /// Length of its blocks with their checksums.
-    pub payload: u32,
-    /// Its sequence number.
+    /// The record's sequence number. A record of tombstones has an entry for each.
     pub sequence: u64,
+    /// What it says.
+    pub what: What,
+}
+
+/// What an entry says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Here is a shard.
+    Shard {
+        /// Which.
+        key: ShardKey,
+        /// The epoch that its header names.
+        epoch: Epoch,
+        /// Length of its blocks with their checksums.
+        payload: u32,
+    },
+    /// These are dead, as far as they lie before it.
+    Dead(Tombstone),
 }
 
 /// Where a footer lies, as its trailer says.
@@ -70,11 +86,25 @@ pub fn encode(disk: DiskId, volume: VolumeId, start: ByteOffset, entries: &[Entr
     let mut footer = Buffer::zeroed(length(entries.len()).as_usize());
     let mut writer = Writer::new(&mut footer);
     for entry in entries {
+        match entry.what {
+            What::Shard {
+                key,
+                epoch,
+                payload,
+            } => writer
+                .put(&key.to_be_bytes())
+                .put(&[SHARD])
+                .reserve(2)
+                .put(&payload.to_be_bytes())
+                .put(&epoch.0.to_be_bytes()),
+            What::Dead(range) => writer
+                .put(&range.group.to_be_bytes())
+                .put(&range.first.to_be_bytes())
+                .put(&[range.index, DEAD])
+                .reserve(6)
+                .put(&range.last.to_be_bytes()),
+        };
         writer
-            .put(&entry.key.to_be_bytes())
-            .reserve(3)
-            .put(&entry.payload.to_be_bytes())
-            .put(&entry.epoch.0.to_be_bytes())
             .put(&entry.at.get().to_be_bytes())
             .put(&entry.sequence.to_be_bytes());
     }
@@ -140,22 +170,38 @@ pub fn decode(
     // Version, checksum and magic stay where they are in every version, so that a later one can be
     // told from damage.
     let version = Reader::new(&footer[footer.len() - TRAILER..]).u16();
-    if version != VERSION {
+    if !(1..=VERSION).contains(&version) {
         return Err(FooterError::Version(version));
     }
     let mut reader = Reader::new(footer);
     let mut entries = Vec::new();
     for _ in 0..trailer.entries {
-        let entry = Entry {
-            key: ShardKey {
-                group: GroupId::new(reader.u64()),
-                chunk: ChunkId::new(reader.u64()),
-                index: reader.u8(),
+        let (group, chunk) = (GroupId::new(reader.u64()), ChunkId::new(reader.u64()));
+        let (index, kind) = (reader.u8(), reader.u8());
+        let payload = reader.skip(2).u32();
+        let field = reader.u64();
+        let what = match kind {
+            SHARD => What::Shard {
+                key: ShardKey {
+                    group,
+                    chunk,
+                    index,
+                },
+                epoch: Epoch(field),
+                payload,
             },
-            payload: reader.skip(3).u32(),
-            epoch: Epoch(reader.u64()),
+            DEAD => What::Dead(Tombstone {
+                group,
+                index,
+                first: chunk,
+                last: ChunkId::new(field),
+            }),
+            _ => return Err(FooterError::Damaged),
+        };
+        let entry = Entry {
             at: ByteOffset::new(reader.u64()),
             sequence: reader.u64(),
+            what,
         };
         let aligned = entry.at.get().is_multiple_of(BLOCK as u64);
         if !aligned || entry.at >= trailer.start {

@@ -4,15 +4,17 @@
 //! 58 right after one has grown; 10 M shards are 250 to 580 MB.
 //!
 //! ```text
-//! absent --appended and synced--> live
+//! absent --appended and synced--> live --tombstone synced--> absent
 //! ```
 //!
 //! A shard is live only after its bytes and its volume's length are durable. This module does no I/O.
 
 use crate::record;
+use crate::tombstone::Tombstone;
 use crate::volume::VolumeId;
 use disk::BLOCK;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use types::{ByteCount, ByteOffset, ChunkId, GroupId, ShardKey, block};
 
 /// Where a record lies.
@@ -91,6 +93,50 @@ impl Index {
         before
     }
 
+    /// Forgets all that a tombstone names. Returns where they lay.
+    pub fn remove(&mut self, dead: &Tombstone) -> Vec<Location> {
+        let Entry::Occupied(mut slot) = self.slots.entry((dead.group, dead.index)) else {
+            return Vec::new();
+        };
+        let chunks = slot.get_mut();
+        let named = named(chunks, dead);
+        let removed: Vec<Location> = named.iter().filter_map(|id| chunks.remove(id)).collect();
+        // A table never shrinks by itself.
+        if chunks.is_empty() {
+            slot.remove();
+        } else if chunks.len() < chunks.capacity() / 4 {
+            chunks.shrink_to(2 * chunks.len());
+        }
+        self.shards -= removed.len() as u64;
+        removed
+    }
+
+    /// Whether a tombstone names any.
+    pub fn any(&self, dead: &Tombstone) -> bool {
+        let slot = self.slots.get(&(dead.group, dead.index));
+        slot.is_some_and(|chunks| !named(chunks, dead).is_empty())
+    }
+
+    /// How many shards of each slot there are, in order.
+    pub fn slots(&self) -> Vec<(GroupId, u8, u64)> {
+        let counted = self.slots.iter();
+        let mut slots: Vec<_> = counted
+            .map(|(&(group, index), chunks)| (group, index, chunks.len() as u64))
+            .collect();
+        slots.sort_unstable();
+        slots
+    }
+
+    /// The shards of a slot with the lengths of their payloads, in order.
+    pub fn slot(&self, group: GroupId, index: u8) -> Vec<(ChunkId, ByteCount)> {
+        let chunks = self.slots.get(&(group, index)).into_iter().flatten();
+        let mut listed: Vec<_> = chunks
+            .map(|(chunk, location)| (*chunk, ByteCount::new(u64::from(location.payload))))
+            .collect();
+        listed.sort_unstable();
+        listed
+    }
+
     /// How many there are.
     pub fn len(&self) -> u64 {
         self.shards
@@ -100,6 +146,18 @@ impl Index {
     pub fn is_empty(&self) -> bool {
         self.shards == 0
     }
+}
+
+/// Which of a slot's chunks a tombstone names: by its ids or by the slot's, whichever are fewer.
+fn named(chunks: &HashMap<ChunkId, Location>, dead: &Tombstone) -> Vec<ChunkId> {
+    let (first, last) = (dead.first.get(), dead.last.get());
+    if last.saturating_sub(first) < chunks.len() as u64 {
+        let ids = (first..=last).map(ChunkId::new);
+        return ids.filter(|id| chunks.contains_key(id)).collect();
+    }
+    let all = chunks.keys().copied();
+    all.filter(|id| (dead.first..=dead.last).contains(id))
+        .collect()
 }
 
 #[cfg(test)]

@@ -21,20 +21,30 @@
 //! | full | refused while a twentieth is left; the disk goes on |
 //! | emptied, missing, foreign, duplicate | absent; the node serves its other disks |
 
+mod admit;
 mod checksum;
+mod delete;
 mod drive;
 pub mod footer;
 pub mod index;
 mod layout;
 mod opening;
+mod places;
+pub mod plan;
+mod reading;
 pub mod record;
 pub mod service;
 pub mod stamp;
 pub mod store;
+pub mod tombstone;
 pub mod volume;
+pub mod volumes;
+mod walk;
 mod writer;
 
+pub use admit::AdmitError;
+pub use delete::{DeleteError, Deleted};
 pub use opening::Damage;
-pub use service::{DiskDevice, DiskFolder, Node, NodeConfig};
+pub use plan::Limits;
+pub use service::{DiskDevice, DiskFolder, ListedShard, Node, NodeConfig};
 pub use stamp::Stamp;
-pub use store::Limits;

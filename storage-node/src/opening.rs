@@ -1,8 +1,8 @@
 //! Opening a disk: which shards its volumes hold.
 //!
-//! Sealed volumes are read by their footers. The open one is walked: headers from record to record,
-//! block by block where there is none, and the blocks of those records that were not known to be
-//! durable when the last header was written.
+//! Sealed volumes are read by their footers, the open one is walked (`walk`). What they say counts in order
+//! of volumes and sequence numbers: a tombstone kills what lies before it, and of several records under
+//! one key the last one lives.
 //!
 //! A bad record with a good one behind it is damage and reported. Bad bytes with nothing good behind
 //! them are a tail that never became durable, in which nothing was acknowledged, and are cut. A device
@@ -11,21 +11,18 @@
 //! What was found is made durable before the disk serves: a killed process leaves records that nothing
 //! but the page or device cache holds yet, and a retry of their writers would be told that they are safe.
 
-use crate::footer::{self, Entry, FooterError};
-use crate::record::{self, Header, HeaderError};
-use crate::store::{Limits, Store, Tail};
+use crate::footer::FooterError;
+use crate::plan::{Limits, Tail};
+use crate::record::HeaderError;
+use crate::store::Store;
 use crate::volume::VolumeId;
-use bytes::Bytes;
-use disk::{BLOCK, Disk, File};
+use crate::walk::{Unsealed, VolumeReader};
+use disk::{Disk, File};
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use types::{ByteCount, ByteOffset, DiskId, ShardKey, block};
-
-/// Read at once while walking: a few small records, or one header and little waste.
-const WINDOW: u64 = 128 << 10;
-const BLOCK_BYTES: u64 = BLOCK as u64;
+use types::{ByteCount, ByteOffset, DiskId};
 
 /// A disk that is ready to serve.
 pub(crate) struct Opened {
@@ -53,8 +50,6 @@ pub enum Damage {
     Footer(VolumeId),
     /// A volume's file is gone, with later ones there.
     Volume(VolumeId),
-    /// A key has several records: only the last one counts.
-    Twice(ShardKey),
 }
 
 impl fmt::Display for Damage {
@@ -75,7 +70,6 @@ impl fmt::Display for Damage {
             }
             Self::Footer(volume) => write!(f, "{volume}: its footer is damaged"),
             Self::Volume(volume) => write!(f, "{volume} is missing"),
-            Self::Twice(key) => write!(f, "shard {key} has several records"),
         }
     }
 }
@@ -125,7 +119,7 @@ pub(crate) async fn open(disk: &dyn Disk, id: DiskId, limits: Limits) -> Result<
             volume,
             length: file.length().await?,
         };
-        reader.adopt(newest, &mut opened).await?;
+        adopt(&reader, newest, &mut opened).await?;
         opened.files.insert(volume, file);
     }
     disk.sync_folder().await?;
@@ -133,175 +127,47 @@ pub(crate) async fn open(disk: &dyn Disk, id: DiskId, limits: Limits) -> Result<
     Ok(opened)
 }
 
-struct VolumeReader<'a> {
-    file: &'a dyn File,
-    disk: DiskId,
-    volume: VolumeId,
-    length: ByteCount,
-}
-
-impl VolumeReader<'_> {
-    async fn adopt(&self, newest: bool, opened: &mut Opened) -> Result<(), OpenError> {
-        let volume = self.volume;
-        let twice = match self.footer().await {
-            Ok(entries) => {
-                if newest {
-                    self.file.sync().await?;
-                }
-                opened.store.adopt_sealed(volume, &entries, self.length)
+async fn adopt(
+    reader: &VolumeReader<'_>,
+    newest: bool,
+    opened: &mut Opened,
+) -> Result<(), OpenError> {
+    let volume = reader.volume;
+    match reader.footer().await {
+        Ok(entries) => {
+            if newest {
+                reader.file.sync().await?;
             }
-            Err(Unsealed::Io(error)) => return Err(error.into()),
-            Err(Unsealed::Footer(source @ FooterError::Version(_))) => {
-                return Err(OpenError::Footer { volume, source });
-            }
-            Err(Unsealed::Footer(_)) => {
-                let walk = self.walk().await?;
-                opened.damage.extend(walk.damage);
-                if newest {
-                    let end = walk.end - ByteOffset::ZERO;
-                    if end != self.length {
-                        self.file.set_length(end).await?;
-                    }
-                    self.file.sync().await?;
-                    opened.store.adopt_tail(Tail {
-                        volume,
-                        sequence: walk.entries.last().map_or(1, |last| last.sequence + 1),
-                        entries: walk.entries,
-                        end: walk.end,
-                        opened: walk.end,
-                        allocated: end,
-                    })
-                } else {
-                    opened.damage.push(Damage::Footer(volume));
-                    opened
-                        .store
-                        .adopt_sealed(volume, &walk.entries, self.length)
-                }
-            }
-        };
-        opened.damage.extend(twice.into_iter().map(Damage::Twice));
-        Ok(())
-    }
-
-    async fn footer(&self) -> Result<Vec<Entry>, Unsealed> {
-        let Some(last) = self.length.get().checked_sub(BLOCK_BYTES) else {
-            return Err(FooterError::None.into());
-        };
-        if !self.length.get().is_multiple_of(BLOCK_BYTES) {
-            return Err(FooterError::None.into());
+            opened.store.adopt_sealed(volume, &entries, reader.length);
         }
-        let block = self.read(ByteOffset::new(last), BLOCK_BYTES).await?;
-        let trailer = footer::trailer(&block, self.length)?;
-        let length = (ByteOffset::ZERO + self.length) - trailer.start;
-        let footer = self.file.read(trailer.start, length).await?;
-        Ok(footer::decode(&footer, trailer, self.disk, self.volume)?)
-    }
-
-    /// All good records, wherever they are.
-    async fn walk(&self) -> Result<Walk, OpenError> {
-        let mut found = self.headers().await?;
-        let durable = found.iter().map(|(_, header)| header.durable).max();
-        let durable = durable.unwrap_or(ByteOffset::ZERO);
-        let first_unsure = found.partition_point(|(at, _)| *at < durable);
-        for (at, header) in found.split_off(first_unsure) {
-            if self.verify(at, &header).await? {
-                found.push((at, header));
-            }
+        Err(Unsealed::Io(error)) => return Err(error.into()),
+        Err(Unsealed::Footer(source @ FooterError::Version(_))) => {
+            return Err(OpenError::Footer { volume, source });
         }
-        Ok(self.assemble(&found))
-    }
-
-    async fn headers(&self) -> Result<Vec<(ByteOffset, Header)>, OpenError> {
-        let mut found: Vec<(ByteOffset, Header)> = Vec::new();
-        let end = ByteOffset::new(self.length.get() / BLOCK_BYTES * BLOCK_BYTES);
-        let mut window = (ByteOffset::ZERO, Bytes::new());
-        let mut at = ByteOffset::ZERO;
-        let mut last_sequence = 0;
-        while at < end {
-            let behind = window.0 + ByteCount::of(&window.1);
-            if at < window.0 || at >= behind {
-                let length = WINDOW.min((end - at).get());
-                window = (at, self.read(at, length).await?);
-            }
-            let bytes = &window.1[(at - window.0).as_usize()..];
-            match Header::decode(bytes, self.disk, self.volume) {
-                Ok(header)
-                    if header.sequence > last_sequence
-                        && header.opened <= header.durable
-                        && header.durable <= at
-                        && at + header.length() <= end =>
-                {
-                    last_sequence = header.sequence;
-                    let next = at + header.length();
-                    found.push((at, header));
-                    at = next;
+        Err(Unsealed::Footer(_)) => {
+            let walk = reader.walk().await?;
+            opened.damage.extend(walk.damage);
+            if newest {
+                let end = walk.end - ByteOffset::ZERO;
+                if end != reader.length {
+                    reader.file.set_length(end).await?;
                 }
-                Err(source @ HeaderError::Version(_)) => {
-                    let volume = self.volume;
-                    return Err(OpenError::Header { volume, source });
-                }
-                Ok(_) | Err(HeaderError::Invalid) => at = at + ByteCount::new(BLOCK_BYTES),
-            }
-        }
-        Ok(found)
-    }
-
-    /// Whether all blocks of a record are as they were sent.
-    async fn verify(&self, at: ByteOffset, header: &Header) -> io::Result<bool> {
-        let bytes = self.read(at, header.length().get()).await?;
-        let payload = record::HEADER..record::HEADER + header.payload().as_usize();
-        Ok(block::verify(header.key, 0, &bytes.slice(payload)).is_ok())
-    }
-
-    fn assemble(&self, found: &[(ByteOffset, Header)]) -> Walk {
-        let was_durable = |gap: ByteOffset| {
-            let proves = |header: &Header| header.opened <= gap && gap < header.durable;
-            found.iter().any(|(_, header)| proves(header))
-        };
-        let mut walk = Walk {
-            entries: Vec::new(),
-            damage: Vec::new(),
-            end: ByteOffset::ZERO,
-        };
-        for (at, header) in found {
-            if *at > walk.end {
-                walk.damage.push(Damage::Record {
-                    volume: self.volume,
-                    at: walk.end,
-                    length: *at - walk.end,
-                    durable: was_durable(walk.end),
+                reader.file.sync().await?;
+                opened.store.adopt_tail(Tail {
+                    volume,
+                    sequence: walk.entries.last().map_or(1, |last| last.sequence + 1),
+                    entries: walk.entries,
+                    end: walk.end,
+                    opened: walk.end,
+                    allocated: end,
                 });
+            } else {
+                opened.damage.push(Damage::Footer(volume));
+                opened
+                    .store
+                    .adopt_sealed(volume, &walk.entries, reader.length);
             }
-            let payload = header.payload().get();
-            walk.entries.push(Entry {
-                key: header.key,
-                epoch: header.epoch,
-                at: *at,
-                payload: u32::try_from(payload).expect("lengths in a header are 32 bits"),
-                sequence: header.sequence,
-            });
-            walk.end = *at + header.length();
         }
-        walk
     }
-
-    async fn read(&self, at: ByteOffset, length: u64) -> io::Result<Bytes> {
-        self.file.read(at, ByteCount::new(length)).await
-    }
-}
-
-/// What walking a volume found.
-struct Walk {
-    entries: Vec<Entry>,
-    damage: Vec<Damage>,
-    /// Behind the last good record.
-    end: ByteOffset,
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Unsealed {
-    #[error(transparent)]
-    Footer(#[from] FooterError),
-    #[error(transparent)]
-    Io(#[from] io::Error),
+    Ok(())
 }

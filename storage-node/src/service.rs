@@ -1,25 +1,28 @@
 //! A storage node: its disks behind the shard service.
 //!
 //! A disk that is missing, emptied, foreign, duplicated or unreadable is *absent*, with the reason in
-//! the report; the node serves the others. Nothing here ever stamps a disk.
+//! the report; the node serves the others. Only [`Node::admit`] ever stamps a disk.
 
+use crate::delete::{DeleteError, Deleted, Fences};
 use crate::drive::ServingDrive;
 use crate::opening::Damage;
+use crate::places::{Disks, Place, Source};
+use crate::plan::Limits;
 use crate::record;
-use crate::stamp::{self, Found, Stamp};
-use crate::store::Limits;
+use crate::tombstone::Tombstone;
 use bytes::Bytes;
 use disk::{Choice, Disk};
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
-use types::placement::GroupTable;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::watch;
+use types::placement::{GroupTable, Slot};
 use types::shard::ChunkDescription;
 use types::wire::ShardStore;
-use types::wire::storage::{DiskReport, DiskState, PutError, PutShard, ReadError, ReadShard};
-use types::{ByteCount, ClusterId, DiskId, Epoch, GroupId, NodeId, ShardKey, block};
+use types::wire::storage::{DiskReport, PutError, PutShard, ReadError, ReadShard};
+use types::{ByteCount, ChunkId, ClusterId, DiskId, Epoch, GroupId, NodeId, ShardKey, block};
 
 /// What a node serves.
 #[derive(Clone, Debug)]
@@ -42,7 +45,8 @@ pub struct DiskFolder {
     /// Where.
     pub folder: PathBuf,
     /// Which disk should be there, so that an absent one can be reported. What counts is the stamp:
-    /// disks that changed places are served all the same.
+    /// disks that changed places are served all the same. Where one is expected, none is served that is
+    /// expected nowhere: it was replaced.
     pub expected: Option<DiskId>,
 }
 
@@ -54,29 +58,37 @@ pub struct DiskDevice {
     pub expected: Option<DiskId>,
 }
 
-/// A storage node.
-pub struct Node {
-    drives: BTreeMap<DiskId, ServingDrive>,
-    absent: BTreeMap<DiskId, String>,
-    epochs: RwLock<HashMap<GroupId, Epoch>>,
+/// A shard that lives on a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListedShard {
+    /// Of which chunk.
+    pub chunk: ChunkId,
+    /// Length of its blocks with their checksums.
+    pub payload: ByteCount,
 }
 
-/// A disk, or why there is none, and which was expected.
-type Candidate = (Option<DiskId>, Result<(Arc<dyn Disk>, Stamp), String>);
+/// A storage node.
+pub struct Node {
+    pub(crate) cluster: ClusterId,
+    pub(crate) node: NodeId,
+    pub(crate) engine: Choice,
+    pub(crate) limits: Limits,
+    disks: RwLock<Disks>,
+    fences: RwLock<Fences>,
+    changes: watch::Sender<u64>,
+}
 
 impl Node {
     /// Opens every disk that can be opened. Needs a tokio runtime.
     pub async fn open(config: NodeConfig) -> Self {
-        let mut candidates = Vec::new();
-        for DiskFolder { folder, expected } in &config.disks {
-            let candidate = match disk::open(folder, config.engine) {
-                Ok(disk) => identify(disk, config.cluster, config.node).await,
-                Err(error) => Err(error.to_string()),
-            };
-            let candidate = candidate.map_err(|why| format!("{}: {why}", folder.display()));
-            candidates.push((*expected, candidate));
-        }
-        Self::serve(candidates, config.limits).await
+        let engine = config.engine;
+        let places = config.disks.into_iter().map(|disk| Place {
+            source: Source::Folder(disk.folder, engine),
+            expected: disk.expected,
+            serves: None,
+        });
+        let (cluster, node) = (config.cluster, config.node);
+        Self::start(cluster, node, engine, places.collect(), config.limits).await
     }
 
     /// Serves devices that are open already, such as simulated ones.
@@ -86,94 +98,170 @@ impl Node {
         devices: Vec<DiskDevice>,
         limits: Limits,
     ) -> Self {
-        let mut candidates = Vec::new();
-        for DiskDevice { disk, expected } in devices {
-            candidates.push((expected, identify(disk, cluster, node).await));
-        }
-        Self::serve(candidates, limits).await
-    }
-
-    async fn serve(candidates: Vec<Candidate>, limits: Limits) -> Self {
-        let duplicates = duplicates(&candidates);
-        let mut absent = BTreeMap::new();
-        let mut usable = BTreeMap::new();
-        for (expected, candidate) in candidates {
-            match candidate {
-                Ok((_, stamp)) if duplicates.contains(&stamp.disk) => {
-                    let why = format!("several folders are stamped as {}", stamp.disk);
-                    tracing::error!("{why}: none of them is served");
-                    absent.extend(expected.map(|disk| (disk, why.clone())));
-                    absent.insert(stamp.disk, why);
-                }
-                Ok((disk, stamp)) => {
-                    usable.insert(stamp.disk, disk);
-                }
-                Err(why) => {
-                    let disk = expected.map(tracing::field::display);
-                    tracing::error!(disk, "a disk is absent: {why}");
-                    absent.extend(expected.map(|disk| (disk, why)));
-                }
-            }
-        }
-        let opening = usable.into_iter().map(async |(id, disk)| {
-            let opened = ServingDrive::open(disk, id, limits).await;
-            (id, opened.map_err(|error| error.to_string()))
+        let places = devices.into_iter().map(|device| Place {
+            source: Source::Device(device.disk),
+            expected: device.expected,
+            serves: None,
         });
-        let mut drives = BTreeMap::new();
-        for (id, opened) in join_all(opening).await {
-            match opened {
-                Ok(drive) => {
-                    let report = drive.report();
-                    tracing::info!(disk = %id, engine = report.engine, shards = report.shards, "serving");
-                    absent.remove(&id);
-                    drives.insert(id, drive);
-                }
-                Err(why) => {
-                    tracing::error!(disk = %id, "a disk does not open: {why}");
-                    absent.insert(id, why);
-                }
-            }
-        }
-        Self {
-            drives,
-            absent,
-            epochs: RwLock::default(),
-        }
+        Self::start(cluster, node, Choice::Auto, places.collect(), limits).await
     }
 
-    /// Learns the groups' epochs; older ones are refused from now on.
+    async fn start(
+        cluster: ClusterId,
+        node: NodeId,
+        engine: Choice,
+        places: Vec<Place>,
+        limits: Limits,
+    ) -> Self {
+        let node = Self {
+            cluster,
+            node,
+            engine,
+            limits,
+            disks: RwLock::new(Disks {
+                places,
+                ..Disks::default()
+            }),
+            fences: RwLock::default(),
+            changes: watch::Sender::new(0),
+        };
+        node.look_for_disks().await;
+        node
+    }
+
+    /// Learns the group table: who holds which slot since when, and the groups' epochs. What was decided in
+    /// older ones is refused from now on.
     pub fn learn(&self, table: &GroupTable) {
-        let mut epochs = self.epochs.write().unwrap_or_else(PoisonError::into_inner);
-        for group in &table.groups {
-            let known = epochs.entry(group.id).or_default();
-            *known = group.epoch.max(*known);
-        }
+        let mut fences = self.fences.write().unwrap_or_else(PoisonError::into_inner);
+        fences.learn(table);
     }
 
-    /// What was found bad when the disks were opened.
-    pub fn damage(&self) -> impl Iterator<Item = (DiskId, &Damage)> {
-        self.drives
-            .iter()
-            .flat_map(|(id, drive)| drive.damage().iter().map(move |damage| (*id, damage)))
+    /// What was found bad when the disks that serve were opened.
+    pub fn damage(&self) -> impl Iterator<Item = (DiskId, Damage)> {
+        let of = |drive: &Arc<ServingDrive>| {
+            let damage = drive.damage().iter().cloned();
+            damage
+                .map(|damage| (drive.id(), damage))
+                .collect::<Vec<_>>()
+        };
+        let damage: Vec<_> = self.disks().drives.values().flat_map(of).collect();
+        damage.into_iter()
+    }
+
+    /// Removes shards of a slot; answers once their tombstones are durable. What is not there is removed
+    /// already.
+    ///
+    /// # Errors
+    /// When it was decided in an epoch before the disk joined the slot, or the disk does not hold the slot
+    /// by the group table that the node has learnt; and when the disk cannot.
+    pub async fn delete(
+        &self,
+        disk: DiskId,
+        group: GroupId,
+        slot: Slot,
+        chunks: RangeInclusive<ChunkId>,
+        epoch: Epoch,
+    ) -> Result<Deleted, DeleteError> {
+        let drive = self.drive(disk);
+        let removed = {
+            // Held until it is queued: what is stored once a newer joining was learnt is queued behind it.
+            let fences = self.fences.read().unwrap_or_else(PoisonError::into_inner);
+            fences.admit(disk, group, slot, epoch)?;
+            let drive = drive.ok_or(DeleteError::DiskUnavailable { disk })?;
+            drive.delete(Tombstone {
+                group,
+                index: slot.0,
+                first: *chunks.start(),
+                last: *chunks.end(),
+            })?
+        };
+        let removed = removed.await?;
+        Ok(Deleted {
+            shards: removed.shards,
+            bytes: removed.bytes,
+        })
+    }
+
+    /// The slots of which shards live on a disk, in order, and how many each.
+    ///
+    /// # Errors
+    /// `DiskUnavailable`.
+    pub fn slots(&self, disk: DiskId) -> Result<Vec<(GroupId, Slot, u64)>, ReadError> {
+        let drive = self.reading(disk)?;
+        let slots = drive.slots()?.into_iter();
+        Ok(slots
+            .map(|(group, index, shards)| (group, Slot(index), shards))
+            .collect())
+    }
+
+    /// The shards of a slot that live on a disk at one moment, in order of their chunks.
+    ///
+    /// # Errors
+    /// `DiskUnavailable`.
+    pub fn inventory(
+        &self,
+        disk: DiskId,
+        group: GroupId,
+        slot: Slot,
+    ) -> Result<Vec<ListedShard>, ReadError> {
+        let drive = self.reading(disk)?;
+        let shards = drive.slot(group, slot.0)?.into_iter();
+        Ok(shards
+            .map(|(chunk, payload)| ListedShard { chunk, payload })
+            .collect())
+    }
+
+    /// Reads a shard's whole record from the disk and proves it: its header, every block's checksum, and
+    /// the digest of its bytes that the header names.
+    ///
+    /// # Errors
+    /// `Corrupt` when something does not verify (block 0 also stands for the header and the digest), and
+    /// what reading meets.
+    pub async fn verify(&self, disk: DiskId, key: ShardKey) -> Result<(), ReadError> {
+        self.reading(disk)?.drive().verify(key).await
+    }
+
+    /// Raised whenever a disk begins or ceases to be served: the worker looks through one that came back.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// Takes no more writes, answers those that wait, and stops. Reads under way end by themselves.
     pub async fn shutdown(&self) {
-        join_all(self.drives.values().map(ServingDrive::shutdown)).await;
+        let drives: Vec<_> = self.disks().drives.values().map(Arc::clone).collect();
+        join_all(drives.iter().map(|drive| drive.shutdown())).await;
+    }
+
+    pub(crate) fn disks(&self) -> RwLockReadGuard<'_, Disks> {
+        self.disks.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn disks_mut(&self) -> RwLockWriteGuard<'_, Disks> {
+        self.disks.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The set of disks that serve is another one.
+    pub(crate) fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    fn drive(&self, disk: DiskId) -> Option<Arc<ServingDrive>> {
+        self.disks().drives.get(&disk).map(Arc::clone)
+    }
+
+    fn reading(&self, disk: DiskId) -> Result<Arc<ServingDrive>, ReadError> {
+        self.drive(disk).ok_or(ReadError::DiskUnavailable { disk })
     }
 
     async fn put_shard(&self, put: PutShard) -> Result<(), PutError> {
         let PutShard { disk, key, .. } = put;
-        let drive = self
-            .drives
-            .get(&disk)
-            .ok_or(PutError::DiskUnavailable { disk })?;
+        let drive = self.drive(disk).ok_or(PutError::DiskUnavailable { disk })?;
         if !well_formed(&put) {
             return Err(PutError::Damaged { key });
         }
         let current = {
-            let epochs = self.epochs.read().unwrap_or_else(PoisonError::into_inner);
-            epochs.get(&key.group).copied().unwrap_or_default()
+            let fences = self.fences.read().unwrap_or_else(PoisonError::into_inner);
+            fences.epoch(key.group)
         };
         if put.epoch < current {
             return Err(PutError::StaleEpoch {
@@ -183,27 +271,6 @@ impl Node {
         }
         drive.put(put).await
     }
-
-    async fn read_shard(&self, request: ReadShard) -> Result<Bytes, ReadError> {
-        let disk = request.disk;
-        let drive = self
-            .drives
-            .get(&disk)
-            .ok_or(ReadError::DiskUnavailable { disk })?;
-        drive.read(request).await
-    }
-
-    async fn describe_shard(
-        &self,
-        disk: DiskId,
-        key: ShardKey,
-    ) -> Result<ChunkDescription, ReadError> {
-        let drive = self
-            .drives
-            .get(&disk)
-            .ok_or(ReadError::DiskUnavailable { disk })?;
-        drive.describe(key).await
-    }
 }
 
 impl ShardStore for Node {
@@ -212,7 +279,7 @@ impl ShardStore for Node {
     }
 
     fn read(&self, request: ReadShard) -> BoxFuture<'_, Result<Bytes, ReadError>> {
-        self.read_shard(request).boxed()
+        async move { self.reading(request.disk)?.drive().read(request).await }.boxed()
     }
 
     fn describe(
@@ -220,20 +287,21 @@ impl ShardStore for Node {
         disk: DiskId,
         key: ShardKey,
     ) -> BoxFuture<'_, Result<ChunkDescription, ReadError>> {
-        self.describe_shard(disk, key).boxed()
+        async move { self.reading(disk)?.drive().describe(key).await }.boxed()
     }
 
     fn report(&self) -> BoxFuture<'_, Vec<DiskReport>> {
-        let absent = self.absent.iter().map(|(disk, why)| DiskReport {
+        let disks = self.disks();
+        let away = disks.away.iter().map(|(disk, state)| DiskReport {
             disk: *disk,
-            state: DiskState::Absent(why.clone()),
+            state: state.clone(),
             engine: String::new(),
             shards: 0,
             used: ByteCount::ZERO,
             free: ByteCount::ZERO,
         });
-        let serving = self.drives.values().map(ServingDrive::report);
-        let mut reports: Vec<DiskReport> = absent.chain(serving).collect();
+        let serving = disks.drives.values().map(|drive| drive.report());
+        let mut reports: Vec<DiskReport> = away.chain(serving).collect();
         reports.sort_by_key(|report| report.disk);
         std::future::ready(reports).boxed()
     }
@@ -244,37 +312,4 @@ fn well_formed(put: &PutShard) -> bool {
     record::check(&put.chunk, put.key.index).is_ok()
         && put.chunk.payload_length(put.key.index) == ByteCount::of(&put.payload)
         && block::verify(put.key, 0, &put.payload).is_ok()
-}
-
-/// Whose disk it is; the error says why it is not ours.
-async fn identify(
-    disk: Arc<dyn Disk>,
-    cluster: ClusterId,
-    node: NodeId,
-) -> Result<(Arc<dyn Disk>, Stamp), String> {
-    match stamp::read_from(&*disk).await {
-        Ok(Found::Stamp(stamp)) if stamp.cluster != cluster => {
-            Err(format!("it belongs to cluster {}", stamp.cluster))
-        }
-        Ok(Found::Stamp(stamp)) if stamp.node != node => {
-            Err(format!("it belongs to {} of this cluster", stamp.node))
-        }
-        Ok(Found::Stamp(stamp)) => Ok((disk, stamp)),
-        Ok(Found::Empty) => Err("it is empty; admit it as a new disk".to_owned()),
-        Ok(Found::Foreign) => Err("it holds files, but no stamp".to_owned()),
-        Ok(Found::Damaged(why)) => Err(why.to_string()),
-        Err(error) => Err(format!("reading its stamp: {error}")),
-    }
-}
-
-/// Ids that more than one disk claims.
-fn duplicates(candidates: &[Candidate]) -> HashSet<DiskId> {
-    let mut seen = HashSet::new();
-    let stamps = candidates
-        .iter()
-        .filter_map(|(_, found)| found.as_ref().ok());
-    stamps
-        .map(|(_, stamp)| stamp.disk)
-        .filter(|disk| !seen.insert(*disk))
-        .collect()
 }

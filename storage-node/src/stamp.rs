@@ -18,6 +18,8 @@ const MAGIC: &[u8; 8] = b"STRSTAMP";
 const NAME: &str = "stamp";
 /// A stamp that was not finished; without the other name it means nothing.
 const UNFINISHED: &str = "stamp.new";
+/// What an engine may leave behind; it means nothing either.
+const PROBE: &str = ".probe";
 const CHECKSUM_AT: usize = BLOCK - CHECKSUM;
 
 /// What a disk says of itself.
@@ -126,6 +128,27 @@ pub async fn read_from(disk: &dyn Disk) -> io::Result<Found> {
             Ok(Stamp::decode(&bytes).map_or_else(Found::Damaged, Found::Stamp))
         }
     }
+}
+
+/// Reads what a folder says of itself without opening it as a disk: nothing is locked or written. The calls
+/// block.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn peek(folder: &Path) -> io::Result<Found> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            names.push(entry.file_name());
+        }
+    }
+    if names.iter().any(|name| name == NAME) {
+        let bytes = std::fs::read(folder.join(NAME))?;
+        return Ok(Stamp::decode(&bytes).map_or_else(Found::Damaged, Found::Stamp));
+    }
+    let empty = names.iter().all(|name| name == UNFINISHED || name == PROBE);
+    Ok(if empty { Found::Empty } else { Found::Foreign })
 }
 
 /// Stamps an open, empty folder; durable when it returns.

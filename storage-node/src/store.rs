@@ -2,120 +2,30 @@
 //! what waits, returns an [`Action`], and is told what came of it. The writer performs.
 //!
 //! ```text
-//! next(waiting) -> Append  --written, synced-->  appended   its shards are live
+//! next(waiting) -> Append  --written, synced-->  appended   its shards are live, what it names is not
 //!                  Seal    --footer synced---->  sealed     no volume is open
 //!                  Create  --name synced------>  created    a volume is open
 //!                  Allocate ------------------>  allocated  the open volume has room
 //! ```
 //!
 //! What always holds:
-//! - a shard is in the index only after its record is durable;
+//! - a shard is in the index only after its record is durable, and leaves it only after its tombstone is;
 //! - a position that was acknowledged is never written again;
 //! - a sequence number is given out once, also when its write failed;
-//! - the last twentieth of a disk is not given out: deletes, footers and repairs need room.
+//! - the last twentieth of a disk is not given out to shards: tombstones and footers need room;
+//! - nor is the last of what the open volume has reserved: tombstones find room on a file system that
+//!   others have filled.
 
-use crate::footer::{self, Entry};
+mod draft;
+
+use crate::footer::{self, Entry, What};
 use crate::index::{Index, Location};
-use crate::record::{self, Header};
+use crate::plan::Tail;
+pub use crate::plan::{Action, Batch, Limits, Removed, Request, Verdict, Write};
+use crate::tombstone;
 use crate::volume::VolumeId;
-use disk::Buffer;
-use std::collections::HashMap;
-use types::wire::storage::{PutError, PutShard};
-use types::{ByteCount, ByteOffset, DiskId, ShardKey, size};
-
-/// How a disk is cut up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// A volume's length, footer included. A record that is longer gets a volume of its own.
-    pub volume: ByteCount,
-    /// Space is reserved ahead in steps of this, so that a record never meets a full file system.
-    pub allocate: ByteCount,
-    /// Records that are written before one sync, in bytes; a longer one goes alone. A disk's writer
-    /// holds a copy of them meanwhile, beside the client's memory budget.
-    pub batch: ByteCount,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            volume: ByteCount::new(size::GIB),
-            allocate: ByteCount::new(64 * size::MIB),
-            batch: ByteCount::new(8 * size::MIB),
-        }
-    }
-}
-
-/// What to do next.
-#[derive(Debug)]
-pub enum Action {
-    /// Write these records, sync once, and answer as many of the waiting as there are verdicts.
-    Append(Batch),
-    /// Write the footer at `at`, cut the file behind it, sync. Then nothing is open.
-    Seal {
-        /// Which volume.
-        volume: VolumeId,
-        /// Where the footer goes: behind the last record.
-        at: ByteOffset,
-        /// The footer.
-        footer: Buffer,
-    },
-    /// Create a volume, and make its name durable.
-    Create(VolumeId),
-    /// Reserve space in the open volume up to this length.
-    Allocate(VolumeId, ByteCount),
-}
-
-/// Records that one sync makes durable.
-#[derive(Debug)]
-pub struct Batch {
-    /// One for each of the first waiting requests.
-    pub verdicts: Vec<Verdict>,
-    /// The open volume, when something is written.
-    pub volume: Option<VolumeId>,
-    /// What is written.
-    pub writes: Vec<Write>,
-}
-
-/// What becomes of one waiting request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The batch's write of that index is its record.
-    Append(usize),
-    /// Its key is written by this batch already, with the same bytes: it shares that write's fate.
-    Joined(usize),
-    /// A record stands under its key: compare.
-    Compare(Location),
-    /// Refused.
-    Refuse(PutError),
-}
-
-/// A record to write.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Write {
-    /// Which of the waiting requests.
-    pub request: usize,
-    /// Where it goes.
-    pub at: ByteOffset,
-    /// Its header.
-    pub header: Header,
-}
-
-/// The open volume.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tail {
-    /// Which.
-    pub volume: VolumeId,
-    /// Its records, durable all of them.
-    pub entries: Vec<Entry>,
-    /// Where the next record goes.
-    pub end: ByteOffset,
-    /// Where it ended when it was opened last.
-    pub opened: ByteOffset,
-    /// The file's length: zeros from `end` on.
-    pub allocated: ByteCount,
-    /// The next record's number.
-    pub sequence: u64,
-}
+use crate::volumes::Volumes;
+use types::{ByteCount, ByteOffset, ChunkId, DiskId, GroupId, ShardKey};
 
 /// One disk.
 #[derive(Debug)]
@@ -123,10 +33,9 @@ pub struct Store {
     disk: DiskId,
     limits: Limits,
     index: Index,
+    volumes: Volumes,
     tail: Option<Tail>,
     next_volume: VolumeId,
-    /// Bytes in sealed volumes.
-    sealed: ByteCount,
     /// What the file system had left when it was last asked.
     free: ByteCount,
 }
@@ -138,32 +47,25 @@ impl Store {
             disk,
             limits,
             index: Index::default(),
+            volumes: Volumes::default(),
             tail: None,
             next_volume: VolumeId::FIRST,
-            sealed: ByteCount::ZERO,
             free: ByteCount::ZERO,
         }
     }
 
-    /// Takes in a sealed volume at start, in order of ids. Returns keys that stood in the index before:
-    /// the later record counts.
-    pub fn adopt_sealed(
-        &mut self,
-        volume: VolumeId,
-        entries: &[Entry],
-        length: ByteCount,
-    ) -> Vec<ShardKey> {
+    /// Takes in a sealed volume at start, in order of ids.
+    pub fn adopt_sealed(&mut self, volume: VolumeId, entries: &[Entry], length: ByteCount) {
         self.next_volume = volume.next();
-        self.sealed = self.sealed + length;
-        self.admit(volume, entries)
+        self.admit(volume, entries);
+        self.volumes.sealed(volume, length);
     }
 
     /// Takes in the open volume at start, behind all sealed ones.
-    pub fn adopt_tail(&mut self, tail: Tail) -> Vec<ShardKey> {
+    pub fn adopt_tail(&mut self, tail: Tail) {
         self.next_volume = tail.volume.next();
-        let twice = self.admit(tail.volume, &tail.entries);
+        self.admit(tail.volume, &tail.entries);
         self.tail = Some(tail);
-        twice
     }
 
     /// Where a shard lies.
@@ -176,10 +78,25 @@ impl Store {
         self.index.len()
     }
 
+    /// The slots that have live shards, and how many each.
+    pub fn slots(&self) -> Vec<(GroupId, u8, u64)> {
+        self.index.slots()
+    }
+
+    /// The live shards of a slot with the lengths of their payloads, in order.
+    pub fn slot(&self, group: GroupId, index: u8) -> Vec<(ChunkId, ByteCount)> {
+        self.index.slot(group, index)
+    }
+
+    /// What lives and what is dead in each volume.
+    pub fn volumes(&self) -> &Volumes {
+        &self.volumes
+    }
+
     /// Bytes of all volumes.
     pub fn used(&self) -> ByteCount {
         let tail = self.tail.as_ref();
-        self.sealed + tail.map_or(ByteCount::ZERO, |tail| tail.allocated)
+        self.volumes.sealed_bytes() + tail.map_or(ByteCount::ZERO, |tail| tail.allocated)
     }
 
     /// Bytes that may still be given out.
@@ -192,75 +109,47 @@ impl Store {
         self.free = free;
     }
 
-    /// Decides what to do for those that wait, at least one. Their requests are well-formed.
-    pub fn next(&self, waiting: &[&PutShard]) -> Action {
-        let mut batch = Batch {
-            verdicts: Vec::new(),
-            volume: None,
-            writes: Vec::new(),
+    /// The batch is durable. Returns what each of its tombstones removed.
+    pub fn appended(&mut self, batch: &Batch) -> Vec<Removed> {
+        let mut removed = Vec::new();
+        let Some(volume) = batch.volume else {
+            return removed;
         };
-        let mut keys: HashMap<ShardKey, usize> = HashMap::new();
-        let mut end = self.tail.as_ref().map_or(ByteOffset::ZERO, |tail| tail.end);
-        for (request, put) in waiting.iter().enumerate() {
-            let verdict = if let Some(location) = self.index.get(put.key) {
-                Verdict::Compare(location)
-            } else if let Some(&write) = keys.get(&put.key) {
-                join(waiting[batch.writes[write].request], put, write)
-            } else {
-                let length = record::length(ByteCount::of(&put.payload));
-                match self.room(end, length, batch.writes.len()) {
-                    Room::Here(tail) => {
-                        let full_batch = (end + length) - tail.end > self.limits.batch;
-                        if full_batch && !batch.writes.is_empty() {
-                            return Action::Append(batch);
-                        }
-                        let write = batch.writes.len();
-                        batch.volume = Some(tail.volume);
-                        batch.writes.push(Write {
-                            request,
-                            at: end,
-                            header: header(put, tail, write),
-                        });
-                        keys.insert(put.key, write);
-                        end = end + length;
-                        Verdict::Append(write)
-                    }
-                    Room::None => Verdict::Refuse(PutError::Full { disk: self.disk }),
-                    Room::After(action) if batch.verdicts.is_empty() => return action,
-                    Room::After(_) => return Action::Append(batch),
-                }
-            };
-            batch.verdicts.push(verdict);
-        }
-        Action::Append(batch)
-    }
-
-    /// The batch is durable.
-    pub fn appended(&mut self, batch: &Batch) {
         for write in &batch.writes {
             let header = &write.header;
             let payload = u32::try_from(header.payload().get()).expect("a shard is small");
-            let tail = self.tail.as_mut().expect("a batch is written to a tail");
-            tail.end = write.at + header.length();
-            tail.sequence = header.sequence + 1;
-            tail.entries.push(Entry {
+            let what = What::Shard {
                 key: header.key,
                 epoch: header.epoch,
-                at: write.at,
                 payload,
-                sequence: header.sequence,
-            });
-            let location = Location::new(header.volume, write.at, payload);
-            let before = self.index.insert(header.key, location);
-            debug_assert_eq!(before, None, "a key is written once");
+            };
+            self.note(volume, write.at, header.sequence, what);
+            self.tail().end = write.at + header.length();
         }
+        for (at, record) in &batch.tombstones {
+            for range in &record.ranges {
+                removed.push(self.note(volume, *at, record.sequence, What::Dead(*range)));
+            }
+            self.tail().end = *at + tombstone::LENGTH;
+        }
+        self.abandoned(batch);
+        removed
     }
 
-    /// The batch was refused by the file system. Its place is written again, its numbers are not: what
-    /// it left behind the next record cannot pass for that record's successor.
+    /// An entry of the open volume is durable.
+    fn note(&mut self, volume: VolumeId, at: ByteOffset, sequence: u64, what: What) -> Removed {
+        let entry = Entry { at, sequence, what };
+        self.tail().entries.push(entry);
+        self.apply(volume, &entry)
+    }
+
+    /// The batch's numbers are used up. If the file system refused it, its place is written again: what it
+    /// left behind the next record cannot pass for that record's successor.
     pub fn abandoned(&mut self, batch: &Batch) {
-        if let (Some(tail), Some(last)) = (&mut self.tail, batch.writes.last()) {
-            tail.sequence = last.header.sequence + 1;
+        let writes = batch.writes.iter().map(|write| write.header.sequence);
+        let tombstones = batch.tombstones.iter().map(|(_, record)| record.sequence);
+        if let (Some(tail), Some(last)) = (&mut self.tail, writes.chain(tombstones).last()) {
+            tail.sequence = last + 1;
         }
     }
 
@@ -268,20 +157,14 @@ impl Store {
     pub fn sealed(&mut self) {
         let tail = self.tail.take().expect("the open volume was sealed");
         let length = (tail.end + footer::length(tail.entries.len())) - ByteOffset::ZERO;
-        self.sealed = self.sealed + length;
+        self.volumes.sealed(tail.volume, length);
     }
 
     /// A new volume's name is durable.
     pub fn created(&mut self, volume: VolumeId) {
         self.next_volume = volume.next();
-        self.tail = Some(Tail {
-            volume,
-            entries: Vec::new(),
-            end: ByteOffset::ZERO,
-            opened: ByteOffset::ZERO,
-            allocated: ByteCount::ZERO,
-            sequence: 1,
-        });
+        self.volumes.created(volume);
+        self.tail = Some(Tail::fresh(volume));
     }
 
     /// The open volume has that length.
@@ -292,80 +175,39 @@ impl Store {
         self.free = ByteCount::new(self.free.get().saturating_sub(grown));
     }
 
-    fn admit(&mut self, volume: VolumeId, entries: &[Entry]) -> Vec<ShardKey> {
-        let mut twice = Vec::new();
+    fn tail(&mut self) -> &mut Tail {
+        self.tail.as_mut().expect("a batch is written to a tail")
+    }
+
+    fn admit(&mut self, volume: VolumeId, entries: &[Entry]) {
+        self.volumes.created(volume);
         for entry in entries {
-            let location = Location::new(volume, entry.at, entry.payload);
-            if self.index.insert(entry.key, location).is_some() {
-                twice.push(entry.key);
+            self.apply(volume, entry);
+        }
+    }
+
+    /// Entries count in order of volumes and sequence numbers, when they are written as at start.
+    fn apply(&mut self, volume: VolumeId, entry: &Entry) -> Removed {
+        let dead = match entry.what {
+            What::Shard { key, payload, .. } => {
+                let location = Location::new(volume, entry.at, payload);
+                self.volumes.lives(volume);
+                Vec::from_iter(self.index.insert(key, location))
             }
-        }
-        twice
-    }
-
-    /// Whether a record of that length fits at `end`, behind `batched` others of its batch.
-    fn room(&self, end: ByteOffset, length: ByteCount, batched: usize) -> Room<'_> {
-        let Some(tail) = &self.tail else {
-            return self.grow(length, |_| Action::Create(self.next_volume));
+            What::Dead(range) => self.index.remove(&range),
         };
-        let behind = (end + length) - ByteOffset::ZERO;
-        let with_footer = behind + footer::length(tail.entries.len() + batched + 1);
-        let empty = tail.entries.is_empty() && batched == 0;
-        if with_footer > self.limits.volume && !empty {
-            return Room::After(Action::Seal {
-                volume: tail.volume,
-                at: tail.end,
-                footer: footer::encode(self.disk, tail.volume, tail.end, &tail.entries),
-            });
+        let mut removed = Removed::default();
+        for location in dead {
+            self.volumes
+                .died(location.volume, location.length(), volume);
+            removed.shards += 1;
+            removed.bytes = removed.bytes + location.length();
         }
-        if behind > tail.allocated {
-            let missing = behind - tail.allocated;
-            return self.grow(missing, |step| {
-                let length = (tail.allocated + step).get().min(self.limits.volume.get());
-                Action::Allocate(tail.volume, ByteCount::new(length.max(behind.get())))
-            });
-        }
-        Room::Here(tail)
-    }
-
-    /// An action that takes at least `missing` more of the disk, if the reserve allows.
-    fn grow(&self, missing: ByteCount, action: impl FnOnce(ByteCount) -> Action) -> Room<'_> {
-        let step = missing.get().max(self.limits.allocate.get());
-        if self.free.get() < self.reserve() + step {
-            return Room::None;
-        }
-        Room::After(action(ByteCount::new(step)))
+        removed
     }
 
     /// The twentieth that is kept back.
     fn reserve(&self) -> u64 {
         (self.used() + self.free).get() / 20
-    }
-}
-
-/// Whether a record can be placed.
-enum Room<'a> {
-    Here(&'a Tail),
-    After(Action),
-    None,
-}
-
-/// The same key twice in a batch.
-fn join(first: &PutShard, second: &PutShard, write: usize) -> Verdict {
-    if first.chunk == second.chunk && first.payload == second.payload {
-        return Verdict::Joined(write);
-    }
-    Verdict::Refuse(PutError::Conflict { key: second.key })
-}
-
-fn header(put: &PutShard, tail: &Tail, batched: usize) -> Header {
-    Header {
-        key: put.key,
-        epoch: put.epoch,
-        chunk: put.chunk.clone(),
-        volume: tail.volume,
-        sequence: tail.sequence + batched as u64,
-        durable: tail.end,
-        opened: tail.opened,
     }
 }

@@ -9,9 +9,11 @@
 //! and nothing is written any more.
 
 use crate::drive::Drive;
+use crate::index::Location;
+use crate::plan::{Action, Batch, Removed, Request, Verdict};
 use crate::record;
-use crate::store::{Action, Batch, Verdict};
-use crate::{index::Location, volume::VolumeId};
+use crate::tombstone::Tombstone;
+use crate::volume::VolumeId;
 use disk::{Buffer, File};
 use futures::future::join_all;
 use std::io;
@@ -23,13 +25,19 @@ use types::{ByteCount, ByteOffset};
 /// Requests that may wait for a disk; more are told that it is busy.
 pub(crate) const QUEUE: usize = 256;
 
-/// A request that waits for its record to be durable.
-pub(crate) struct Ticket {
-    pub(crate) put: PutShard,
-    pub(crate) answer: oneshot::Sender<Result<Stored, PutError>>,
+/// A request that waits until it is durable.
+pub(crate) enum Ticket {
+    /// A shard, and where its damaged record was found.
+    Put(
+        PutShard,
+        Option<Location>,
+        oneshot::Sender<Result<Stored, PutError>>,
+    ),
+    /// What is to be removed.
+    Delete(Tombstone, oneshot::Sender<Result<Removed, Refusal>>),
 }
 
-/// What happened to it.
+/// What happened to a shard.
 #[derive(Debug)]
 pub(crate) enum Stored {
     /// It is durable.
@@ -38,23 +46,89 @@ pub(crate) enum Stored {
     Before(Location),
 }
 
+/// Why what waited was refused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Refusal {
+    /// The file system has no room.
+    Full,
+    /// The disk was stopped.
+    Failed,
+}
+
+impl Ticket {
+    fn request(&self) -> Request<'_> {
+        match self {
+            Self::Put(put, damaged, _) => Request::Put(put, *damaged),
+            Self::Delete(dead, _) => Request::Delete(*dead),
+        }
+    }
+
+    /// Whoever waited may have given up; what was done stands all the same.
+    fn refuse(self, drive: &Drive, why: Refusal) {
+        let disk = drive.id;
+        match self {
+            Self::Put(_, _, answer) => {
+                let error = match why {
+                    Refusal::Full => PutError::Full { disk },
+                    Refusal::Failed => PutError::DiskFailed { disk },
+                };
+                let _abandoned = answer.send(Err(error));
+            }
+            Self::Delete(_, answer) => {
+                let _abandoned = answer.send(Err(why));
+            }
+        }
+    }
+
+    fn answer(self, verdict: Verdict, removed: &[Removed]) {
+        match (self, verdict) {
+            (Self::Put(_, _, answer), verdict) => {
+                let _abandoned = answer.send(match verdict {
+                    Verdict::Compare(location) => Ok(Stored::Before(location)),
+                    Verdict::Refuse(error) => Err(error),
+                    _ => Ok(Stored::Durable),
+                });
+            }
+            (Self::Delete(_, answer), verdict) => {
+                let _abandoned = answer.send(match verdict {
+                    Verdict::Bury(range) => Ok(removed[range]),
+                    _ => Ok(Removed::default()),
+                });
+            }
+        }
+    }
+}
+
 /// Serves tickets until their senders are gone.
 pub(crate) async fn run(drive: Arc<Drive>, mut tickets: mpsc::Receiver<Ticket>) {
     let mut waiting = Vec::with_capacity(QUEUE);
     while tickets.recv_many(&mut waiting, QUEUE).await > 0 {
         while !waiting.is_empty() {
-            let refusal = match round(&drive, &mut waiting).await {
-                Ok(()) => continue,
-                Err(error) if error.is_full() => PutError::Full { disk: drive.id },
+            match round(&drive, &mut waiting).await {
+                Ok(()) => {}
+                Err(error) if error.is_full() => refuse_full(&drive, &mut waiting),
                 Err(error) => {
                     drive.fail(&error);
-                    PutError::DiskFailed { disk: drive.id }
+                    let waiting = waiting.drain(..);
+                    waiting.for_each(|ticket| ticket.refuse(&drive, Refusal::Failed));
                 }
-            };
-            for ticket in waiting.drain(..) {
-                let _abandoned = ticket.answer.send(Err(refusal.clone()));
             }
         }
+    }
+}
+
+/// Refuses the shards that wait. What is to be removed waits on, for it may find room that shards leave
+/// free; it is refused when it waits alone.
+fn refuse_full(drive: &Drive, waiting: &mut Vec<Ticket>) {
+    let is_put = |ticket: &mut Ticket| matches!(ticket, Ticket::Put(..));
+    let puts: Vec<Ticket> = waiting.extract_if(.., is_put).collect();
+    let refused = if puts.is_empty() {
+        std::mem::take(waiting)
+    } else {
+        puts
+    };
+    for ticket in refused {
+        ticket.refuse(drive, Refusal::Full);
     }
 }
 
@@ -86,8 +160,8 @@ async fn round(drive: &Drive, waiting: &mut Vec<Ticket>) -> Result<(), WriteErro
     let action = {
         let mut state = drive.state_mut();
         state.store.measured(free);
-        let puts: Vec<&PutShard> = waiting.iter().map(|ticket| &ticket.put).collect();
-        state.store.next(&puts)
+        let requests: Vec<Request<'_>> = waiting.iter().map(Ticket::request).collect();
+        state.store.next(&requests)
     };
     match action {
         Action::Append(batch) => append(drive, batch, waiting).await,
@@ -98,6 +172,7 @@ async fn round(drive: &Drive, waiting: &mut Vec<Ticket>) -> Result<(), WriteErro
 }
 
 async fn append(drive: &Drive, batch: Batch, waiting: &mut Vec<Ticket>) -> Result<(), WriteError> {
+    let mut removed = Vec::new();
     if let Some(volume) = batch.volume {
         let written = write(drive, volume, &batch, waiting).await;
         let mut state = drive.state_mut();
@@ -105,19 +180,13 @@ async fn append(drive: &Drive, batch: Batch, waiting: &mut Vec<Ticket>) -> Resul
             state.store.abandoned(&batch);
             return Err(error);
         }
-        state.store.appended(&batch);
+        removed = state.store.appended(&batch);
     }
     // Its volume may have been found missing meanwhile, by a comparison.
     drive.serving()?;
     let answered = waiting.drain(..batch.verdicts.len());
     for (ticket, verdict) in answered.zip(batch.verdicts) {
-        let answer = match verdict {
-            Verdict::Append(_) | Verdict::Joined(_) => Ok(Stored::Durable),
-            Verdict::Compare(location) => Ok(Stored::Before(location)),
-            Verdict::Refuse(error) => Err(error),
-        };
-        // The writer may have given up waiting; the record stands all the same.
-        let _abandoned = ticket.answer.send(answer);
+        ticket.answer(verdict, &removed);
     }
     Ok(())
 }
@@ -130,12 +199,17 @@ async fn write(
     waiting: &[Ticket],
 ) -> Result<(), WriteError> {
     let file = drive.file(volume);
-    let writes = batch.writes.iter().map(|write| {
-        let payload = &waiting[write.request].put.payload;
-        file.write(write.at, record::encode(drive.id, &write.header, payload))
+    let shards = batch.writes.iter().map(|write| {
+        let Ticket::Put(put, ..) = &waiting[write.request] else {
+            unreachable!("writes are of puts");
+        };
+        let record = record::encode(drive.id, &write.header, &put.payload);
+        file.write(write.at, record)
     });
-    gravest(join_all(writes).await)?;
-    sync(volume, &file).await
+    let tombstones = batch.tombstones.iter();
+    let tombstones = tombstones.map(|(at, record)| file.write(*at, record.encode(drive.id)));
+    gravest(join_all(shards.chain(tombstones)).await)?;
+    sync(drive, volume, &file).await
 }
 
 /// The outcome of several writes: an error that stops the disk counts before one that does not.
@@ -147,16 +221,21 @@ fn gravest(results: Vec<io::Result<()>>) -> Result<(), WriteError> {
     gravest.map_or(Ok(()), Err)
 }
 
-async fn sync(volume: VolumeId, file: &Arc<dyn File>) -> Result<(), WriteError> {
+async fn sync(drive: &Drive, volume: VolumeId, file: &Arc<dyn File>) -> Result<(), WriteError> {
     file.sync().await.map_err(WriteError::Sync)?;
-    named(volume, file).await
+    named(drive, volume, file).await
 }
 
 /// Whether a volume's file still has a name. Without one its records are gone at the next start, though
 /// the open descriptor goes on reading them.
-pub(crate) async fn named(volume: VolumeId, file: &Arc<dyn File>) -> Result<(), WriteError> {
+pub(crate) async fn named(
+    drive: &Drive,
+    volume: VolumeId,
+    file: &Arc<dyn File>,
+) -> Result<(), WriteError> {
     match file.links().await.map_err(WriteError::Sync)? {
-        0 => Err(WriteError::Removed(volume)),
+        // The drive lets go of a volume before it removes the file itself.
+        0 if drive.file_of(volume).is_some() => Err(WriteError::Removed(volume)),
         _ => Ok(()),
     }
 }
@@ -165,7 +244,7 @@ pub(crate) async fn named(volume: VolumeId, file: &Arc<dyn File>) -> Result<(), 
 async fn all_named(drive: &Drive) -> Result<(), WriteError> {
     let files = drive.state().files.clone();
     for (volume, file) in &files {
-        named(*volume, file).await?;
+        named(drive, *volume, file).await?;
     }
     Ok(())
 }
@@ -180,7 +259,7 @@ async fn seal(
     let end = (at + ByteCount::of(&footer)) - ByteOffset::ZERO;
     file.write(at, footer).await.map_err(WriteError::Write)?;
     file.set_length(end).await.map_err(WriteError::Write)?;
-    sync(volume, &file).await?;
+    sync(drive, volume, &file).await?;
     drive.state_mut().store.sealed();
     Ok(())
 }

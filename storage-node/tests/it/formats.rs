@@ -2,13 +2,17 @@
 //!
 //! A golden file that is missing is written, and the test fails: look at it, commit it, run again.
 
-use crate::world::{CLUSTER, DISK, NODE, shard};
+use crate::world::{CLUSTER, DISK, NODE, SMALL, delete, node, read_all, run, shard};
+use disk::sim::SimDisk;
+use disk::{Buffer, Disk};
 use std::path::Path;
-use strongroom_storage_node::footer::{self, Entry, FooterError};
+use strongroom_storage_node::footer::{self, Entry, FooterError, What};
 use strongroom_storage_node::record::{self, Header, HeaderError};
 use strongroom_storage_node::stamp::{Stamp, StampError};
+use strongroom_storage_node::tombstone::{self, Tombstone, Tombstones};
 use strongroom_storage_node::volume::VolumeId;
-use types::{ByteCount, ByteOffset, DiskId, Epoch};
+use types::wire::ShardStore;
+use types::{ByteCount, ByteOffset, ChunkId, DiskId, Epoch, GroupId};
 
 const VOLUME: VolumeId = VolumeId(9);
 
@@ -39,13 +43,43 @@ fn header() -> Header {
 
 fn entries() -> Vec<Entry> {
     let entry = |n: u64| Entry {
-        key: shard(DISK, n, 1, 0).key,
-        epoch: Epoch(n + 1),
         at: ByteOffset::new(n * 8192),
-        payload: 3008,
         sequence: 2 * n + 1,
+        what: What::Shard {
+            key: shard(DISK, n, 1, 0).key,
+            epoch: Epoch(n + 1),
+            payload: 3008,
+        },
     };
     (0..100).map(entry).collect()
+}
+
+fn tombstones(count: u64) -> Tombstones {
+    let range = |n: u64| Tombstone {
+        group: GroupId::new(5 + n),
+        index: u8::try_from(n % 7).unwrap(),
+        first: ChunkId::new(n << 40),
+        last: ChunkId::new((n << 40) + n),
+    };
+    Tombstones {
+        ranges: (0..count).map(range).collect(),
+        volume: VOLUME,
+        sequence: 13,
+        durable: ByteOffset::new(8192),
+        opened: ByteOffset::new(4096),
+    }
+}
+
+/// Shards, and tombstones of one record behind them.
+fn entries_with_tombstones() -> Vec<Entry> {
+    let dead = |range: &Tombstone| Entry {
+        at: ByteOffset::new(100 * 8192),
+        sequence: 201,
+        what: What::Dead(*range),
+    };
+    let mut entries = entries();
+    entries.extend(tombstones(5).ranges.iter().map(dead));
+    entries
 }
 
 fn stamp() -> Stamp {
@@ -76,15 +110,63 @@ fn record_is_golden() {
     assert!(stored[1024 + payload.len()..].iter().all(|byte| *byte == 0));
 }
 
-/// The footer of a known volume, byte for byte.
+/// The footer of a known volume, byte for byte; and as the version before wrote it, without tombstones.
 #[test]
 fn footer_is_golden() {
     let start = ByteOffset::new(1_000 * 4096);
-    let footer = footer::encode(DISK, VOLUME, start, &entries());
-    assert_eq!(ByteCount::of(&footer), footer::length(100));
-    let stored = golden("footer.bin", &footer);
+    let entries = entries_with_tombstones();
+    let footer = footer::encode(DISK, VOLUME, start, &entries);
+    assert_eq!(ByteCount::of(&footer), footer::length(105));
+    let stored = golden("footer-2.bin", &footer);
     assert!(stored == footer[..]);
-    assert_eq!(decode_footer(&stored, DISK, VOLUME), Ok(entries()));
+    assert_eq!(decode_footer(&stored, DISK, VOLUME), Ok(entries));
+    let before = golden("footer.bin", &[]);
+    assert_eq!(decode_footer(&before, DISK, VOLUME), Ok(self::entries()));
+}
+
+/// Records of tombstones, byte for byte: a few, and as many as one holds.
+#[test]
+fn tombstones_are_golden() {
+    for (name, count) in [("tombstones.bin", 3), ("tombstones-full.bin", 125)] {
+        let record = tombstones(count).encode(DISK);
+        assert_eq!(ByteCount::of(&record), tombstone::LENGTH);
+        assert_eq!(record.last(), Some(&0), "no footer ends so");
+        let stored = golden(name, &record);
+        assert!(stored == record[..]);
+        let read = Tombstones::decode(&stored, DISK, VOLUME);
+        assert_eq!(read, Ok(tombstones(count)));
+    }
+}
+
+/// What the version before tombstones wrote opens, and goes on. Method: its files, put on a simulated disk.
+#[test]
+fn a_disk_of_the_previous_version_opens() {
+    run(async {
+        let disk = SimDisk::new(1);
+        for name in ["stamp", "volume-00000001", "volume-00000002"] {
+            let bytes = golden(&format!("previous/{name}"), &[]);
+            let file = disk.create(name).await.unwrap();
+            let content = Buffer::copy_of(&bytes);
+            file.write(ByteOffset::ZERO, content).await.unwrap();
+            file.sync().await.unwrap();
+        }
+        disk.sync_folder().await.unwrap();
+        let mut disk = disk;
+        for seed in 0..4 {
+            let serving = node(&disk, SMALL).await;
+            assert_eq!(serving.damage().count(), 0);
+            for chunk in seed..6 {
+                let put = shard(DISK, chunk, 5000, 0);
+                assert!(read_all(&serving, &put).await.unwrap() == put.payload);
+            }
+            let removed = delete(&serving, DISK, seed..=seed).await.unwrap();
+            assert_eq!(removed.shards, 1);
+            serving.put(shard(DISK, 10 + seed, 5000, 0)).await.unwrap();
+            assert_eq!(serving.report().await[0].shards, 6);
+            drop(serving);
+            disk = disk.crash(seed);
+        }
+    });
 }
 
 /// The stamp of a known disk, byte for byte.
@@ -99,7 +181,9 @@ fn stamp_is_golden() {
 #[test]
 fn every_flipped_bit_is_noticed() {
     let header = header().encode(DISK);
-    let footer = footer::encode(DISK, VOLUME, ByteOffset::new(1_000 * 4096), &entries());
+    let start = ByteOffset::new(1_000 * 4096);
+    let footer = footer::encode(DISK, VOLUME, start, &entries_with_tombstones());
+    let tombstones = tombstones(3).encode(DISK);
     let stamp = stamp().encode();
     let each_flip = |bytes: &[u8], accepts: &dyn Fn(&[u8]) -> bool| {
         let mut bytes = bytes.to_vec();
@@ -114,6 +198,9 @@ fn every_flipped_bit_is_noticed() {
         Header::decode(bytes, DISK, VOLUME).is_ok()
     });
     each_flip(&footer, &|bytes| decode_footer(bytes, DISK, VOLUME).is_ok());
+    each_flip(&tombstones, &|bytes| {
+        Tombstones::decode(bytes, DISK, VOLUME).is_ok()
+    });
     each_flip(&stamp, &|bytes| Stamp::decode(bytes).is_ok());
 }
 
@@ -124,6 +211,8 @@ fn misplaced_headers_and_footers_are_refused() {
     let footer = footer::encode(DISK, VOLUME, ByteOffset::new(1_000 * 4096), &entries());
     for (disk, volume) in [(DiskId::new(71), VOLUME), (DISK, VolumeId(10))] {
         let refused = Header::decode(&header, disk, volume);
+        assert_eq!(refused, Err(HeaderError::Invalid));
+        let refused = Tombstones::decode(&tombstones(3).encode(DISK), disk, volume);
         assert_eq!(refused, Err(HeaderError::Invalid));
         let refused = decode_footer(&footer, disk, volume);
         assert_eq!(refused, Err(FooterError::Damaged));
@@ -171,11 +260,19 @@ fn later_versions_are_not_damage() {
     let start = ByteOffset::new(1_000 * 4096);
     let mut bytes = footer::encode(DISK, VOLUME, start, &entries()).to_vec();
     let end = bytes.len();
-    bytes[end - 63] = 2;
+    bytes[end - 63] = 3;
     let sum = crc(&[&disk, &volume, &bytes[..end - 16]]);
     bytes[end - 16..end - 8].copy_from_slice(&sum);
     let later = decode_footer(&bytes, DISK, VOLUME);
-    assert_eq!(later, Err(FooterError::Version(2)));
+    assert_eq!(later, Err(FooterError::Version(3)));
+
+    let mut bytes = tombstones(3).encode(DISK).to_vec();
+    bytes[9] = 2;
+    let sequence = 13u64.to_be_bytes();
+    let sum = crc(&[&disk, &volume, &sequence, &bytes[..4080], &bytes[4088..]]);
+    bytes[4080..4088].copy_from_slice(&sum);
+    let later = Tombstones::decode(&bytes, DISK, VOLUME);
+    assert_eq!(later, Err(HeaderError::Version(2)));
 
     let mut bytes = stamp().encode().to_vec();
     bytes[9] = 2;

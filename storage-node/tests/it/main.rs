@@ -1,7 +1,10 @@
 //! A storage node against its promises: on real folders, on scripted disks, against a model.
 
+mod delete;
+mod disks;
 mod faults;
 mod formats;
+mod heal;
 mod model;
 mod node;
 mod power;

@@ -5,7 +5,7 @@ use futures::future::join_all;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::HashMap;
-use strongroom_storage_node::store::{Action, Limits, Store, Verdict};
+use strongroom_storage_node::store::{Action, Limits, Request, Store, Verdict};
 use strongroom_storage_node::volume::VolumeId;
 use types::wire::ShardStore;
 use types::wire::storage::{PutError, PutShard, ReadError};
@@ -106,7 +106,8 @@ proptest! {
             let mut waiting: Vec<&PutShard> = puts.iter().collect();
             while !waiting.is_empty() {
                 store.measured(ByteCount::new(disk_size - taken));
-                match store.next(&waiting) {
+                let requests: Vec<_> = waiting.iter().map(|put| Request::Put(put, None)).collect();
+                match store.next(&requests) {
                     Action::Create(volume) => {
                         prop_assert!(open.is_none());
                         open = Some((volume, ByteOffset::ZERO, 0, 0));
@@ -159,6 +160,7 @@ proptest! {
                                     prop_assert!(live.contains_key(&put.key));
                                     prop_assert_eq!(Some(*location), store.get(put.key));
                                 }
+                                Verdict::Bury(_) | Verdict::Gone => panic!("nothing is removed"),
                                 Verdict::Refuse(error) => {
                                     let full = *error == PutError::Full { disk: DISK };
                                     let conflict = *error == PutError::Conflict { key: put.key };

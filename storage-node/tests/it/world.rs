@@ -4,8 +4,10 @@ use bytes::Bytes;
 use disk::Disk;
 use disk::sim::SimDisk;
 use std::future::Future;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
-use strongroom_storage_node::{DiskDevice, Limits, Node, Stamp, stamp};
+use strongroom_storage_node::{DeleteError, Deleted, DiskDevice, Limits, Node, Stamp, stamp};
+use types::placement::{Admission, Group, GroupTable, Member, Slot};
 use types::shard::{ChunkDescription, ShardDigest};
 use types::wire::ShardStore;
 use types::wire::storage::{PutShard, ReadShard};
@@ -61,6 +63,35 @@ pub(crate) fn shard(disk: DiskId, chunk: u64, length: usize, content: u64) -> Pu
     }
 }
 
+/// Removes chunks of the slot that [`shard`] writes to, by a decision of now.
+pub(crate) async fn delete(
+    node: &Node,
+    disk: DiskId,
+    chunks: RangeInclusive<u64>,
+) -> Result<Deleted, DeleteError> {
+    let chunks = ChunkId::new(*chunks.start())..=ChunkId::new(*chunks.end());
+    node.delete(disk, GroupId::new(5), Slot(0), chunks, Epoch(1))
+        .await
+}
+
+/// Tells the node that the disk holds slot 0 of the group that [`shard`] names, since that epoch.
+pub(crate) fn learn(node: &Node, disk: DiskId, joined: u64) {
+    let member = Member {
+        disk,
+        joined: Epoch(joined),
+    };
+    node.learn(&GroupTable {
+        groups: vec![Group {
+            id: GroupId::new(5),
+            profile: "4+2".parse().unwrap(),
+            epoch: Epoch(joined),
+            admission: Admission::Open,
+            members: vec![member],
+        }],
+        ..GroupTable::default()
+    });
+}
+
 /// A simulated disk with our stamp.
 pub(crate) async fn stamped(seed: u64) -> SimDisk {
     let disk = SimDisk::new(seed);
@@ -79,7 +110,9 @@ pub(crate) async fn node(disk: &SimDisk, limits: Limits) -> Node {
         disk: Arc::new(disk.clone()) as Arc<dyn Disk>,
         expected: Some(DISK),
     };
-    Node::with_devices(CLUSTER, NODE, vec![device], limits).await
+    let node = Node::with_devices(CLUSTER, NODE, vec![device], limits).await;
+    learn(&node, DISK, 1);
+    node
 }
 
 /// All blocks of a shard that was stored as `put`.

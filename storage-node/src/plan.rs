@@ -1,0 +1,143 @@
+//! What the store is asked for and what it decides: values that the writer carries between them.
+
+use crate::footer::Entry;
+use crate::index::Location;
+use crate::record::Header;
+use crate::tombstone::{Tombstone, Tombstones};
+use crate::volume::VolumeId;
+use disk::Buffer;
+use types::wire::storage::{PutError, PutShard};
+use types::{ByteCount, ByteOffset, size};
+
+/// How a disk is cut up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// A volume's length, footer included. A record that is longer gets a volume of its own.
+    pub volume: ByteCount,
+    /// Space is reserved ahead in steps of this, so that a record never meets a full file system.
+    pub allocate: ByteCount,
+    /// Records that are written before one sync, in bytes; a longer one goes alone. A disk's writer
+    /// holds a copy of them meanwhile, beside the client's memory budget.
+    pub batch: ByteCount,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            volume: ByteCount::new(size::GIB),
+            allocate: ByteCount::new(64 * size::MIB),
+            batch: ByteCount::new(8 * size::MIB),
+        }
+    }
+}
+
+/// What waits for a disk.
+#[derive(Clone, Copy, Debug)]
+pub enum Request<'a> {
+    /// Store a well-formed shard. When a record stands at that location under its key, and nowhere
+    /// else, it was found damaged: the new one takes its place.
+    Put(&'a PutShard, Option<Location>),
+    /// Remove what it names.
+    Delete(Tombstone),
+}
+
+/// What to do next.
+#[derive(Debug)]
+pub enum Action {
+    /// Write these records, sync once, and answer as many of the waiting as there are verdicts.
+    Append(Batch),
+    /// Write the footer at `at`, cut the file behind it, sync. Then nothing is open.
+    Seal {
+        /// Which volume.
+        volume: VolumeId,
+        /// Where the footer goes: behind the last record.
+        at: ByteOffset,
+        /// The footer.
+        footer: Buffer,
+    },
+    /// Create a volume, and make its name durable.
+    Create(VolumeId),
+    /// Reserve space in the open volume up to this length.
+    Allocate(VolumeId, ByteCount),
+}
+
+/// Records that one sync makes durable.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// One for each of the first waiting requests.
+    pub verdicts: Vec<Verdict>,
+    /// The open volume, when something is written.
+    pub volume: Option<VolumeId>,
+    /// Shards that are written.
+    pub writes: Vec<Write>,
+    /// Tombstones that are written, behind the shards. No key is in both.
+    pub tombstones: Vec<(ByteOffset, Tombstones)>,
+}
+
+/// What becomes of one waiting request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The batch's write of that index is its record.
+    Append(usize),
+    /// Its key is written by this batch already, with the same bytes: it shares that write's fate.
+    Joined(usize),
+    /// A record stands under its key: compare.
+    Compare(Location),
+    /// The batch's range of that index, counted through all its tombstones, removes what it names.
+    Bury(usize),
+    /// Nothing that it names is there.
+    Gone,
+    /// Refused.
+    Refuse(PutError),
+}
+
+/// A record to write.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Write {
+    /// Which of the waiting requests.
+    pub request: usize,
+    /// Where it goes.
+    pub at: ByteOffset,
+    /// Its header.
+    pub header: Header,
+}
+
+/// What a tombstone removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// How many shards.
+    pub shards: u64,
+    /// The length of their records.
+    pub bytes: ByteCount,
+}
+
+/// The open volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tail {
+    /// Which.
+    pub volume: VolumeId,
+    /// What its records say, durable all of them.
+    pub entries: Vec<Entry>,
+    /// Where the next record goes.
+    pub end: ByteOffset,
+    /// Where it ended when it was opened last.
+    pub opened: ByteOffset,
+    /// The file's length: zeros from `end` on.
+    pub allocated: ByteCount,
+    /// The next record's number.
+    pub sequence: u64,
+}
+
+impl Tail {
+    /// A volume that was just created.
+    pub fn fresh(volume: VolumeId) -> Self {
+        Self {
+            volume,
+            entries: Vec::new(),
+            end: ByteOffset::ZERO,
+            opened: ByteOffset::ZERO,
+            allocated: ByteCount::ZERO,
+            sequence: 1,
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Reading what a drive holds: blocks, descriptions, whole records.
+
+use crate::drive::Drive;
+use crate::index::Location;
+use crate::record::{self, Header};
+use bytes::Bytes;
+use disk::{BLOCK, File};
+use std::io;
+use std::sync::Arc;
+use tokio::sync::SemaphorePermit;
+use types::shard::{ChunkDescription, ShardKey};
+use types::wire::storage::{PutShard, ReadError, ReadShard};
+use types::{ByteCount, ByteOffset, block};
+
+/// A record that is about to be read. Its file stays open for as long as this is there.
+struct Found<'a> {
+    location: Location,
+    file: Arc<dyn File>,
+    _permit: SemaphorePermit<'a>,
+}
+
+/// How a stored record compares with what is sent under its key.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Compared {
+    /// It is the same.
+    Same,
+    /// It is whole, and another.
+    Other,
+    /// It does not verify, or cannot be read.
+    Damaged,
+    /// It is there no more.
+    Gone,
+}
+
+impl Drive {
+    /// Reads blocks of a shard.
+    pub(crate) async fn read(&self, request: ReadShard) -> Result<Bytes, ReadError> {
+        let ReadShard { disk, key, .. } = request;
+        let found = self.find(key)?;
+        let (at, length) = found
+            .location
+            .blocks(request.first_block, request.blocks)
+            .ok_or(ReadError::OutOfRange { key })?;
+        let framed = read_range(&*found.file, at, length).await;
+        let framed = framed.map_err(|error| self.unreadable(key, &error))?;
+        match block::verify(key, request.first_block, &framed) {
+            Ok(_) => Ok(framed),
+            Err(corrupt) => {
+                let block = corrupt.block;
+                tracing::warn!(%disk, %key, block, "a block fails its checksum");
+                Err(ReadError::Corrupt { key, block })
+            }
+        }
+    }
+
+    /// What a shard's record says of its chunk.
+    pub(crate) async fn describe(&self, key: ShardKey) -> Result<ChunkDescription, ReadError> {
+        let found = self.find(key)?;
+        let header = ByteCount::new(BLOCK as u64);
+        let bytes = found.file.read(found.location.at(), header).await;
+        let bytes = bytes.map_err(|error| self.unreadable(key, &error))?;
+        Ok(self.header(key, found.location, &bytes)?.chunk)
+    }
+
+    /// Reads a shard's whole record, and proves all of it.
+    pub(crate) async fn verify(&self, key: ShardKey) -> Result<(), ReadError> {
+        let found = self.find(key)?;
+        let length = found.location.length();
+        let bytes = found.file.read(found.location.at(), length).await;
+        let bytes = bytes.map_err(|error| self.unreadable(key, &error))?;
+        let proved = self.prove(key, found.location, &bytes).map(|_| ());
+        if let Err(error) = &proved {
+            tracing::warn!(disk = %self.id, "a stored shard does not verify: {error}");
+        }
+        proved
+    }
+
+    /// Compares the record at a location with what is sent under its key. The caller has a permit.
+    pub(crate) async fn compare(&self, location: Location, put: &PutShard) -> Compared {
+        let Some(file) = self.file_of(location.volume) else {
+            return Compared::Gone;
+        };
+        let Ok(bytes) = file.read(location.at(), location.length()).await else {
+            return Compared::Damaged;
+        };
+        match self.prove(put.key, location, &bytes) {
+            Err(_) => Compared::Damaged,
+            // Equal descriptions have shards of equal lengths, so the range is inside the record.
+            Ok(header)
+                if header.chunk == put.chunk
+                    && bytes[record::HEADER..].starts_with(&put.payload) =>
+            {
+                Compared::Same
+            }
+            Ok(_) => Compared::Other,
+        }
+    }
+
+    fn find(&self, key: ShardKey) -> Result<Found<'_>, ReadError> {
+        let disk = self.id;
+        if self.serving().is_err() {
+            return Err(ReadError::DiskUnavailable { disk });
+        }
+        let Ok(permit) = self.reads.try_acquire() else {
+            return Err(ReadError::Busy { disk });
+        };
+        let state = self.state();
+        let location = state.store.get(key).ok_or(ReadError::Missing { key })?;
+        Ok(Found {
+            location,
+            file: Arc::clone(&state.files[&location.volume]),
+            _permit: permit,
+        })
+    }
+
+    fn header(&self, key: ShardKey, at: Location, bytes: &[u8]) -> Result<Header, ReadError> {
+        let header = Header::decode(bytes, self.id, at.volume).ok();
+        let header = header.filter(|header| header.key == key);
+        header.ok_or(ReadError::Corrupt { key, block: 0 })
+    }
+
+    /// Header, every block's checksum, and the digest of what they hold.
+    fn prove(&self, key: ShardKey, at: Location, bytes: &Bytes) -> Result<Header, ReadError> {
+        let corrupt = |block| ReadError::Corrupt { key, block };
+        let header = self.header(key, at, bytes)?;
+        if header.length() != at.length() {
+            return Err(corrupt(0));
+        }
+        let payload = record::HEADER..record::HEADER + header.payload().as_usize();
+        let blocks = block::verify(key, 0, &bytes.slice(payload));
+        let blocks = blocks.map_err(|error| corrupt(error.block))?;
+        let mut digest = blake3::Hasher::new();
+        for block in &blocks {
+            digest.update(block);
+        }
+        let expected = &header.chunk.digests[usize::from(key.index)];
+        if *digest.finalize().as_bytes() != expected.0 {
+            return Err(corrupt(0));
+        }
+        Ok(header)
+    }
+
+    fn unreadable(&self, key: ShardKey, error: &io::Error) -> ReadError {
+        let disk = self.id;
+        tracing::warn!(%disk, %key, "reading a shard: {error}");
+        ReadError::Io { disk, key }
+    }
+}
+
+/// Reads any range: whole blocks around it, of which the answer is a slice.
+async fn read_range(file: &dyn File, at: ByteOffset, length: ByteCount) -> io::Result<Bytes> {
+    let block = BLOCK as u64;
+    let start = ByteOffset::new(at.get() / block * block);
+    let before = at - start;
+    let whole = (before + length).get().next_multiple_of(block);
+    let bytes = file.read(start, ByteCount::new(whole)).await?;
+    Ok(bytes.slice(before.as_usize()..(before + length).as_usize()))
+}
