@@ -37,6 +37,7 @@ pub mod service;
 pub mod stamp;
 pub mod store;
 pub mod tombstone;
+pub mod upkeep;
 pub mod volume;
 pub mod volumes;
 mod walk;

@@ -10,19 +10,24 @@ use crate::places::{Disks, Place, Source};
 use crate::plan::Limits;
 use crate::record;
 use crate::tombstone::Tombstone;
+use crate::upkeep::Foreground;
 use bytes::Bytes;
 use disk::{Choice, Disk};
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
 use types::placement::{GroupTable, Slot};
 use types::shard::ChunkDescription;
 use types::wire::ShardStore;
 use types::wire::storage::{DiskReport, PutError, PutShard, ReadError, ReadShard};
 use types::{ByteCount, ChunkId, ClusterId, DiskId, Epoch, GroupId, NodeId, ShardKey, block};
+
+/// Shards that are remembered to be looked at.
+const SUSPECTS: usize = 4096;
 
 /// What a node serves.
 #[derive(Clone, Debug)]
@@ -76,6 +81,8 @@ pub struct Node {
     disks: RwLock<Disks>,
     fences: RwLock<Fences>,
     changes: watch::Sender<u64>,
+    foreground: Arc<Foreground>,
+    suspects: Mutex<BTreeSet<(DiskId, ShardKey)>>,
 }
 
 impl Node {
@@ -124,6 +131,8 @@ impl Node {
             }),
             fences: RwLock::default(),
             changes: watch::Sender::new(0),
+            foreground: Arc::default(),
+            suspects: Mutex::default(),
         };
         node.look_for_disks().await;
         node
@@ -226,6 +235,40 @@ impl Node {
         self.changes.subscribe()
     }
 
+    /// Counts the requests of others, to which upkeep gives way.
+    pub fn foreground(&self) -> Arc<Foreground> {
+        Arc::clone(&self.foreground)
+    }
+
+    /// Shards that readers asked for and did not get, since this was asked last: they may be missing, or
+    /// damaged.
+    pub(crate) fn take_suspects(&self) -> Vec<(DiskId, ShardKey)> {
+        let mut suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *suspects).into_iter().collect()
+    }
+
+    fn suspect(&self, disk: DiskId, key: ShardKey) {
+        let mut suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
+        // What is forgotten is met again.
+        if suspects.len() < SUSPECTS {
+            suspects.insert((disk, key));
+        }
+    }
+
+    /// As [`ShardStore::read`], but not as a request of others.
+    pub(crate) async fn read_shard(&self, request: ReadShard) -> Result<Bytes, ReadError> {
+        self.reading(request.disk)?.drive().read(request).await
+    }
+
+    /// As [`ShardStore::describe`], but not as a request of others.
+    pub(crate) async fn describe_shard(
+        &self,
+        disk: DiskId,
+        key: ShardKey,
+    ) -> Result<ChunkDescription, ReadError> {
+        self.reading(disk)?.drive().describe(key).await
+    }
+
     /// Takes no more writes, answers those that wait, and stops. Reads under way end by themselves.
     pub async fn shutdown(&self) {
         let drives: Vec<_> = self.disks().drives.values().map(Arc::clone).collect();
@@ -253,7 +296,8 @@ impl Node {
         self.drive(disk).ok_or(ReadError::DiskUnavailable { disk })
     }
 
-    async fn put_shard(&self, put: PutShard) -> Result<(), PutError> {
+    /// As [`ShardStore::put`], but not as a request of others.
+    pub(crate) async fn put_shard(&self, put: PutShard) -> Result<(), PutError> {
         let PutShard { disk, key, .. } = put;
         let drive = self.drive(disk).ok_or(PutError::DiskUnavailable { disk })?;
         if !well_formed(&put) {
@@ -275,11 +319,20 @@ impl Node {
 
 impl ShardStore for Node {
     fn put(&self, request: PutShard) -> BoxFuture<'_, Result<(), PutError>> {
+        self.foreground.note();
         self.put_shard(request).boxed()
     }
 
     fn read(&self, request: ReadShard) -> BoxFuture<'_, Result<Bytes, ReadError>> {
-        async move { self.reading(request.disk)?.drive().read(request).await }.boxed()
+        self.foreground.note();
+        async move {
+            let answer = self.read_shard(request).await;
+            if let Err(ReadError::Missing { .. } | ReadError::Corrupt { .. }) = answer {
+                self.suspect(request.disk, request.key);
+            }
+            answer
+        }
+        .boxed()
     }
 
     fn describe(
@@ -287,7 +340,8 @@ impl ShardStore for Node {
         disk: DiskId,
         key: ShardKey,
     ) -> BoxFuture<'_, Result<ChunkDescription, ReadError>> {
-        async move { self.reading(disk)?.drive().describe(key).await }.boxed()
+        self.foreground.note();
+        self.describe_shard(disk, key).boxed()
     }
 
     fn report(&self) -> BoxFuture<'_, Vec<DiskReport>> {
