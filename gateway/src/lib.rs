@@ -44,6 +44,7 @@ mod s3;
 mod server;
 mod service;
 mod stall;
+mod unsatisfied;
 mod xml;
 
 pub use admin::{Complaint, MadeKey, Metrics, Report};

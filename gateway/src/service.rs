@@ -7,6 +7,7 @@ use crate::ingress::Ingress;
 use crate::pace::Pace;
 use crate::refuse;
 use crate::repeated;
+use crate::unsatisfied::Unsatisfied;
 use crate::xml;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -54,12 +55,13 @@ impl Front {
         let operation = Operation::default();
         let method = request.method().clone();
         let part = must_part(request.headers());
+        let unsatisfied = Unsatisfied::of(request.headers());
         let begun = Instant::now();
         let mut response = self
             .answer(request, operation.clone())
             .instrument(tracing::info_span!("s3", request = %id))
             .await;
-        finish(&mut response, &method, &id);
+        finish(&mut response, &method, &id, &unsatisfied);
         if part {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
@@ -169,7 +171,7 @@ fn request_id() -> String {
     hex::encode_upper(id)
 }
 
-fn finish(response: &mut HttpResponse, method: &Method, id: &str) {
+fn finish(response: &mut HttpResponse, method: &Method, id: &str, unsatisfied: &Unsatisfied) {
     let name = HeaderValue::try_from(id).expect("hex is a header value");
     response.headers_mut().insert("x-amz-request-id", name);
     if method == Method::HEAD {
@@ -188,7 +190,9 @@ fn finish(response: &mut HttpResponse, method: &Method, id: &str) {
     // Documents are in memory; an object's bytes, whatever their type, are a stream and stay one.
     // (`take_bytes` would drop the stream.)
     if let Some(document) = response.body().bytes() {
-        let document = xml::name_request(xml::restore(document), id);
+        let mut more = unsatisfied.tell(response.headers());
+        more.push(("RequestId", id));
+        let document = xml::tell(xml::restore(document), &more);
         response.headers_mut().remove(header::CONTENT_LENGTH);
         *response.body_mut() = Body::from(document);
     }

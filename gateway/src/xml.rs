@@ -4,7 +4,7 @@
 //! another key. S3 sends them as character references, `&#13;`. s3s can write neither: it refuses a
 //! document with a control character, and escapes the ampersand of a reference. So they are *hidden*
 //! from it behind a token that nobody can guess, and *restored* in the finished document. Nor does
-//! s3s know a request's id.
+//! s3s know a request's id, or write what else an error tells.
 
 use bytes::Bytes;
 use std::sync::LazyLock;
@@ -63,15 +63,25 @@ pub(crate) fn restore(document: Bytes) -> Bytes {
     restored.into()
 }
 
-/// An `<Error>` document with the request's id as its last element. Other documents stay as they are.
-pub(crate) fn name_request(document: Bytes, request: &str) -> Bytes {
+/// An `<Error>` document with these elements as its last ones. Other documents stay as they are.
+pub(crate) fn tell(document: Bytes, elements: &[(&str, &str)]) -> Bytes {
     const END: &[u8] = b"</Error>";
     let Some(head) = document.strip_suffix(END) else {
         return document;
     };
-    let id = request.as_bytes();
-    let named = [head, b"<RequestId>", id, b"</RequestId>", END];
-    named.concat().into()
+    let mut told = head.to_vec();
+    for (name, text) in elements {
+        let text = escape(text);
+        told.extend_from_slice(format!("<{name}>{text}</{name}>").as_bytes());
+    }
+    told.extend_from_slice(END);
+    told.into()
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }
 
 #[cfg(test)]
@@ -112,14 +122,16 @@ mod tests {
         }
     }
 
-    /// An error names its request; nothing else is touched.
+    /// An error tells more, whatever the text; nothing else is touched.
     /// Method: one of each.
     #[test]
-    fn errors_name_their_request() {
+    fn errors_tell_more() {
         let error = Bytes::from("<Error><Code>X</Code></Error>");
-        let named = "<Error><Code>X</Code><RequestId>17</RequestId></Error>";
-        assert_eq!(name_request(error, "17"), Bytes::from(named));
+        let more = [("Range", "<&>"), ("RequestId", "17")];
+        let told =
+            "<Error><Code>X</Code><Range>&lt;&amp;&gt;</Range><RequestId>17</RequestId></Error>";
+        assert_eq!(tell(error, &more), Bytes::from(told));
         let other = Bytes::from("<ListBucketResult></ListBucketResult>");
-        assert_eq!(name_request(other.clone(), "17"), other);
+        assert_eq!(tell(other.clone(), &more), other);
     }
 }

@@ -110,11 +110,11 @@ async fn ranges_come_back() {
             Some((end - start).to_string().as_str())
         );
     }
-    for (key, range) in [
-        ("key", "bytes=150000-"),
-        ("key", "bytes=-0"),
-        ("empty", "bytes=0-"),
-        ("empty", "bytes=-1"),
+    for (key, range, length) in [
+        ("key", "bytes=150000-", "150000"),
+        ("key", "bytes=-0", "150000"),
+        ("empty", "bytes=0-", "0"),
+        ("empty", "bytes=-1", "0"),
     ] {
         let got = ask("GET", path("bucket", key))
             .header("range", range)
@@ -125,10 +125,13 @@ async fn ranges_come_back() {
             (416, "InvalidRange"),
             "{key} {range}"
         );
-        assert!(
-            got.header("content-range")
-                .is_some_and(|r| r.starts_with("bytes */"))
+        assert_eq!(
+            got.header("content-range"),
+            Some(format!("bytes */{length}").as_str())
         );
+        // Clients learn from it how long the object is.
+        assert_eq!(got.all("ActualObjectSize"), [length], "{key} {range}");
+        assert_eq!(got.all("RangeRequested"), [range]);
         let head = ask("HEAD", path("bucket", key))
             .header("range", range)
             .send(at)
