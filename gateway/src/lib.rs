@@ -20,6 +20,7 @@
 //! - no key, secret, header value or byte of an object is logged. s3s logs names and documents:
 //!   silence it with [`may_log`].
 
+mod acl;
 mod admin;
 mod checksum;
 mod checksum_combine;

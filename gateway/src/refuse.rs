@@ -6,6 +6,7 @@
 //! after the signature has been checked, which covers every `x-amz-*` header there is, and before any of
 //! the body is read.
 
+use crate::acl;
 use crate::service::Operation;
 use crate::xml;
 use http::{HeaderMap, Uri};
@@ -79,13 +80,15 @@ const PASS_FOR: [(&str, &[&str]); 18] = [
 ];
 
 /// Headers that pass with the one value that asks for what we do anyway.
-const PASS_AS: [(&str, &str); 5] = [
-    ("x-amz-acl", "private"),
+const PASS_AS: [(&str, &str); 4] = [
     ("x-amz-storage-class", "STANDARD"),
     ("x-amz-checksum-type", "FULL_OBJECT"),
     ("x-amz-bucket-object-lock-enabled", "false"),
     ("x-amz-object-ownership", "BucketOwnerEnforced"),
 ];
+
+/// A canned access control list: see [`acl`].
+const CANNED: &str = "x-amz-acl";
 
 /// Beginnings of headers that pass: the operation reads them and refuses what it does not know.
 const PASS_BEGINNINGS: [&str; 2] = ["x-amz-meta-", "x-amz-checksum-"];
@@ -173,6 +176,10 @@ fn known_headers(operation: &str, headers: &HeaderMap) -> S3Result<()> {
     }
     for (name, value) in headers {
         let name = name.as_str();
+        if name == CANNED {
+            acl::canned(value.to_str().unwrap_or_default())?;
+            continue;
+        }
         let passes = !name.starts_with("x-amz-")
             || PASS.contains(&name)
             || PASS_BEGINNINGS.iter().any(|begin| name.starts_with(begin))
@@ -198,6 +205,10 @@ fn query(query: &str) -> S3Result<()> {
     for pair in query.split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let name = decode(name).to_ascii_lowercase();
+        if name == CANNED {
+            acl::canned(&decode(value))?;
+            continue;
+        }
         let passes = !name.starts_with("x-amz-")
             || SIGNATURE.contains(&name.as_str())
             || HARMLESS.contains(&name.as_str())
@@ -286,6 +297,7 @@ mod tests {
             ("x-amz-meta-anything", "x", ""),
             ("x-amz-acl", "private", ""),
             ("x-amz-acl", "public-read", "NotImplemented"),
+            ("x-amz-acl", "open", "InvalidArgument"),
             ("x-amz-storage-class", "STANDARD", ""),
             ("x-amz-storage-class", "GLACIER", "NotImplemented"),
             ("x-amz-checksum-sha256", "x", ""),
@@ -387,6 +399,8 @@ mod tests {
             ("x-amz-checksum-mode=ENABLED", ""),
             ("x-amz-acl=private", ""),
             ("x-amz-acl=public-read", "NotImplemented"),
+            ("X-Amz-Acl=public%2dread", "NotImplemented"),
+            ("x-amz-acl=open", "InvalidArgument"),
             ("X-Amz-Tagging=a", "NotImplemented"),
             ("x%2Damz%2dtagging=a", "NotImplemented"),
             ("x-amz-checksum-crc32=AAAAAA%3D%3D", "NotImplemented"),

@@ -5,7 +5,7 @@
 //! status 500. So these operations are a route of their own: s3s checks the signature and undoes the
 //! chunks; the document is read and verified here, and then acted upon by its operation's file.
 
-use super::{Adapter, complete, deletions, tagging};
+use super::{Adapter, acl, complete, deletions, tagging};
 use crate::checksum::Promise;
 use crate::digest::Digests;
 use crate::domain::Domains;
@@ -48,7 +48,9 @@ pub(super) struct Document {
 enum Operation {
     CompleteMultipartUpload,
     DeleteObjects,
+    PutBucketAcl,
     PutBucketTagging,
+    PutObjectAcl,
     PutObjectTagging,
 }
 
@@ -136,7 +138,7 @@ impl Operation {
     fn is_one(method: &Method, uri: &Uri) -> bool {
         match *method {
             Method::POST => asks(uri, "delete") || asks(uri, "uploadId"),
-            Method::PUT => asks(uri, "tagging"),
+            Method::PUT => asks(uri, "acl") || asks(uri, "tagging"),
             _ => false,
         }
     }
@@ -149,6 +151,8 @@ impl Operation {
             (S3Path::Object { .. }, &Method::POST) if asks(uri, "uploadId") => {
                 Ok(Self::CompleteMultipartUpload)
             }
+            (S3Path::Bucket { .. }, &Method::PUT) if asks(uri, "acl") => Ok(Self::PutBucketAcl),
+            (S3Path::Object { .. }, &Method::PUT) if asks(uri, "acl") => Ok(Self::PutObjectAcl),
             (S3Path::Bucket { .. }, &Method::PUT) => Ok(Self::PutBucketTagging),
             (S3Path::Object { .. }, &Method::PUT) => Ok(Self::PutObjectTagging),
             _ => Err(S3ErrorCode::NotImplemented.into()),
@@ -159,7 +163,9 @@ impl Operation {
         match self {
             Self::CompleteMultipartUpload => "CompleteMultipartUpload",
             Self::DeleteObjects => "DeleteObjects",
+            Self::PutBucketAcl => "PutBucketAcl",
             Self::PutBucketTagging => "PutBucketTagging",
+            Self::PutObjectAcl => "PutObjectAcl",
             Self::PutObjectTagging => "PutObjectTagging",
         }
     }
@@ -235,6 +241,10 @@ impl S3Route for Documents {
                 complete::complete(&self.adapter, &document).await
             }
             Operation::DeleteObjects => deletions::delete(&self.adapter, &document).await,
+            Operation::PutBucketAcl | Operation::PutObjectAcl => {
+                acl::put(&self.adapter, &document).await?;
+                Ok(empty(StatusCode::OK))
+            }
             Operation::PutBucketTagging => {
                 tagging::put_bucket(&self.adapter, &document).await?;
                 Ok(empty(StatusCode::NO_CONTENT))

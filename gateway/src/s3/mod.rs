@@ -5,6 +5,7 @@
 //! verified are a [route](documents) of their own.) Operations that are not named here it answers
 //! with NotImplemented.
 
+mod acl;
 mod attributes;
 mod bucket;
 mod checksum_fields;
@@ -293,6 +294,27 @@ impl S3 for Adapter {
         request: S3Request<DeleteBucketTaggingInput>,
     ) -> S3Result<S3Response<DeleteBucketTaggingOutput>> {
         tagging::delete_bucket(self, request).await
+    }
+
+    async fn get_bucket_acl(
+        &self,
+        request: S3Request<GetBucketAclInput>,
+    ) -> S3Result<S3Response<GetBucketAclOutput>> {
+        acl::get_bucket(self, request).await
+    }
+
+    async fn get_object_acl(
+        &self,
+        request: S3Request<GetObjectAclInput>,
+    ) -> S3Result<S3Response<GetObjectAclOutput>> {
+        acl::get_object(self, request).await
+    }
+
+    async fn get_object_torrent(
+        &self,
+        request: S3Request<GetObjectTorrentInput>,
+    ) -> S3Result<S3Response<GetObjectTorrentOutput>> {
+        acl::torrent(self, request).await
     }
 
     async fn list_objects_v2(

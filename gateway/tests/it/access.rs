@@ -157,7 +157,7 @@ async fn what_is_missing_says_so() {
     let world = World::new().await;
     ask("PUT", "/bucket").send(world.address).await;
     for request in [
-        ask("GET", "/bucket").query("acl", ""),
+        ask("GET", "/bucket").query("cors", ""),
         ask("PUT", "/bucket")
             .query("versioning", "")
             .body("<VersioningConfiguration/>"),

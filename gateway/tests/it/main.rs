@@ -2,6 +2,7 @@
 
 mod access;
 mod accounts;
+mod acl;
 mod admin;
 mod bucket;
 mod cluster;
