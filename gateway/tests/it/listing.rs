@@ -1,7 +1,7 @@
 //! Listings page through everything, once.
 
 use crate::cluster::World;
-use crate::wire::{Reply, ask};
+use crate::wire::{Ask, Reply, ask};
 
 /// Paging shows every entry exactly once, in order, whatever the page size.
 /// Method: each operation that lists, with and without delimiter and prefix, page sizes 1 to 8, against one
@@ -120,6 +120,34 @@ async fn parameters_are_echoed_and_checked() {
         v2().query("encoding-type", "rot13"),
     ] {
         assert_eq!(bad.send(at).await.code(), "InvalidArgument");
+    }
+}
+
+/// The prefix is repeated as it was: ListObjects encodes of it what must be, since some clients undo that and
+/// some do not; ListObjectsV2 encodes all.
+/// Method: prefixes with a line feed, a percent sign and a return, with each encoding.
+#[tokio::test]
+async fn prefixes_are_repeated() {
+    let world = World::new().await;
+    let at = world.address;
+    ask("PUT", "/bucket").send(at).await;
+    for (prefix, first, second, plain) in [
+        ("\n", "\n", "%0A", "\n"),
+        ("a b%", "a b%25", "a%20b%25", "a b%"),
+        ("\r", "%0D", "%0D", "&#x0d;"),
+    ] {
+        let first_version = ask("GET", "/bucket").query("prefix", prefix);
+        let second_version = first_version.clone().query("list-type", "2");
+        let url = |ask: &Ask| ask.clone().query("encoding-type", "url");
+        for (request, expected) in [
+            (url(&first_version), first),
+            (url(&second_version), second),
+            (first_version, plain),
+            (second_version, plain),
+        ] {
+            let listed = request.send(at).await;
+            assert_eq!(listed.all("Prefix"), [expected], "{:?}", request.query);
+        }
     }
 }
 
