@@ -13,6 +13,7 @@ mod headers;
 mod label;
 mod listing;
 mod memory_log;
+mod metadata;
 mod multipart;
 mod object;
 mod parts;
