@@ -9,6 +9,7 @@
 
 use crate::admin;
 use crate::config::{GatewayConfig, Limits, TlsListen};
+use crate::date;
 use crate::domain::Domains;
 use crate::identity::Identity;
 use crate::linger::Lingering;
@@ -171,6 +172,7 @@ fn service(
     // `x-id` in a query would rule over headers: a copy could be taken for an upload.
     s3s.operation_id_routing = false;
     s3s.allow_post_signature = false;
+    s3s.unsigned_amz_header_allowlist = vec![date::SIGNED_AT.into()];
     let adapter = Adapter::new(
         client,
         identity.clone(),

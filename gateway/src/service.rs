@@ -2,6 +2,7 @@
 //! metrics; its answer names the id, in a header and in error documents.
 
 use crate::config::Limits;
+use crate::date;
 use crate::framing::{Framing, Heads};
 use crate::ingress::Ingress;
 use crate::pace::Pace;
@@ -90,6 +91,10 @@ impl Front {
         }
         parts.extensions.insert(operation);
         repeated::join(&mut parts.headers);
+        let query = parts.uri.query().unwrap_or_default();
+        if let Err(error) = date::fill(&mut parts.headers, query) {
+            return refusal(&parts.method, error);
+        }
         let framing = heads(&parts.headers).map(Framing::new);
         let pace = Pace::new(self.limits.idle, self.limits.least);
         let body = Body::http_body(Ingress::new(incoming, pace, framing));

@@ -8,6 +8,7 @@ mod bucket;
 mod cluster;
 mod conditions;
 mod copy;
+mod dates;
 mod framings;
 mod headers;
 mod label;

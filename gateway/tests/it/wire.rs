@@ -13,16 +13,32 @@ pub(crate) fn ask(method: &'static str, path: impl Into<String>) -> Ask {
 /// The head of a request whose signature, in its headers, covers those named `also`, too.
 pub(crate) fn head_signing(ask: &Ask, at: SocketAddr, also: &[&str]) -> String {
     let date = now();
+    let dated = ("x-amz-date".to_owned(), date.clone());
+    head_at(ask, at, &date, Some(dated), also)
+}
+
+/// The head of a request that was signed at `date`, which it says in its own `date` header, if at all.
+pub(crate) fn head_dated(ask: &Ask, at: SocketAddr, date: &str) -> String {
+    head_at(ask, at, date, None, &["date"])
+}
+
+fn head_at(
+    ask: &Ask,
+    at: SocketAddr,
+    date: &str,
+    dated: Option<(String, String)>,
+    also: &[&str],
+) -> String {
     let payload = ask.payload.clone();
     let payload = payload.unwrap_or_else(|| "UNSIGNED-PAYLOAD".to_owned());
     let mut signed = vec![
         ("host".to_owned(), at.to_string()),
         ("x-amz-content-sha256".to_owned(), payload.clone()),
-        ("x-amz-date".to_owned(), date.clone()),
     ];
+    signed.extend(dated);
     signed.extend(chosen(ask, also));
     signed.sort();
-    let signer = ask.signer(&date);
+    let signer = ask.signer(date);
     let query = canonical(&ask.query);
     let signature = signer.request(ask.method, &ask.path, &query, &signed, &payload);
     let authorization = format!(
