@@ -69,6 +69,17 @@ impl Caller {
         }
     }
 
+    /// The user of that id as S3 shows it. Nobody is told others' names.
+    pub(crate) fn shown(&self, id: &str) -> Owner {
+        match self.user == id {
+            true => self.owner(),
+            false => Owner {
+                id: Some(id.to_owned()),
+                display_name: Some(id.to_owned()),
+            },
+        }
+    }
+
     /// Whose user it is.
     pub(crate) fn tenant(&self) -> TenantId {
         self.tenant

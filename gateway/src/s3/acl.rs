@@ -7,10 +7,9 @@ use super::{Adapter, null_version, object_key};
 use crate::acl;
 use crate::error::ToS3;
 use crate::identity::Access;
-use s3s::auth::Credentials;
 use s3s::dto::{
     AccessControlPolicy, GetBucketAclInput, GetBucketAclOutput, GetObjectAclInput,
-    GetObjectAclOutput, GetObjectTorrentInput, GetObjectTorrentOutput, Owner,
+    GetObjectAclOutput, GetObjectTorrentInput, GetObjectTorrentOutput,
 };
 use s3s::{S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use types::wire::metadata::{Bucket, Wanted};
@@ -29,7 +28,7 @@ pub(super) async fn get_bucket(
             input.expected_bucket_owner,
         )
         .await?;
-    let owner = owner(adapter, credentials, &bucket).await?;
+    let owner = adapter.owner(credentials, &bucket).await?;
     Ok(S3Response::new(GetBucketAclOutput {
         grants: Some(acl::of(&owner)),
         owner: Some(owner),
@@ -52,7 +51,7 @@ pub(super) async fn get_object(
         )
         .await?;
     must_exist(adapter, &bucket, input.key).await?;
-    let owner = owner(adapter, credentials, &bucket).await?;
+    let owner = adapter.owner(credentials, &bucket).await?;
     Ok(S3Response::new(GetObjectAclOutput {
         grants: Some(acl::of(&owner)),
         owner: Some(owner),
@@ -103,20 +102,4 @@ async fn must_exist(adapter: &Adapter, bucket: &Bucket, key: String) -> S3Result
     let key = object_key(key)?;
     let head = adapter.client.head(bucket, &key, Wanted::Nothing).await;
     head.map(drop).map_err(ToS3::to_s3)
-}
-
-/// The owner of a bucket and of all that is in it: by name, too, where the caller is the owner.
-async fn owner(
-    adapter: &Adapter,
-    credentials: Option<&Credentials>,
-    bucket: &Bucket,
-) -> S3Result<Owner> {
-    let caller = adapter.caller(credentials).await?;
-    Ok(match caller.owns(bucket) {
-        true => caller.owner(),
-        false => Owner {
-            id: Some(bucket.owner.clone()),
-            display_name: None,
-        },
-    })
 }

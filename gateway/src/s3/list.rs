@@ -67,7 +67,10 @@ pub(super) async fn list_v2(
             input.expected_bucket_owner,
         )
         .await?;
-    let owner = input.fetch_owner.unwrap_or(false);
+    let owner = match input.fetch_owner {
+        Some(true) => Some(adapter.owner(request.credentials.as_ref(), &bucket).await?),
+        _ => None,
+    };
     let delimiter = input.delimiter.filter(|text| !text.is_empty());
     let token = Token::of(bucket.id, input.prefix.as_deref(), delimiter.as_deref());
     let after = match input.continuation_token.as_deref() {
@@ -122,7 +125,8 @@ pub(super) async fn list_v1(
         after: input.marker.clone(),
         limit,
     };
-    let answer = ask(adapter, &bucket, question, encoding, true).await?;
+    let owner = adapter.owner(request.credentials.as_ref(), &bucket).await?;
+    let answer = ask(adapter, &bucket, question, encoding, Some(owner)).await?;
     // Without a delimiter the last key serves as marker, and S3 does not repeat it.
     let truncated = answer.last.is_some();
     let next = answer.last.filter(|_| delimiter.is_some());
@@ -146,7 +150,7 @@ pub(super) async fn ask(
     bucket: &Bucket,
     question: Question,
     encoding: Encoding,
-    owner: bool,
+    owner: Option<Owner>,
 ) -> S3Result<Answer> {
     let some = |text: Option<String>| text.filter(|text| !text.is_empty());
     let page = adapter
@@ -160,14 +164,10 @@ pub(super) async fn ask(
         })
         .await
         .map_err(ToS3::to_s3)?;
-    Ok(answer(
-        page,
-        encoding,
-        owner.then_some(bucket.owner.as_str()),
-    ))
+    Ok(answer(page, encoding, owner.as_ref()))
 }
 
-fn answer(page: ListPage, encoding: Encoding, owner: Option<&str>) -> Answer {
+fn answer(page: ListPage, encoding: Encoding, owner: Option<&Owner>) -> Answer {
     let last = page.entries.last().filter(|_| page.truncated);
     let last = last.map(|entry| match entry {
         ListEntry::Object { key, .. } => key.as_str().to_owned(),
@@ -198,10 +198,7 @@ fn answer(page: ListPage, encoding: Encoding, owner: Option<&str>) -> Answer {
                     .first()
                     .map(|(_, kind)| ChecksumType::from_static(checksum::kind_name(*kind))),
                 checksum_algorithm: algorithms(&checksums),
-                owner: owner.map(|id| Owner {
-                    id: Some(id.to_owned()),
-                    display_name: Some(id.to_owned()),
-                }),
+                owner: owner.cloned(),
                 ..Default::default()
             }),
         }

@@ -121,6 +121,11 @@ impl Adapter {
         }
     }
 
+    /// The owner of a bucket, and so of all that is in it, as the caller is shown it.
+    async fn owner(&self, credentials: Option<&Credentials>, bucket: &Bucket) -> S3Result<Owner> {
+        Ok(self.caller(credentials).await?.shown(&bucket.owner))
+    }
+
     /// Whose request it is. The gate lets no request without credentials pass. Asked again, since its body
     /// may have been long in coming.
     async fn caller(&self, credentials: Option<&Credentials>) -> S3Result<Arc<Caller>> {

@@ -41,15 +41,9 @@ pub(super) fn names(choice: Option<Choice>) -> (Option<ChecksumAlgorithm>, Optio
     )
 }
 
-/// Whoever began an upload owns it. Nobody is told others' names.
+/// Whoever began an upload owns it.
 pub(super) fn owners(id: &str, caller: &Caller) -> (Initiator, Owner) {
-    let owner = match caller.id() == id {
-        true => caller.owner(),
-        false => Owner {
-            id: Some(id.to_owned()),
-            display_name: Some(id.to_owned()),
-        },
-    };
+    let owner = caller.shown(id);
     let initiator = Initiator {
         id: owner.id.clone(),
         display_name: owner.display_name.clone(),

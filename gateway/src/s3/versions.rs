@@ -39,7 +39,8 @@ pub(super) async fn list(
         after: after_key.clone(),
         limit,
     };
-    let answer = list::ask(adapter, &bucket, question, encoding, true).await?;
+    let owner = adapter.owner(request.credentials.as_ref(), &bucket).await?;
+    let answer = list::ask(adapter, &bucket, question, encoding, Some(owner)).await?;
     let next_version = answer.last.as_ref().map(|_| NULL.to_owned());
     Ok(S3Response::new(ListObjectVersionsOutput {
         name: Some(bucket.name.into()),

@@ -44,6 +44,27 @@ fn acl(method: &'static str, path: &str) -> Ask {
     ask(method, path).query("acl", "")
 }
 
+/// Listings name the owner as its list does, where they name one.
+/// Method: each listing.
+#[tokio::test]
+async fn listings_name_the_owner() {
+    let world = world().await;
+    let id = world.user_id("tester").await;
+    let objects = || ask("GET", "/bucket");
+    let second = || objects().query("list-type", "2");
+    for (listing, named) in [
+        (objects(), true),
+        (objects().query("versions", ""), true),
+        (second().query("fetch-owner", "true"), true),
+        (second(), false),
+    ] {
+        let shown = listing.send(world.address).await;
+        let expected = |text: &str| vec![text.to_owned(); usize::from(named)];
+        assert_eq!(shown.all("DisplayName"), expected("tester"));
+        assert_eq!(shown.all("ID"), expected(&id));
+    }
+}
+
 /// A list names the owner alone; to whom a bucket is not shown, its list is not either.
 /// Method: the lists of a bucket and of an object, for the owner and for others.
 #[tokio::test]
