@@ -12,7 +12,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 use strongroom_tests::Cluster;
@@ -85,19 +85,28 @@ impl Scheme {
         let answer = match self {
             Self::Http => raw::request_on(stream, server, method, target, headers, body),
             Self::Https => {
-                let mut roots = RootCertStore::empty();
-                let pem = CertificateDer::from_pem_file(authority(cluster)).expect("a certificate");
-                roots.add(pem).expect("a root");
-                let config = ClientConfig::builder()
-                    .with_root_certificates(roots)
-                    .with_no_client_auth();
-                let session = ClientConnection::new(Arc::new(config), server.ip().into());
-                let stream = StreamOwned::new(session.expect("a session"), stream);
+                let stream = session(cluster, stream);
                 raw::request_on(stream, server, method, target, headers, body)
             }
         };
         answer.expect("an answer")
     }
+}
+
+/// A stream inside TLS.
+pub(crate) type Session = StreamOwned<ClientConnection, TcpStream>;
+
+/// TLS over a connection to the cluster, whose handshake is still to come.
+pub(crate) fn session(cluster: &Cluster, stream: TcpStream) -> Session {
+    let server = Scheme::Https.server(cluster);
+    let mut roots = RootCertStore::empty();
+    let pem = CertificateDer::from_pem_file(authority(cluster)).expect("a certificate");
+    roots.add(pem).expect("a root");
+    let config = ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let session = ClientConnection::new(Arc::new(config), server.ip().into());
+    StreamOwned::new(session.expect("a session"), stream)
 }
 
 fn authority(cluster: &Cluster) -> PathBuf {

@@ -10,6 +10,7 @@
 //! names.rs       keys, buckets and paths
 //! requests.rs    ranges, parameters, headers
 //! smuggling.rs   bodies whose end two readers would see in two places
+//! stalls.rs      clients that stop sending or reading: a test of its own, since they take a minute
 //! ```
 
 mod case;
@@ -19,6 +20,7 @@ mod names;
 mod requests;
 mod signatures;
 mod smuggling;
+mod stalls;
 
 use crate::support;
 use case::{Case, Target, Verdict};
