@@ -32,7 +32,7 @@ use tokio::time::Instant;
 use types::placement::GroupTable;
 use types::wire::storage::DiskState;
 use types::wire::upkeep::MAX_TASKS;
-use types::wire::{Metadata, ShardStore, Upkeep};
+use types::wire::{ShardStore, Upkeep};
 use types::{ByteCount, DiskId, ShardKey};
 
 pub use compare::{Difference, compare};
@@ -50,7 +50,6 @@ const REMEMBERED: usize = 10;
 /// The upkeep of one node's disks, until it is shut down.
 pub struct Keeper {
     node: Arc<Node>,
-    metadata: Arc<dyn Metadata>,
     upkeep: Arc<dyn Upkeep>,
     rebuilder: Rebuilder,
     pace: Pace,
@@ -126,7 +125,6 @@ impl Keeper {
     /// Outside a tokio runtime.
     pub fn start(
         node: Arc<Node>,
-        metadata: Arc<dyn Metadata>,
         upkeep: Arc<dyn Upkeep>,
         peers: Arc<dyn ShardStore>,
         look_again: Duration,
@@ -134,7 +132,6 @@ impl Keeper {
         let pace = Pace::new(node.foreground());
         let keeper = Arc::new(Self {
             node,
-            metadata,
             upkeep,
             rebuilder: Rebuilder::new(peers),
             pace,
@@ -244,7 +241,7 @@ impl Keeper {
     /// The newest group table; the node learns it, too.
     async fn learn(&self) -> Arc<GroupTable> {
         let known = self.table();
-        match self.metadata.group_table(known.version).await {
+        match self.upkeep.table(known.version).await {
             Ok(Some(newer)) => {
                 self.node.learn(&newer);
                 let newer = Arc::new(newer);

@@ -29,9 +29,10 @@ pub(crate) struct Rebuilt {
     pub(crate) chunk: ChunkDescription,
     /// Its blocks with their checksums. Empty for a shard that has none, and is not stored.
     pub(crate) payload: Bytes,
-    /// Shards of the same chunk that were found missing, damaged or lying, and where.
-    pub(crate) bad: Vec<(DiskId, ShardKey)>,
 }
+
+/// Shards that were found missing, damaged or lying, and where.
+pub(crate) type Bad = Vec<(DiskId, ShardKey)>;
 
 /// Why a shard cannot be made again now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,7 +65,8 @@ impl Rebuilder {
         }
     }
 
-    /// Makes shard `wanted` of a chunk again. Holds k + 1 shards in memory at most.
+    /// Makes shard `wanted` of a chunk again. Holds k + 1 shards in memory at most. What was found bad on the
+    /// way goes to `bad`, whatever comes of it.
     ///
     /// # Errors
     /// When too few others can be read, or they contradict each other.
@@ -73,11 +75,10 @@ impl Rebuilder {
         group: &Group,
         chunk: ChunkId,
         wanted: u8,
+        bad: &mut Bad,
     ) -> Result<Rebuilt, RebuildError> {
-        let mut bad = Vec::new();
-        let described = self.describe_all(group, chunk, wanted, &mut bad).await;
-        let described = described.into_iter();
-        let (description, outvoted) = elect(described.collect())?;
+        let described = self.describe_all(group, chunk, wanted, bad).await;
+        let (description, outvoted) = elect(described)?;
         let sources: Vec<u8> = (0..)
             .take(group.members.len())
             .filter(|index| *index != wanted && !outvoted.silent.contains(index))
@@ -89,10 +90,9 @@ impl Rebuilder {
             return Ok(Rebuilt {
                 chunk: description,
                 payload: Bytes::new(),
-                bad,
             });
         }
-        let shards = self.fetch(group, chunk, &description, sources, &mut bad);
+        let shards = self.fetch(group, chunk, &description, sources, bad);
         let shards = shards.await?;
         let sealed = self.combine(&description, &shards, wanted)?;
         if digest(&sealed) != description.digests[usize::from(wanted)] {
@@ -105,7 +105,6 @@ impl Rebuilder {
         Ok(Rebuilt {
             chunk: description,
             payload: payload.into(),
-            bad,
         })
     }
 
@@ -115,7 +114,7 @@ impl Rebuilder {
         group: &Group,
         chunk: ChunkId,
         wanted: u8,
-        bad: &mut Vec<(DiskId, ShardKey)>,
+        bad: &mut Bad,
     ) -> Vec<(u8, Option<ChunkDescription>)> {
         let others = (0..).zip(&group.members).filter(|(i, _)| *i != wanted);
         let mut asked: FuturesUnordered<_> = others
@@ -149,7 +148,7 @@ impl Rebuilder {
         chunk: ChunkId,
         description: &ChunkDescription,
         sources: Vec<u8>,
-        bad: &mut Vec<(DiskId, ShardKey)>,
+        bad: &mut Bad,
     ) -> Result<HashMap<u8, Vec<Bytes>>, RebuildError> {
         let needed = group.profile.data();
         let mut shards = HashMap::new();

@@ -115,14 +115,18 @@ impl Keeper {
         if member.is_none_or(|member| member.disk != disk) || group.epoch < task.epoch {
             return Err("the slot has moved".into());
         }
-        let rebuilt = self.rebuilder.rebuild(group, key.chunk, key.index).await;
+        let mut bad = Vec::new();
+        let rebuilder = &self.rebuilder;
+        let rebuilt = rebuilder
+            .rebuild(group, key.chunk, key.index, &mut bad)
+            .await;
+        self.report(&bad).await;
         let rebuilt = rebuilt.map_err(|error| {
             if error == RebuildError::NoMajority {
                 tracing::error!(%key, "{error}");
             }
             error.to_string()
         })?;
-        self.report(&rebuilt.bad).await;
         let length = ByteCount::of(&rebuilt.payload);
         if length == ByteCount::ZERO {
             return Ok(length);

@@ -8,4 +8,5 @@ mod heal;
 mod model;
 mod node;
 mod power;
+mod upkeep;
 mod world;

@@ -7,7 +7,7 @@
 
 use super::metadata::Answer;
 use crate::id::{ChunkId, DiskId, GroupId};
-use crate::placement::{Disk, Epoch, Slot};
+use crate::placement::{Disk, Epoch, GroupTable, Slot};
 use crate::profile::Profile;
 use crate::shard::ShardKey;
 use serde::{Deserialize, Serialize};
@@ -128,6 +128,8 @@ pub struct Backlog {
 
 /// The service.
 pub trait Upkeep: Send + Sync + 'static {
+    /// The group table, unless its version is still `known`.
+    fn table(&self, known: u64) -> Answer<'_, Option<GroupTable>>;
     /// What a disk is to remove: tasks behind `after`, in order; at most [`MAX_TASKS`].
     fn deletes(&self, disk: DiskId, after: Option<RunSlot>) -> Answer<'_, Vec<DeleteTask>>;
     /// These are removed from the disk, durably. What was reported before may be reported again.

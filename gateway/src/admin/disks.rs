@@ -1,0 +1,96 @@
+//! Disks, for operators.
+//!
+//! ```text
+//! POST /disks/ID/replace    -> {"disk"}: the empty folder of a lost disk becomes a new disk in its place
+//! POST /check               {"deep", "repair"}: begins to compare what disks hold with what they should
+//! GET  /check               how far that is, and what it found
+//! ```
+//!
+//! What cannot be done is answered with a [`Complaint`].
+
+use super::accounts::Complaint;
+use axum::Router;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::{get, post};
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use types::DiskId;
+
+/// Longest body.
+const BODY: usize = 16 << 10;
+
+/// How disks are to be compared with the metadata.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CheckRequest {
+    /// Read every shard, too, and prove it.
+    pub deep: bool,
+    /// Have what is missing or damaged made again, and remove what is nobody's.
+    pub repair: bool,
+}
+
+/// A disk that took another's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replacement {
+    /// Its id.
+    pub disk: DiskId,
+}
+
+/// What an operator may have done to disks. An error says why not, for people.
+pub trait Operations: Send + Sync + 'static {
+    /// Makes the empty folder of a lost disk a new disk in its place.
+    fn replace(&self, lost: DiskId) -> BoxFuture<'_, Result<DiskId, String>>;
+    /// Begins a check, unless one runs.
+    fn begin_check(&self, request: CheckRequest) -> BoxFuture<'_, Result<(), String>>;
+    /// How far the check is that runs or ran last; `null` when none did.
+    fn check(&self) -> serde_json::Value;
+}
+
+type Shared = State<Arc<dyn Operations>>;
+
+pub(super) fn router(operations: Arc<dyn Operations>) -> Router {
+    Router::new()
+        .route("/disks/{id}/replace", post(replace))
+        .route("/check", get(check).post(begin_check))
+        .layer(DefaultBodyLimit::max(BODY))
+        .with_state(operations)
+}
+
+async fn replace(State(operations): Shared, Path(id): Path<u64>) -> Response {
+    match operations.replace(DiskId::new(id)).await {
+        Ok(disk) => {
+            tracing::info!(lost = id, %disk, "a disk was replaced");
+            Json(Replacement { disk }).into_response()
+        }
+        Err(why) => complaint("NotReplaced", why),
+    }
+}
+
+async fn begin_check(
+    State(operations): Shared,
+    body: Result<Json<CheckRequest>, JsonRejection>,
+) -> Response {
+    match body {
+        Ok(Json(request)) => match operations.begin_check(request).await {
+            Ok(()) => StatusCode::ACCEPTED.into_response(),
+            Err(why) => complaint("NotChecked", why),
+        },
+        Err(rejection) => rejection.into_response(),
+    }
+}
+
+async fn check(State(operations): Shared) -> Json<serde_json::Value> {
+    Json(operations.check())
+}
+
+fn complaint(error: &str, message: String) -> Response {
+    let complaint = Complaint {
+        error: error.to_owned(),
+        message,
+    };
+    (StatusCode::CONFLICT, Json(complaint)).into_response()
+}

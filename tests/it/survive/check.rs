@@ -1,0 +1,136 @@
+//! `strongroom check` finds damage of each kind, and has it mended.
+
+use super::{Aside, ids, serving, start_with, status, until, whole};
+use crate::support::{self, MIB};
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use strongroom_tests::{Cluster, Content};
+
+/// One shard record's header begins with this.
+const RECORD: &[u8] = b"STRSHARD";
+
+struct Found {
+    clean: bool,
+    disks: Vec<Value>,
+}
+
+impl Found {
+    fn sum(&self, what: &str) -> u64 {
+        let counts = self.disks.iter().map(|disk| disk[what].as_u64());
+        counts.map(|count| count.expect("a number")).sum()
+    }
+}
+
+fn check(cluster: &Cluster, further: &[&str]) -> Found {
+    let arguments = [&["check", "--json"], further].concat();
+    let output = cluster.run(&arguments).unwrap();
+    let checked: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!("{error}: {output:?}");
+    });
+    let disks = checked["outcome"]["disks"].as_array().expect("disks");
+    Found {
+        clean: output.status.success(),
+        disks: disks.clone(),
+    }
+}
+
+/// Nothing is found where nothing is wrong. A volume that is gone is found as missing shards, flipped bytes
+/// as corrupt ones, what a killed upload left as extra ones; each at the disk where it was planted and nowhere
+/// else. Repair has the first two made again and removes the third.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn planted_damage_is_found_and_mended() {
+    let mut cluster = start_with("check", &[("look_through_seconds", 86_400)]);
+    let client = support::client(&cluster);
+    support::make_bucket(&client, "data").await;
+    let mut objects = Vec::new();
+    for (number, length) in [100, 70_000, MIB, 9 * MIB, 30 * MIB]
+        .into_iter()
+        .enumerate()
+    {
+        let (key, content) = (
+            format!("object-{number}"),
+            Content::new(number as u64, length),
+        );
+        support::put(&client, "data", &key, content)
+            .await
+            .expect("stored");
+        objects.push((key, content));
+    }
+    let clean = check(&cluster, &["--deep"]);
+    assert!(clean.clean, "{:?}", clean.disks);
+    assert!(clean.sum("held") > 50);
+
+    // Missing: a disk's volume is gone, its stamp is there.
+    cluster.stop().unwrap();
+    let gone = volume(&cluster.disk(1));
+    fs::remove_file(&gone).unwrap();
+    // Corrupt: a byte of a shard on another disk is flipped, and a byte of another one's header.
+    let flipped = flip(&volume(&cluster.disk(4)), 2);
+    assert_eq!(flipped, 2);
+    cluster.start_again().unwrap();
+    let client = support::client(&cluster);
+    let damaged = check(&cluster, &["--deep"]);
+    assert!(!damaged.clean);
+    let (missing, corrupt) = (damaged.sum("missing"), damaged.sum("corrupt"));
+    eprintln!("check: {missing} missing, {corrupt} corrupt");
+    let ids = ids(&cluster);
+    for disk in &damaged.disks {
+        let planted = [ids[1], ids[4]].iter().any(|id| disk["disk"] == *id);
+        let found = ["missing", "corrupt"].map(|what| disk[what].as_u64().unwrap());
+        assert_eq!(found != [0, 0], planted, "{disk}");
+    }
+    assert!(corrupt + missing > 10);
+    for (key, content) in &objects {
+        support::check(&client, "data", key, *content)
+            .await
+            .expect("exact");
+    }
+    let repairing = check(&cluster, &["--deep", "--repair"]);
+    assert!(!repairing.clean || repairing.sum("held") > 0);
+    whole(&cluster).await;
+    until("everything is whole", || check(&cluster, &["--deep"]).clean).await;
+    for pair in [[0, 2], [3, 5]] {
+        let away = pair.map(|disk| Aside::put(&cluster, disk));
+        until("both are told", || serving(&cluster) == 4).await;
+        for (key, content) in &objects {
+            support::check(&client, "data", key, *content)
+                .await
+                .expect("exact");
+        }
+        away.into_iter().for_each(Aside::back);
+        until("both are back", || serving(&cluster) == 6).await;
+    }
+    assert!(cluster.is_alive());
+    assert_eq!(status(&cluster)["health"]["tolerates"], 2);
+    assert!(cluster.stop().unwrap().success());
+}
+
+/// The one volume of a disk.
+fn volume(disk: &Path) -> PathBuf {
+    let entries = fs::read_dir(disk).unwrap().map(|entry| entry.unwrap());
+    let mut volumes = entries.filter(|entry| {
+        let name = entry.file_name();
+        name.to_string_lossy().starts_with("volume")
+    });
+    volumes.next().expect("a volume").path()
+}
+
+/// Flips a byte behind the headers of some records; how many.
+fn flip(volume: &Path, records: usize) -> usize {
+    let bytes = fs::read(volume).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(volume).unwrap();
+    let headers = (0..bytes.len())
+        .step_by(4096)
+        .filter(|at| bytes[*at..].starts_with(RECORD));
+    let mut flipped = 0;
+    for at in headers.take(records) {
+        let inside = at + 1024 + 100;
+        file.write_all_at(&[bytes[inside] ^ 0x40], inside as u64)
+            .unwrap();
+        flipped += 1;
+    }
+    file.sync_all().unwrap();
+    flipped
+}

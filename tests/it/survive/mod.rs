@@ -1,0 +1,105 @@
+//! The cluster survives: disks that fail while it serves come back whole, deleted bytes leave the disks,
+//! damage is found.
+
+mod check;
+mod losing;
+mod reclaim;
+mod replace;
+
+use serde_json::Value;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use strongroom_tests::Cluster;
+
+/// What takes seconds may take minutes beside builds.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Starts a cluster whose `cluster.toml` says something else than the first start wrote.
+pub(crate) fn start_with(name: &str, settings: &[(&str, u32)]) -> Cluster {
+    let mut cluster = Cluster::start(name).unwrap();
+    cluster.stop().unwrap();
+    let path = cluster.data().join("cluster.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    for (name, value) in settings {
+        let line = lines.iter_mut().find(|line| line.starts_with(name));
+        *line.expect("the setting is there") = format!("{name} = {value}");
+    }
+    fs::write(&path, lines.join("\n")).unwrap();
+    cluster.start_again().unwrap();
+    cluster
+}
+
+/// What `strongroom status` says.
+pub(crate) fn status(cluster: &Cluster) -> Value {
+    let output = cluster.run(&["status", "--json"]).unwrap();
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_slice(&output.stdout).expect("a status")
+}
+
+/// The ids of the disks, in the order of their folders.
+pub(crate) fn ids(cluster: &Cluster) -> Vec<u64> {
+    let text = fs::read_to_string(cluster.data().join("disks.toml")).unwrap();
+    let list = text.trim().trim_start_matches("disks = [");
+    let ids = list.trim_end_matches(']').split(',').map(str::trim);
+    ids.map(|id| id.parse().expect("an id")).collect()
+}
+
+/// How many disks serve.
+pub(crate) fn serving(cluster: &Cluster) -> usize {
+    let status = status(cluster);
+    let disks = status["disks"].as_array().expect("disks");
+    disks
+        .iter()
+        .filter(|disk| disk["state"] == "Serving")
+        .count()
+}
+
+/// Waits until that holds.
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < PATIENCE, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Waits until nothing is to be made again and two more disks may fail.
+pub(crate) async fn whole(cluster: &Cluster) {
+    until("every shard is back", || {
+        let health = &status(cluster)["health"];
+        health["tolerates"] == 2 && health["repairs"] == Value::Array(Vec::new())
+    })
+    .await;
+}
+
+/// A disk's folder put aside, and put back when told.
+pub(crate) struct Aside {
+    folder: PathBuf,
+    aside: PathBuf,
+}
+
+impl Aside {
+    pub(crate) fn put(cluster: &Cluster, disk: u8) -> Self {
+        let folder = cluster.disk(disk);
+        let aside = folder.with_extension("aside");
+        fs::rename(&folder, &aside).expect("the disk is put aside");
+        Self { folder, aside }
+    }
+
+    /// It never comes back.
+    pub(crate) fn destroy(self) {
+        fs::remove_dir_all(self.aside).expect("the disk is destroyed");
+    }
+
+    /// Whatever took its place goes.
+    pub(crate) fn back(self) {
+        if self.folder.is_dir() {
+            fs::remove_dir_all(&self.folder).unwrap();
+        } else if self.folder.exists() {
+            fs::remove_file(&self.folder).unwrap();
+        }
+        fs::rename(&self.aside, &self.folder).expect("the disk is put back");
+    }
+}
