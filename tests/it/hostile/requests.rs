@@ -126,6 +126,7 @@ fn parameters(target: &Target, upload: &str) -> Vec<Case> {
         let expected = &[
             "501 NotImplemented",
             "400 MalformedXML",
+            "400 MalformedACLError",
             "409 BucketAlreadyOwnedByYou",
             "400 InvalidArgument",
         ];

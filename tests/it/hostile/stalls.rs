@@ -93,7 +93,7 @@ async fn clients_that_stop_are_given_up() {
     let readers: Vec<_> = [Then::Silence, Then::Trickle]
         .into_iter()
         .cycle()
-        .take(2 * EACH)
+        .take(4 * EACH)
         .map(|then| read_nothing(&target, then, Arc::clone(&freed)))
         .collect();
     let honest = serve_honest(&target, Arc::clone(&freed));
