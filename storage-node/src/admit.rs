@@ -50,7 +50,11 @@ impl Node {
         let candidates = join_all(looked).await;
         let usable = self.disks_mut().judge(candidates);
         let opening = usable.into_iter().map(async |(place, disk, id)| {
-            (place, id, ServingDrive::open(disk, id, self.limits).await)
+            (
+                place,
+                id,
+                ServingDrive::open(disk, id, self.limits, None).await,
+            )
         });
         for (place, id, opened) in join_all(opening).await {
             match opened {
@@ -110,7 +114,7 @@ impl Node {
             folder: folder.clone(),
             source,
         })?;
-        let drive = ServingDrive::open(device, disk, self.limits).await;
+        let drive = ServingDrive::open(device, disk, self.limits, None).await;
         let drive = drive.map_err(|error| refused(Obstacle::new(error.to_string())))?;
         let place = self.place_at(path, disk);
         self.serve(place, disk, drive);

@@ -2,7 +2,7 @@
 
 use crate::delete::DeleteError;
 use crate::index::Location;
-use crate::opening::{self, Damage, OpenError};
+use crate::opening::{self, Acknowledged, Damage, OpenError};
 use crate::plan::{Limits, Removed};
 use crate::reading::Compared;
 use crate::store::Store;
@@ -58,8 +58,9 @@ impl ServingDrive {
         disk: Arc<dyn Disk>,
         id: DiskId,
         limits: Limits,
+        failed_at: Option<Acknowledged>,
     ) -> Result<Self, OpenError> {
-        let opened = opening::open(&*disk, id, limits).await?;
+        let opened = opening::open(&*disk, id, limits, failed_at).await?;
         for damage in &opened.damage {
             tracing::error!(disk = %id, "damage: {damage}; it is to be repaired from other disks");
         }
@@ -74,7 +75,8 @@ impl ServingDrive {
             reads: Semaphore::new(READS),
         });
         let (tickets, queue) = mpsc::channel(QUEUE);
-        let writer = tokio::spawn(writer::run(Arc::clone(&drive), queue));
+        let ledger = opened.ledger.expect("an open disk has one");
+        let writer = tokio::spawn(writer::run(Arc::clone(&drive), ledger, queue));
         Ok(Self {
             drive,
             damage: opened.damage,
@@ -146,6 +148,14 @@ impl ServingDrive {
                 Err(_stopped) => Err(DeleteError::DiskUnavailable { disk }),
             }
         })
+    }
+
+    /// Removes what is not needed any more; returns when that is done.
+    pub(crate) async fn tidy(&self) {
+        let (answer, looked) = oneshot::channel();
+        if self.send(Ticket::Look(answer)).is_ok() {
+            let _stopped = looked.await;
+        }
     }
 
     fn send(&self, ticket: Ticket) -> Result<(), Unsent> {
@@ -314,7 +324,7 @@ mod tests {
     async fn a_comparison_takes_a_permit() {
         let id = DiskId::new(1);
         let disk = Arc::new(SimDisk::new(1));
-        let serving = ServingDrive::open(disk, id, Limits::default()).await;
+        let serving = ServingDrive::open(disk, id, Limits::default(), None).await;
         let serving = serving.unwrap();
         serving.put(shard(id)).await.unwrap();
         {

@@ -12,13 +12,16 @@
 //! but the page or device cache holds yet, and a retry of their writers would be told that they are safe.
 
 use crate::footer::FooterError;
+use crate::ledger::{self, Found, Ledger};
 use crate::plan::{Limits, Tail};
 use crate::record::HeaderError;
+use crate::roster::{Roster, RosterError};
 use crate::store::Store;
 use crate::volume::VolumeId;
 use crate::walk::{Unsealed, VolumeReader};
+use crate::writer::{WriteError, is_full};
 use disk::{Disk, File};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -29,6 +32,8 @@ pub(crate) struct Opened {
     pub(crate) store: Store,
     pub(crate) files: HashMap<VolumeId, Arc<dyn File>>,
     pub(crate) damage: Vec<Damage>,
+    /// Always there once it is open.
+    pub(crate) ledger: Option<Ledger>,
 }
 
 /// Something that was stored here and is not what it was.
@@ -48,8 +53,10 @@ pub enum Damage {
     },
     /// A volume that was sealed has no good footer; its records were found by walking it.
     Footer(VolumeId),
-    /// A volume's file is gone, with later ones there.
+    /// A volume's file is gone, and was not unlinked on purpose.
     Volume(VolumeId),
+    /// The roster is: volumes may be missing. It is made anew from those that are there.
+    Roster,
 }
 
 impl fmt::Display for Damage {
@@ -70,6 +77,7 @@ impl fmt::Display for Damage {
             }
             Self::Footer(volume) => write!(f, "{volume}: its footer is damaged"),
             Self::Volume(volume) => write!(f, "{volume} is missing"),
+            Self::Roster => write!(f, "the list of volumes is damaged; some may be missing"),
         }
     }
 }
@@ -89,41 +97,104 @@ pub(crate) enum OpenError {
     },
     #[error("reading its volumes: {0}")]
     Io(#[from] io::Error),
+    #[error("its list of volumes: {0}")]
+    Roster(#[source] WriteError),
+    #[error("{0}")]
+    Later(RosterError),
 }
 
-/// Opens a stamped disk.
-pub(crate) async fn open(disk: &dyn Disk, id: DiskId, limits: Limits) -> Result<Opened, OpenError> {
+impl From<ledger::ReadError> for OpenError {
+    fn from(error: ledger::ReadError) -> Self {
+        match error {
+            ledger::ReadError::Version(version) => Self::Later(version),
+            ledger::ReadError::Io(error) => Self::Io(error),
+        }
+    }
+}
+
+/// How far a drive that failed had come: what lies behind was not acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Acknowledged {
+    /// The open volume, or the one that would have been the next.
+    pub(crate) volume: VolumeId,
+    /// Behind its last record.
+    pub(crate) end: ByteOffset,
+}
+
+/// Opens a stamped disk. After a failure nothing is trusted that was not acknowledged before: it may be in
+/// the page cache alone, and a sync that succeeds now would prove nothing.
+pub(crate) async fn open(
+    disk: &dyn Disk,
+    id: DiskId,
+    limits: Limits,
+    failed_at: Option<Acknowledged>,
+) -> Result<Opened, OpenError> {
+    let names = disk.list().await?;
+    let there = names
+        .iter()
+        .filter_map(|entry| VolumeId::of_file(&entry.name));
+    let there: BTreeSet<VolumeId> = there.collect();
+    let mut damage = Vec::new();
+    let mut ledger = match Ledger::read(disk, id).await? {
+        Found::Good(ledger) => ledger,
+        found => {
+            let mut roster = Roster::default();
+            if matches!(found, Found::Damaged) {
+                damage.push(Damage::Roster);
+            } else if let Some(last) = there.last() {
+                // The version before unlinked nothing.
+                roster.next = last.next().0;
+                roster.volumes = (1..roster.next).map(VolumeId).collect();
+            }
+            Ledger::fresh(id, roster)
+        }
+    };
+    let listed = &ledger.roster().volumes;
+    damage.extend(listed.difference(&there).copied().map(Damage::Volume));
+    // Fresh ones were created just before the power went; others were about to be unlinked.
+    let lost_roster = damage.contains(&Damage::Roster);
+    let next = VolumeId(ledger.roster().next);
+    let stays = |volume: &VolumeId| lost_roster || *volume >= next || listed.contains(volume);
+    let (stay, go): (Vec<VolumeId>, Vec<VolumeId>) = there.iter().partition(|v| stays(v));
+
     let mut opened = Opened {
         store: Store::new(id, limits),
         files: HashMap::new(),
-        damage: Vec::new(),
+        damage,
+        ledger: None,
     };
-    let listed = disk.list().await?;
-    let mut volumes: Vec<VolumeId> = listed
-        .iter()
-        .filter_map(|entry| VolumeId::of_file(&entry.name))
-        .collect();
-    volumes.sort_unstable();
-    let mut expected = VolumeId::FIRST;
-    for (position, &volume) in volumes.iter().enumerate() {
-        while expected < volume {
-            opened.damage.push(Damage::Volume(expected));
-            expected = expected.next();
-        }
-        expected = volume.next();
+    for &volume in &stay {
         let file = disk.open(&volume.file_name()).await?;
-        let newest = position + 1 == volumes.len();
+        let newest = stay.last() == Some(&volume);
+        if let Some(failed_at) = failed_at.filter(|at| at.volume == volume && newest) {
+            file.set_length(failed_at.end - ByteOffset::ZERO).await?;
+        }
         let reader = VolumeReader {
             file: &*file,
             disk: id,
             volume,
             length: file.length().await?,
         };
-        adopt(&reader, newest, &mut opened).await?;
+        adopt(&reader, newest, &mut opened, limits).await?;
         opened.files.insert(volume, file);
     }
     disk.sync_folder().await?;
+    let mut roster = ledger.roster().clone();
+    roster.volumes.extend(&stay);
+    roster.next = roster.next.max(stay.last().map_or(1, |last| last.next().0));
+    opened.store.begin_at(VolumeId(roster.next));
+    if (roster != *ledger.roster() || failed_at.is_some())
+        && let Err(error) = ledger.write(disk, roster).await
+        && !error.is_full()
+    {
+        return Err(OpenError::Roster(error));
+    }
+    for volume in go {
+        disk.remove(&volume.file_name()).await?;
+    }
+    disk.sync_folder().await?;
     opened.store.measured(disk.free().await?);
+    opened.ledger = Some(ledger);
     Ok(opened)
 }
 
@@ -131,6 +202,7 @@ async fn adopt(
     reader: &VolumeReader<'_>,
     newest: bool,
     opened: &mut Opened,
+    limits: Limits,
 ) -> Result<(), OpenError> {
     let volume = reader.volume;
     match reader.footer().await {
@@ -149,9 +221,7 @@ async fn adopt(
             opened.damage.extend(walk.damage);
             if newest {
                 let end = walk.end - ByteOffset::ZERO;
-                if end != reader.length {
-                    reader.file.set_length(end).await?;
-                }
+                let allocated = cut(reader, end, limits.spare()).await?;
                 reader.file.sync().await?;
                 opened.store.adopt_tail(Tail {
                     volume,
@@ -159,7 +229,7 @@ async fn adopt(
                     entries: walk.entries,
                     end: walk.end,
                     opened: walk.end,
-                    allocated: end,
+                    allocated,
                 });
             } else {
                 opened.damage.push(Damage::Footer(volume));
@@ -170,4 +240,17 @@ async fn adopt(
         }
     }
     Ok(())
+}
+
+/// Cuts a tail off behind its last record, and keeps what tombstones may need. Returns how long it is.
+async fn cut(reader: &VolumeReader<'_>, end: ByteCount, spare: ByteCount) -> io::Result<ByteCount> {
+    if end == reader.length {
+        return Ok(end);
+    }
+    reader.file.set_length(end).await?;
+    match reader.file.allocate(end + spare).await {
+        Ok(()) => Ok(end + spare),
+        Err(error) if is_full(&error) => Ok(end),
+        Err(error) => Err(error),
+    }
 }

@@ -21,6 +21,17 @@ pub struct Limits {
     pub batch: ByteCount,
 }
 
+/// Shards leave at most this much of the open volume's space to tombstones.
+const SPARE: u64 = 64 << 10;
+
+impl Limits {
+    /// What shards leave to tombstones of the space that the open volume has reserved: room on a file
+    /// system that others have filled.
+    pub(crate) fn spare(&self) -> ByteCount {
+        ByteCount::new(SPARE.min(self.allocate.get() / 4))
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

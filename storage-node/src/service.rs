@@ -230,6 +230,13 @@ impl Node {
         self.reading(disk)?.drive().verify(key).await
     }
 
+    /// Looks after the disks, as the node does by itself every second: volumes that nobody needs any more
+    /// are removed.
+    pub async fn check(&self) {
+        let drives: Vec<_> = self.disks().drives.values().map(Arc::clone).collect();
+        join_all(drives.iter().map(|drive| drive.tidy())).await;
+    }
+
     /// Raised whenever a disk begins or ceases to be served: the worker looks through one that came back.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()

@@ -167,6 +167,26 @@ impl Store {
         self.tail = Some(Tail::fresh(volume));
     }
 
+    /// Which volumes nobody needs any more. `quiet`: nobody writes to the open one.
+    pub fn disposable(&mut self, quiet: bool) -> Vec<VolumeId> {
+        let tail = self.tail.as_ref().filter(|_| quiet);
+        let tail = tail.filter(|tail| !tail.entries.is_empty());
+        let open = tail.map(|tail| tail.volume);
+        self.volumes.disposable(open)
+    }
+
+    /// These are off the roster, and about to be removed.
+    pub fn unlinked(&mut self, volumes: &[VolumeId]) {
+        self.volumes.gone(volumes);
+        let kept = |tail: &Tail| !volumes.contains(&tail.volume);
+        self.tail = self.tail.take().filter(kept);
+    }
+
+    /// Volume ids below this were given out.
+    pub fn begin_at(&mut self, next: VolumeId) {
+        self.next_volume = self.next_volume.max(next);
+    }
+
     /// The open volume has that length.
     pub fn allocated(&mut self, length: ByteCount) {
         let tail = self.tail.as_mut().expect("the open volume was extended");

@@ -25,6 +25,9 @@ pub struct Account {
 #[derive(Clone, Debug, Default)]
 pub struct Volumes {
     accounts: BTreeMap<VolumeId, Account>,
+    sealed_bytes: ByteCount,
+    /// Whether one may have come to be disposable since that was asked last.
+    dying: bool,
 }
 
 impl Volumes {
@@ -43,6 +46,8 @@ impl Volumes {
         let account = self.account(volume);
         account.live -= 1;
         account.dead = account.dead + length;
+        let wholly = account.live == 0;
+        self.dying |= wholly;
         if by != volume {
             self.account(by).victims.insert(volume);
         }
@@ -51,6 +56,43 @@ impl Volumes {
     /// A volume is sealed and has that length.
     pub(crate) fn sealed(&mut self, volume: VolumeId, length: ByteCount) {
         self.account(volume).sealed = Some(length);
+        self.sealed_bytes = self.sealed_bytes + length;
+        self.dying = true;
+    }
+
+    /// Volumes that may be unlinked, in order: sealed, or the open one when nobody writes to it; nothing in
+    /// them lives; and no other volume holds what is dead only by their word.
+    pub(crate) fn disposable(&mut self, open: Option<VolumeId>) -> Vec<VolumeId> {
+        let mut chosen = BTreeSet::new();
+        if std::mem::take(&mut self.dying) || open.is_some() {
+            // Victims lie before: one look in order of ids finds all.
+            for (&volume, account) in &self.accounts {
+                let closed = account.sealed.is_some() || open == Some(volume);
+                if closed && account.live == 0 && account.victims.is_subset(&chosen) {
+                    chosen.insert(volume);
+                }
+            }
+        }
+        Vec::from_iter(chosen)
+    }
+
+    /// These are off the roster.
+    pub(crate) fn gone(&mut self, volumes: &[VolumeId]) {
+        for volume in volumes {
+            let account = self.accounts.remove(volume).unwrap_or_default();
+            let length = account.sealed.unwrap_or_default();
+            self.sealed_bytes = self.sealed_bytes - length;
+        }
+        for account in self.accounts.values_mut() {
+            account.victims.retain(|victim| !volumes.contains(victim));
+        }
+        self.dying = true;
+    }
+
+    /// All there are, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (VolumeId, &Account)> {
+        let accounts = self.accounts.iter();
+        accounts.map(|(volume, account)| (*volume, account))
     }
 
     /// A volume's account.
@@ -60,10 +102,7 @@ impl Volumes {
 
     /// Bytes of all sealed ones.
     pub(crate) fn sealed_bytes(&self) -> ByteCount {
-        self.accounts
-            .values()
-            .filter_map(|account| account.sealed)
-            .sum()
+        self.sealed_bytes
     }
 
     fn account(&mut self, volume: VolumeId) -> &mut Account {

@@ -10,6 +10,7 @@
 
 use crate::drive::Drive;
 use crate::index::Location;
+use crate::ledger::Ledger;
 use crate::plan::{Action, Batch, Removed, Request, Verdict};
 use crate::record;
 use crate::tombstone::Tombstone;
@@ -35,6 +36,9 @@ pub(crate) enum Ticket {
     ),
     /// What is to be removed.
     Delete(Tombstone, oneshot::Sender<Result<Removed, Refusal>>),
+    /// What is not needed any more is to be removed: of the open volume too, when nothing was written since
+    /// the last time.
+    Look(oneshot::Sender<()>),
 }
 
 /// What happened to a shard.
@@ -56,10 +60,21 @@ pub(crate) enum Refusal {
 }
 
 impl Ticket {
+    fn is_look(&self) -> bool {
+        matches!(self, Self::Look(_))
+    }
+
+    fn looked(self) {
+        if let Self::Look(answer) = self {
+            let _abandoned = answer.send(());
+        }
+    }
+
     fn request(&self) -> Request<'_> {
         match self {
             Self::Put(put, damaged, _) => Request::Put(put, *damaged),
             Self::Delete(dead, _) => Request::Delete(*dead),
+            Self::Look(_) => unreachable!("a look waits for nothing durable"),
         }
     }
 
@@ -77,6 +92,7 @@ impl Ticket {
             Self::Delete(_, answer) => {
                 let _abandoned = answer.send(Err(why));
             }
+            Self::Look(_) => {}
         }
     }
 
@@ -95,16 +111,26 @@ impl Ticket {
                     _ => Ok(Removed::default()),
                 });
             }
+            (Self::Look(_), _) => {}
         }
     }
 }
 
 /// Serves tickets until their senders are gone.
-pub(crate) async fn run(drive: Arc<Drive>, mut tickets: mpsc::Receiver<Ticket>) {
+pub(crate) async fn run(
+    drive: Arc<Drive>,
+    mut ledger: Ledger,
+    mut tickets: mpsc::Receiver<Ticket>,
+) {
     let mut waiting = Vec::with_capacity(QUEUE);
+    // Whether something was written since the last look.
+    let mut written = true;
     while tickets.recv_many(&mut waiting, QUEUE).await > 0 {
+        let looks: Vec<Ticket> = waiting.extract_if(.., |ticket| ticket.is_look()).collect();
+        let quiet = !looks.is_empty() && waiting.is_empty() && !written;
+        written = !waiting.is_empty();
         while !waiting.is_empty() {
-            match round(&drive, &mut waiting).await {
+            match round(&drive, &mut ledger, &mut waiting).await {
                 Ok(()) => {}
                 Err(error) if error.is_full() => refuse_full(&drive, &mut waiting),
                 Err(error) => {
@@ -114,7 +140,48 @@ pub(crate) async fn run(drive: Arc<Drive>, mut tickets: mpsc::Receiver<Ticket>) 
                 }
             }
         }
+        if let Err(error) = unlink(&drive, &mut ledger, quiet).await
+            && !error.is_full()
+        {
+            drive.fail(&error);
+        }
+        looks.into_iter().for_each(Ticket::looked);
     }
+}
+
+/// Removes the volumes that nobody needs any more.
+async fn unlink(drive: &Drive, ledger: &mut Ledger, quiet: bool) -> Result<(), WriteError> {
+    if drive.serving().is_err() {
+        return Ok(());
+    }
+    let volumes = drive.state_mut().store.disposable(quiet);
+    if volumes.is_empty() {
+        return Ok(());
+    }
+    let off = ledger.remove(&*drive.disk, &volumes).await;
+    {
+        let mut state = drive.state_mut();
+        if let Err(error) = off {
+            // They are looked at again.
+            state.store.unlinked(&[]);
+            return Err(error);
+        }
+        state.store.unlinked(&volumes);
+        state.files.retain(|volume, _| !volumes.contains(volume));
+    }
+    for volume in &volumes {
+        match drive.disk.remove(&volume.file_name()).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(WriteError::Write(error));
+            }
+            _ => {}
+        }
+    }
+    drive.disk.sync_folder().await.map_err(WriteError::Sync)?;
+    let free = drive.disk.free().await.map_err(WriteError::Write)?;
+    drive.state_mut().store.measured(free);
+    tracing::debug!(disk = %drive.id, ?volumes, "unlinked");
+    Ok(())
 }
 
 /// Refuses the shards that wait. What is to be removed waits on, for it may find room that shards leave
@@ -143,18 +210,29 @@ pub(crate) enum WriteError {
     Sync(#[source] io::Error),
     #[error("{0} was removed under the running server")]
     Removed(VolumeId),
+    #[error("its list of volumes was removed under the running server")]
+    RosterRemoved,
 }
 
 impl WriteError {
     /// Whether the file system refused for want of space: nothing was promised, and nothing is wrong.
-    fn is_full(&self) -> bool {
-        use io::ErrorKind::{QuotaExceeded, StorageFull};
-        matches!(self, Self::Write(error) if matches!(error.kind(), StorageFull | QuotaExceeded))
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self, Self::Write(error) if is_full(error))
     }
 }
 
+/// Whether a file system, or its owner's quota, is full.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
+}
+
 /// Performs one action, unless the disk has failed.
-async fn round(drive: &Drive, waiting: &mut Vec<Ticket>) -> Result<(), WriteError> {
+async fn round(
+    drive: &Drive,
+    ledger: &mut Ledger,
+    waiting: &mut Vec<Ticket>,
+) -> Result<(), WriteError> {
     drive.serving()?;
     let free = drive.disk.free().await.map_err(WriteError::Write)?;
     let action = {
@@ -166,7 +244,7 @@ async fn round(drive: &Drive, waiting: &mut Vec<Ticket>) -> Result<(), WriteErro
     match action {
         Action::Append(batch) => append(drive, batch, waiting).await,
         Action::Seal { volume, at, footer } => seal(drive, volume, at, footer).await,
-        Action::Create(volume) => create(drive, volume).await,
+        Action::Create(volume) => create(drive, ledger, volume).await,
         Action::Allocate(volume, length) => allocate(drive, volume, length).await,
     }
 }
@@ -264,7 +342,7 @@ async fn seal(
     Ok(())
 }
 
-async fn create(drive: &Drive, volume: VolumeId) -> Result<(), WriteError> {
+async fn create(drive: &Drive, ledger: &mut Ledger, volume: VolumeId) -> Result<(), WriteError> {
     all_named(drive).await?;
     let name = volume.file_name();
     let file = match drive.disk.create(&name).await {
@@ -275,6 +353,7 @@ async fn create(drive: &Drive, volume: VolumeId) -> Result<(), WriteError> {
     let file = file.map_err(WriteError::Write)?;
     file.sync().await.map_err(WriteError::Sync)?;
     drive.disk.sync_folder().await.map_err(WriteError::Sync)?;
+    ledger.add(&*drive.disk, volume).await?;
     let mut state = drive.state_mut();
     state.files.insert(volume, file);
     state.store.created(volume);

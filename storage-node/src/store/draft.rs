@@ -13,9 +13,6 @@ use std::collections::HashMap;
 use types::wire::storage::{PutError, PutShard};
 use types::{ByteCount, ByteOffset, ShardKey};
 
-/// What shards leave free in the open volume, at most.
-const SPARE: u64 = 64 << 10;
-
 impl Store {
     /// Decides what to do for those that wait, at least one.
     pub fn next(&self, waiting: &[Request<'_>]) -> Action {
@@ -138,7 +135,7 @@ impl Store {
         };
         let behind = (draft.behind() + length) - ByteOffset::ZERO;
         let spare = match purpose {
-            Purpose::Shard => self.spare(),
+            Purpose::Shard => self.limits.spare(),
             Purpose::Tombstone => ByteCount::ZERO,
         };
         let reserved = behind <= tail.allocated;
@@ -182,11 +179,6 @@ impl Store {
     /// Whether shards are refused.
     fn is_full(&self) -> bool {
         self.free() < self.limits.allocate
-    }
-
-    /// What shards leave to tombstones of the space that the open volume has reserved.
-    fn spare(&self) -> ByteCount {
-        ByteCount::new(SPARE.min(self.limits.allocate.get() / 4))
     }
 }
 

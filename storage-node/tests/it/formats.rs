@@ -8,6 +8,7 @@ use disk::{Buffer, Disk};
 use std::path::Path;
 use strongroom_storage_node::footer::{self, Entry, FooterError, What};
 use strongroom_storage_node::record::{self, Header, HeaderError};
+use strongroom_storage_node::roster::{Roster, RosterError};
 use strongroom_storage_node::stamp::{Stamp, StampError};
 use strongroom_storage_node::tombstone::{self, Tombstone, Tombstones};
 use strongroom_storage_node::volume::VolumeId;
@@ -67,6 +68,14 @@ fn tombstones(count: u64) -> Tombstones {
         sequence: 13,
         durable: ByteOffset::new(8192),
         opened: ByteOffset::new(4096),
+    }
+}
+
+fn roster() -> Roster {
+    Roster {
+        sequence: 9,
+        next: 4000,
+        volumes: (1..4000).filter(|id| id % 7 > 1).map(VolumeId).collect(),
     }
 }
 
@@ -138,6 +147,20 @@ fn tombstones_are_golden() {
     }
 }
 
+/// The roster of a known disk, byte for byte: of several blocks.
+#[test]
+fn roster_is_golden() {
+    let half = roster().encode(DISK);
+    assert_eq!(half.len(), 2 * 4096);
+    let stored = golden("volumes.bin", &half);
+    assert!(stored == half[..]);
+    assert_eq!(Roster::decode(&stored, DISK), Ok(roster()));
+    let elsewhere = Roster::decode(&stored, DiskId::new(71));
+    assert_eq!(elsewhere, Err(RosterError::Invalid));
+    let short = Roster::decode(&stored[..4096], DISK);
+    assert_eq!(short, Err(RosterError::Invalid));
+}
+
 /// What the version before tombstones wrote opens, and goes on. Method: its files, put on a simulated disk.
 #[test]
 fn a_disk_of_the_previous_version_opens() {
@@ -201,6 +224,8 @@ fn every_flipped_bit_is_noticed() {
     each_flip(&tombstones, &|bytes| {
         Tombstones::decode(bytes, DISK, VOLUME).is_ok()
     });
+    let roster = roster().encode(DISK);
+    each_flip(&roster, &|bytes| Roster::decode(bytes, DISK).is_ok());
     each_flip(&stamp, &|bytes| Stamp::decode(bytes).is_ok());
 }
 
@@ -273,6 +298,13 @@ fn later_versions_are_not_damage() {
     bytes[4080..4088].copy_from_slice(&sum);
     let later = Tombstones::decode(&bytes, DISK, VOLUME);
     assert_eq!(later, Err(HeaderError::Version(2)));
+
+    let mut bytes = roster().encode(DISK).to_vec();
+    bytes[9] = 2;
+    let sum = crc(&[&disk, &bytes[..56], &bytes[64..]]);
+    bytes[56..64].copy_from_slice(&sum);
+    let later = Roster::decode(&bytes, DISK);
+    assert_eq!(later, Err(RosterError::Version(2)));
 
     let mut bytes = stamp().encode().to_vec();
     bytes[9] = 2;

@@ -9,4 +9,6 @@ mod model;
 mod node;
 mod power;
 mod upkeep;
+mod power_delete;
+mod unlink;
 mod world;
