@@ -79,6 +79,37 @@ pub enum Action {
         slot: Index,
         epoch: Epoch,
     },
+    Collect,
+    Fail {
+        disk: Index,
+    },
+    Rot {
+        upload: Index,
+        slot: Index,
+    },
+    ReportBad {
+        upload: Index,
+        slot: Index,
+    },
+    Replace {
+        at: Index,
+        new: Index,
+    },
+    CloseLost {
+        at: Index,
+    },
+    BeginWalk {
+        at: Index,
+    },
+    Walk {
+        at: Index,
+    },
+    BreakOff {
+        at: Index,
+    },
+    TakeOver {
+        at: Index,
+    },
 }
 
 impl fmt::Display for Action {
@@ -138,6 +169,34 @@ impl fmt::Display for Action {
                 f,
                 "the delete of chunk {chunk} slot {slot}, decided at epoch {epoch}, arrives at disk {disk}"
             ),
+            Action::Collect => write!(f, "the disk deletes what it judged"),
+            Action::Fail { disk } => write!(f, "disk {disk} fails"),
+            Action::Rot { upload, slot } => {
+                write!(f, "upload {upload}: the shard in slot {slot} goes bad")
+            }
+            Action::ReportBad { upload, slot } => {
+                write!(f, "upload {upload}: slot {slot} is reported bad")
+            }
+            Action::Replace { at, new } => {
+                write!(
+                    f,
+                    "the disk of replaceable slot {at} is lost: disk {new} is to take over"
+                )
+            }
+            Action::CloseLost { at } => write!(f, "the namespace closes replaceable slot {at}"),
+            Action::BeginWalk { at } => {
+                write!(f, "the walk for replaceable slot {at} begins")
+            }
+            Action::Walk { at } => {
+                write!(
+                    f,
+                    "the walk for replaceable slot {at} records the next chunk's run"
+                )
+            }
+            Action::BreakOff { at } => {
+                write!(f, "the walk for replaceable slot {at} is broken off")
+            }
+            Action::TakeOver { at } => write!(f, "replaceable slot {at} has its new disk"),
         }
     }
 }
@@ -182,4 +241,16 @@ pub enum Event {
     NothingFound,
     DeleteExecuted,
     DeleteRefused,
+    OrphansCollected,
+    CollectionRefused,
+    DiskFailed,
+    ShardRotted,
+    BadReported,
+    ReplacementBegun,
+    LostSlotClosed,
+    WalkBegun,
+    RunRecorded,
+    WalkBrokenOff,
+    TakenOver,
+    TakeOverRefused,
 }

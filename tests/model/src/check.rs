@@ -15,8 +15,8 @@ pub enum Violation {
     /// A visible chunk, or one that a reader looked up in time, has fewer than k intact shards
     /// where metadata says they are.
     Unreadable(Index),
-    /// A visible chunk has fewer than k + 1 intact shards on all disks together, though no disk failed:
-    /// one failure now loses it.
+    /// A visible chunk has fewer than k + 1 intact shards on all disks together, less one for each fault
+    /// that has happened: one more now loses it.
     Thin(Index),
     /// A shard is not where metadata believes it, and no repair task says so.
     Hole(Index),
@@ -60,7 +60,7 @@ pub(crate) fn check(scene: &Scene, world: &World) -> Result<(), Violation> {
         if count.found < NEEDED {
             return Err(Violation::Unreadable(upload));
         }
-        if visible && count.anywhere < SAFE {
+        if visible && count.anywhere + usize::from(world.faults) < SAFE {
             return Err(Violation::Thin(upload));
         }
         if visible && count.found < count.believed {
@@ -94,7 +94,10 @@ fn count(scene: &Scene, world: &World, upload: Index) -> Count {
         let intact =
             |disk: usize| world.disks[disk].records[chunk][usize::from(slot)] == plan.bytes;
         if !has(world.uploads[usize::from(upload)].missing, slot) {
-            count.believed += 1;
+            // That a disk is away, or a shard bad, its node knows; metadata learns of it.
+            let known =
+                has(world.failed, member) || has(world.uploads[usize::from(upload)].rotten, slot);
+            count.believed += usize::from(!known);
             count.found += usize::from(intact(member.into()));
         }
         count.anywhere += usize::from((0..world.disks.len()).any(intact));

@@ -1,7 +1,7 @@
 //! The fences of the data path, each of which can be taken away.
 //!
 //! One variant is one clause of "What must always hold" in the design, or one that this model
-//! added because the design as first written lost data without it (docs/decisions/0002 to 0006). A step
+//! added because the design as first written lost data without it (docs/decisions/0002 to 0006, 0014). A step
 //! that a fence guards asks [`Fences::hold`]; nothing else in the model knows that fences can fall.
 
 /// A clause that prevents a loss.
@@ -73,12 +73,22 @@ pub enum Fence {
     GiveUpRaisesEpoch,
     /// The source's shards are deleted only after the swap is committed.
     DeleteAfterSwap,
+    /// A lost disk's slot is closed in the namespace before the group's runs are walked.
+    LossClosesFirst,
+    /// Every run is recorded as missing on a lost disk's slot before another disk takes the slot over.
+    LossRecordsFirst,
+    /// … which is a compare-and-set on the epoch that the group had when the walk began.
+    LossSwapCompares,
+    /// A repair's task names the epoch of the group table, not the namespace's, which may be ahead.
+    TaskNamesTableEpoch,
+    /// A disk's reports about one shard are sent one after the other.
+    ReportsInOrder,
 }
 
 /// Which fences stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fences {
-    removed: u32,
+    removed: u64,
 }
 
 impl Fences {
@@ -100,7 +110,7 @@ impl Fences {
 
 impl Fence {
     /// Every fence, in the order of the design's invariants.
-    pub const ALL: [Fence; 32] = [
+    pub const ALL: [Fence; 37] = [
         Fence::AckRule,
         Fence::ShortIsRecorded,
         Fence::CommitCarriesEpoch,
@@ -133,9 +143,14 @@ impl Fence {
         Fence::SwapExpectsItsClose,
         Fence::GiveUpRaisesEpoch,
         Fence::DeleteAfterSwap,
+        Fence::LossClosesFirst,
+        Fence::LossRecordsFirst,
+        Fence::LossSwapCompares,
+        Fence::TaskNamesTableEpoch,
+        Fence::ReportsInOrder,
     ];
 
-    const fn bit(self) -> u32 {
+    const fn bit(self) -> u64 {
         1 << self as u8
     }
 }

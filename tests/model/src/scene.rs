@@ -40,6 +40,16 @@ pub struct Scene {
     pub movable: &'static [(Index, Index)],
     /// How many moves may begin.
     pub moves: u8,
+    /// Which slots may lose their disk to another: two at most.
+    pub replaceable: &'static [(Index, Index)],
+    /// The disks that take over, one for each replaceable slot.
+    pub spares: &'static [Index],
+    /// Whether the first replaceable disk may really fail: otherwise it is taken for lost, and lives on.
+    pub fails: bool,
+    /// How many shards may go bad.
+    pub rots: u8,
+    /// Whether disks judge by themselves what they hold, and delete at once.
+    pub own: bool,
     /// Whether a gateway that learns of a new epoch sends again what is unacknowledged.
     pub resends: bool,
     /// How many rounds the orphan collector may begin.
@@ -83,6 +93,11 @@ const STILL: Scene = Scene {
     uploads: &[],
     movable: &[],
     moves: 0,
+    replaceable: &[],
+    spares: &[],
+    fails: false,
+    rots: 0,
+    own: false,
     resends: false,
     sweeps: 0,
     reads: 0,
@@ -248,8 +263,80 @@ pub const CLAIMED: Scene = Scene {
     ..STILL
 };
 
+/// A disk is lost, or taken for lost while it lives on, and another takes its slot over. There is no
+/// further disk: the group stays open.
+pub const LOST: Scene = Scene {
+    name: "lost",
+    disks: 4,
+    uploads: &[honest(0), honest(2)],
+    replaceable: &[(0, 0)],
+    spares: &[3],
+    fails: true,
+    resends: true,
+    sweeps: 1,
+    own: true,
+    deletes: true,
+    expires: true,
+    forgets: true,
+    ..STILL
+};
+
+/// … while objects are read, copied and deleted.
+pub const LOST_AND_DELETED: Scene = Scene {
+    name: "lost and deleted",
+    uploads: &[honest(0)],
+    reads: 1,
+    shares: true,
+    forgets: false,
+    ..LOST
+};
+
+/// Two slots of one group are taken over at the same time, from disks that live on.
+pub const BOTH_LOST: Scene = Scene {
+    name: "both lost",
+    slots: 3,
+    ack: 3,
+    disks: 5,
+    members: [[0, 1, 2], [0, 1, 2]],
+    uploads: &[honest(0)],
+    replaceable: &[(0, 0), (0, 1)],
+    spares: &[3, 4],
+    resends: true,
+    ..STILL
+};
+
+/// Three slots (1+2), of which one may be short, and a shard goes bad.
+pub const ROTTEN: Scene = Scene {
+    name: "rotten",
+    slots: 3,
+    disks: 4,
+    members: [[0, 1, 2], [0, 1, 2]],
+    uploads: &[honest(0)],
+    movable: &[(0, 2)],
+    moves: 1,
+    rots: 1,
+    ..STILL
+};
+
+/// Disks judge by themselves what they hold, while leases come and go.
+pub const OWN: Scene = Scene {
+    name: "own",
+    reads: 0,
+    shares: false,
+    own: true,
+    ..LEASES
+};
+
+/// … and a gateway uses ids of another's lease before that is given out.
+pub const OWN_OUTSIDE: Scene = Scene {
+    name: "own outside",
+    own: true,
+    sweeps: 2,
+    ..OUTSIDE
+};
+
 /// Every scene.
-pub const ALL: [Scene; 12] = [
+pub const ALL: [Scene; 18] = [
     WHOLE,
     THERE_AND_BACK,
     GIVEN_UP,
@@ -262,4 +349,10 @@ pub const ALL: [Scene; 12] = [
     STRAYED,
     OUTSIDE,
     CLAIMED,
+    LOST,
+    LOST_AND_DELETED,
+    BOTH_LOST,
+    ROTTEN,
+    OWN,
+    OWN_OUTSIDE,
 ];

@@ -26,7 +26,7 @@ pub const SAFE: usize = 2;
 
 pub(crate) const GROUPS: usize = 2;
 pub(crate) const SLOTS: usize = 3;
-pub(crate) const DISKS: usize = 4;
+pub(crate) const DISKS: usize = 5;
 pub(crate) const CHUNKS: usize = 3;
 pub(crate) const UPLOADS: usize = 3;
 pub(crate) const LEASES: usize = 2;
@@ -96,6 +96,8 @@ pub struct Upload {
     pub shared: bool,
     /// Per slot, the epoch of a repair's report under way; 0 for none.
     pub reports: [Epoch; SLOTS],
+    /// Slots whose shard went bad; their disks know, and have not said so yet.
+    pub rotten: Bits,
 }
 
 /// A placement group: the cluster's row, and what the namespace knows of it.
@@ -160,6 +162,26 @@ pub struct Swap {
     pub expects: Epoch,
 }
 
+/// A lost disk's slot that another disk takes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Replacement {
+    /// The lost disk.
+    pub lost: Index,
+    /// The disk that takes over.
+    pub new: Index,
+    /// The walk over the group's runs under way.
+    pub walk: Option<Walk>,
+}
+
+/// A walk over the runs of a group, in order of their chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Walk {
+    /// The table's epoch of the group when it began: what the swap expects.
+    pub expects: Epoch,
+    /// The next chunk.
+    pub next: Index,
+}
+
 /// The orphan collector's round under way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Sweep {
@@ -174,6 +196,15 @@ pub enum Sweep {
         held: [Bits; CHUNKS],
         /// Wrong way round: chunks that no run covered, read before their leases.
         bare: Option<Bits>,
+    },
+    /// A disk has judged what it holds by itself, and deletes that next: slots by chunk.
+    Judged {
+        /// The disk.
+        disk: Index,
+        /// What it will delete.
+        doomed: [Bits; CHUNKS],
+        /// The groups' epochs when it read metadata.
+        epochs: [Epoch; GROUPS],
     },
     /// Wrong way round: metadata was read before any inventory.
     ReadFirst {
@@ -213,6 +244,12 @@ pub struct World {
     pub reading: Option<Index>,
     /// Reads that may still begin.
     pub reads: u8,
+    /// By replaceable slot of the scene: its replacement, once begun.
+    pub replacements: [Option<Replacement>; 2],
+    /// Disks that failed for good.
+    pub failed: Bits,
+    /// Faults, of disks and of single shards, that have happened.
+    pub faults: u8,
 }
 
 impl World {
@@ -243,6 +280,9 @@ impl World {
             sweeps: scene.sweeps,
             reading: None,
             reads: scene.reads,
+            replacements: [None; 2],
+            failed: 0,
+            faults: 0,
         }
     }
 }

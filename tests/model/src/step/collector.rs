@@ -16,6 +16,7 @@ pub(super) fn offer(model: &DataPath, world: &World, next: &mut Vec<Action>) {
         match world.uploads[usize::from(upload)].phase {
             Phase::Dead if !read => next.push(Action::Reclaim { upload }),
             Phase::Live if early => next.push(Action::Reclaim { upload }),
+            Phase::Gone if untold(model, world, upload) => next.push(Action::Reclaim { upload }),
             _ => {}
         }
     }
@@ -34,8 +35,19 @@ pub(super) fn offer(model: &DataPath, world: &World, next: &mut Vec<Action>) {
             }
         }
         Sweep::ReadFirst { .. } => offer_inventories(model, world, next),
+        Sweep::Judged { .. } => next.push(Action::Collect),
     }
     offer_deletes(model, world, next);
+}
+
+/// Whether a disk that took a slot over has not been told yet what was deleted before.
+fn untold(model: &DataPath, world: &World, upload: Index) -> bool {
+    let group = model.group(world, upload);
+    let told = |slot: Index| {
+        let disk = &world.disks[usize::from(group.members[usize::from(slot)])];
+        disk.deletes[model.chunk(upload)][usize::from(slot)] != 0
+    };
+    !model.scene.replaceable.is_empty() && !model.slots().all(told)
 }
 
 fn offer_inventories(model: &DataPath, world: &World, next: &mut Vec<Action>) {
@@ -100,7 +112,7 @@ fn doomed(model: &DataPath, named: Index, slot: Index) -> bool {
     named == slot || !model.hold(Fence::DeleteNamesSlot)
 }
 
-/// Tells the members of now. A copy elsewhere is an orphan from here on.
+/// Tells the members of now, and again those of later. A copy elsewhere is an orphan from here on.
 pub(super) fn reclaim(model: &DataPath, world: &mut World, upload: Index) -> Event {
     let group = *model.group(world, upload);
     for slot in model.slots() {
@@ -223,11 +235,18 @@ pub(super) fn judge(model: &DataPath, world: &mut World) -> Event {
         unreachable!("offered only after an inventory")
     };
     let mut event = Event::NothingFound;
+    let mut doomed = [0; CHUNKS];
     for (chunk, slots) in (0..).zip(held) {
         for slot in model.slots().filter(|&slot| has(slots, slot)) {
             let bare = bare.map_or_else(|| !covered(model, world, chunk), |bare| has(bare, chunk));
             if bare && !awaited(model, world, chunk) {
                 event = Event::OrphanFound;
+                doomed[usize::from(chunk)] |= bit(slot);
+                if model.scene.own {
+                    continue;
+                }
+            } else if model.scene.own {
+                continue;
             } else if left_over(model, world, disk, chunk, slot) {
                 event = Event::LeftoverFound;
             } else {
@@ -236,6 +255,37 @@ pub(super) fn judge(model: &DataPath, world: &mut World) -> Event {
             let group = model.scene.group_of[usize::from(chunk)];
             let epoch = world.groups[usize::from(group)].epoch;
             send(world, disk, chunk, slot, epoch);
+        }
+    }
+    if doomed != [0; CHUNKS] && model.scene.own {
+        world.sweep = Sweep::Judged {
+            disk,
+            doomed,
+            epochs: world.groups.map(|group| group.epoch),
+        };
+    }
+    event
+}
+
+/// A disk deletes what it judged by itself, unless it joined the slot since it read metadata.
+pub(super) fn collect(model: &DataPath, world: &mut World) -> Event {
+    let Sweep::Judged {
+        disk,
+        doomed,
+        epochs,
+    } = std::mem::take(&mut world.sweep)
+    else {
+        unreachable!("offered only after a judgement")
+    };
+    let mut event = Event::CollectionRefused;
+    let disk = &mut world.disks[usize::from(disk)];
+    for (chunk, slots) in chunks().zip(doomed) {
+        let group = usize::from(model.scene.group_of[usize::from(chunk)]);
+        for slot in model.slots().filter(|&slot| has(slots, slot)) {
+            if disk.joined[group][usize::from(slot)] <= epochs[group] {
+                disk.records[usize::from(chunk)][usize::from(slot)] = Record::None;
+                event = Event::OrphansCollected;
+            }
         }
     }
     event

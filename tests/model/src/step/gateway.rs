@@ -60,6 +60,9 @@ pub(super) fn offer(model: &DataPath, world: &World, next: &mut Vec<Action>) {
 fn arrives(model: &DataPath, world: &World, upload: Index, slot: Index) -> bool {
     let blob = &world.uploads[usize::from(upload)];
     let waits = blob.phase == Phase::Writing && !has(blob.acks, slot);
+    if has(world.failed, blob.targets[usize::from(slot)]) {
+        return false;
+    }
     match record(model, world, upload, slot) {
         Record::None | Record::Torn => true,
         held if held == bytes(model, upload) => waits,

@@ -4,10 +4,12 @@
 //! step. Everything here is a pure function of the world.
 
 mod collector;
+mod fault;
 mod gateway;
 mod mover;
 mod namespace;
 mod repair;
+mod replace;
 mod settle;
 
 use crate::{
@@ -70,6 +72,8 @@ impl Model for DataPath {
         mover::offer(self, world, next);
         repair::offer(self, world, next);
         collector::offer(self, world, next);
+        replace::offer(self, world, next);
+        fault::offer(self, world, next);
     }
 
     fn step(&self, world: &World, action: &Action) -> (World, Event) {
@@ -111,6 +115,16 @@ impl Model for DataPath {
                 slot,
                 epoch,
             } => collector::delete(self, w, disk, chunk, slot, epoch),
+            Action::Collect => collector::collect(self, w),
+            Action::Fail { disk } => fault::fail(w, disk),
+            Action::Rot { upload, slot } => fault::rot(self, w, upload, slot),
+            Action::ReportBad { upload, slot } => fault::report_bad(w, upload, slot),
+            Action::Replace { at, new } => replace::begin(self, w, at, new),
+            Action::CloseLost { at } => replace::close(self, w, at),
+            Action::BeginWalk { at } => replace::begin_walk(self, w, at),
+            Action::Walk { at } => replace::walk(self, w, at),
+            Action::BreakOff { at } => replace::break_off(w, at),
+            Action::TakeOver { at } => replace::take_over(self, w, at),
         };
         if self.scene.forgets {
             settle::forget(self, w);

@@ -17,6 +17,10 @@ pub(super) fn offer(model: &DataPath, world: &World, next: &mut Vec<Action>) {
             continue;
         }
         for slot in model.slots().filter(|&slot| has(blob.missing, slot)) {
+            let member = model.group(world, upload).members[usize::from(slot)];
+            if blob.reports[usize::from(slot)] == 0 && has(world.failed, member) {
+                continue;
+            }
             if blob.reports[usize::from(slot)] == 0 {
                 next.push(Action::Repair { upload, slot });
             } else {
@@ -32,7 +36,14 @@ pub(super) fn rebuild(model: &DataPath, world: &mut World, upload: Index, slot: 
     let disk = &mut world.disks[usize::from(group.members[usize::from(slot)])];
     disk.records[model.chunk(upload)][usize::from(slot)] =
         model.scene.uploads[usize::from(upload)].bytes;
-    world.uploads[usize::from(upload)].reports[usize::from(slot)] = group.epoch;
+    let epoch = if model.hold(Fence::TaskNamesTableEpoch) {
+        group.epoch
+    } else {
+        group.closed.into_iter().fold(group.epoch, u8::max)
+    };
+    let blob = &mut world.uploads[usize::from(upload)];
+    blob.reports[usize::from(slot)] = epoch;
+    blob.rotten &= !bit(slot);
     Event::ShardRebuilt
 }
 
