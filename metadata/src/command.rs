@@ -8,6 +8,7 @@
 //! Stored for ever: a variant or field may be added (with `#[serde(default)]`), none changed. Golden
 //! files in `tests/golden` hold one of each.
 
+mod upkeep;
 mod upload;
 
 use crate::tables::SweepKind;
@@ -15,14 +16,17 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use types::codec;
 use types::id::{
-    BlobId, BucketId, GroupId, LeaseId, NodeId, RequestId, SessionId, TenantId, VersionId,
+    BlobId, BucketId, ChunkId, DiskId, GroupId, LeaseId, NodeId, RequestId, SessionId, TenantId,
+    VersionId,
 };
 use types::placement::{Disk, Epoch, Group, Slot};
 use types::size::{ByteCount, ByteOffset};
 use types::wire::accounts::KeyState;
 use types::wire::metadata::{AbortUpload, CreateBucket, DeleteBucket, WallTime, WrittenRun};
+use types::wire::upkeep::{Repaired, RunSlot};
 use types::{Label, ObjectKey, Profile};
 
+pub use upkeep::MemberSwap;
 pub use upload::{CommitPart, CompleteUpload, CreateUpload};
 
 /// No command encodes to more: the log, its peers and `apply` are sized for it.
@@ -142,6 +146,25 @@ pub enum ClusterCommand {
         /// Which.
         id: String,
     },
+    /// Admits a disk that is to take the place of one that is lost for good.
+    BeginReplacement {
+        /// The lost one.
+        lost: DiskId,
+        /// A disk that has never held anything, under the id that is stamped on it.
+        new: Disk,
+    },
+    /// Gives slots of a lost disk to the one that takes its place: all of these, or none.
+    SwapMembers {
+        /// The lost one.
+        lost: DiskId,
+        /// Its slots: at most [`crate::apply::MAX_SWAPS`].
+        swaps: Vec<MemberSwap>,
+    },
+    /// Forgets a lost disk that has no slot left.
+    EndReplacement {
+        /// Which.
+        lost: DiskId,
+    },
 }
 
 /// Sessions, buckets, objects.
@@ -253,6 +276,44 @@ pub enum NamespaceCommand {
     CopyObject(CopyObject),
     /// Makes a range of an object a part of an upload.
     CopyPart(CopyPart),
+    /// Condemns what died before a time, the oldest first, as much as one command may: inline bytes go,
+    /// disks are told to remove shards.
+    Condemn {
+        /// Cluster time, in milliseconds.
+        died_before_ms: u64,
+    },
+    /// Disks have removed shards of condemned runs.
+    Deleted {
+        /// Which: at most [`types::wire::upkeep::MAX_TASKS`].
+        slots: Vec<RunSlot>,
+    },
+    /// Forgets runs that all disks have removed and no lease covers, and blobs whose wraps have expired
+    /// and that have no runs, as many as one command may.
+    Forget {
+        /// Wraps of blobs that died before this cluster time have expired.
+        died_before_ms: u64,
+    },
+    /// Records shards of living runs as missing.
+    RecordMissing {
+        /// Which: at most [`types::wire::upkeep::MAX_TASKS`].
+        slots: Vec<RunSlot>,
+    },
+    /// Records the runs of a group as missing on a slot, as many as one command may: the reply says where
+    /// to go on.
+    RecordSlot {
+        /// The group.
+        group: GroupId,
+        /// The slot.
+        slot: Slot,
+        /// Runs that end at or behind this chunk.
+        from: ChunkId,
+    },
+    /// Shards that were missing have been made again.
+    ClearRepairs {
+        /// Which: at most [`types::wire::upkeep::MAX_TASKS`]. One whose slot was closed or moved since is
+        /// passed over.
+        done: Vec<Repaired>,
+    },
 }
 
 /// A group as the namespace learns of it.

@@ -6,8 +6,8 @@
 use crate::manifest::{FoundRow, Manifest, ManifestError};
 use crate::store::StoreError;
 use crate::tables::{
-    BLOBS, BUCKETS, BlobPlace, ExtentRow, HEADS, HeadRow, INLINE, ManifestEntry, PARTS, PartRow,
-    VERSIONS,
+    BLOBS, BUCKETS, BlobPlace, CLOCK, ExtentRow, HEADS, HeadRow, INLINE, ManifestEntry, PARTS,
+    PASTS, PartRow, VERSIONS, VersionRow,
 };
 use crate::txn::Rows;
 use std::ops::Range;
@@ -29,6 +29,9 @@ pub struct Found {
     pub length: ByteCount,
     /// The current version; none where an older one was asked for and is still kept.
     pub head: Option<HeadRow>,
+    /// For how long it has been replaced or deleted, in milliseconds of cluster time, where what it shows
+    /// may be dead since.
+    pub past_for_ms: Option<u64>,
     /// The bytes that are wanted.
     pub wanted: Range<u64>,
     /// The extents that cover what was wanted, in order; at most [`MAX_EXTENTS`].
@@ -102,6 +105,7 @@ fn find(rows: &impl Rows, lookup: &Lookup) -> Result<Found, Miss> {
         version: VersionId::new([0; 16]),
         length: ByteCount::ZERO,
         head: None,
+        past_for_ms: None,
         wanted: 0..0,
         extents: Vec::new(),
         looked_at: Vec::new(),
@@ -116,11 +120,15 @@ fn find(rows: &impl Rows, lookup: &Lookup) -> Result<Found, Miss> {
         }
         None => {
             let version = lookup.version.ok_or(MetadataError::NoSuchObject)?;
-            let row = VERSIONS.get(rows, &version)?;
-            let length = row.and_then(|row| row.length);
+            let row = VERSIONS.get(rows, &version)?.unwrap_or_default();
             found.version = version;
-            found.length = length.ok_or(MetadataError::NoSuchObject)?;
-            pieces(rows, lookup, &mut found)?;
+            match row.length {
+                Some(length) => {
+                    found.length = length;
+                    pieces(rows, lookup, &mut found)?;
+                }
+                None => past(rows, lookup, &row, &mut found)?,
+            }
         }
     }
     Ok(found)
@@ -128,20 +136,55 @@ fn find(rows: &impl Rows, lookup: &Lookup) -> Result<Found, Miss> {
 
 /// Finds what an object shows whose head says so.
 fn plain(rows: &impl Rows, lookup: &Lookup, head: HeadRow, found: &mut Found) -> Result<(), Miss> {
-    let length = head.length.get();
+    (found.version, found.length) = (head.version, head.length);
+    extents(rows, lookup, &head.extents, found)?;
+    found.head = Some(head);
+    Ok(())
+}
+
+/// Finds what a plain object showed that was replaced or deleted; nothing, once that is condemned.
+fn past(
+    rows: &impl Rows,
+    lookup: &Lookup,
+    version: &VersionRow,
+    found: &mut Found,
+) -> Result<(), Miss> {
+    let since_ms = version.superseded_ms.ok_or(MetadataError::NoSuchObject)?;
+    let row = PASTS.get(rows, &(since_ms, found.version))?;
+    let row = row.ok_or(MetadataError::NoSuchObject)?;
+    for extent in &row.extents {
+        let blob = BLOBS.get(rows, &extent.blob)?;
+        let readable = blob.is_some_and(|blob| blob.condemned.is_none());
+        if !readable {
+            return Err(MetadataError::NoSuchObject.into());
+        }
+    }
+    let now_ms = CLOCK.get(rows, &())?.unwrap_or_default().now_ms;
+    found.past_for_ms = Some(now_ms.saturating_sub(since_ms));
+    found.length = row.length;
+    extents(rows, lookup, &row.extents, found)
+}
+
+/// Finds what a plain object shows.
+fn extents(
+    rows: &impl Rows,
+    lookup: &Lookup,
+    shown: &[ExtentRow],
+    found: &mut Found,
+) -> Result<(), Miss> {
+    let length = found.length.get();
     let wanted = match lookup.wanted {
         Wanted::Part(1) => 0..length,
         Wanted::Part(_) => return Err(MetadataError::NoSuchPart { parts: 1 }.into()),
         wanted => resolve(wanted, length)?,
     };
     let mut offset = 0;
-    for extent in &head.extents {
+    for extent in shown {
         let end = offset + extent.length.get();
         extend(rows, found, &wanted, offset..end, extent)?;
         offset = end;
     }
-    (found.version, found.length) = (head.version, head.length);
-    (found.head, found.wanted) = (Some(head), wanted);
+    found.wanted = wanted;
     Ok(())
 }
 

@@ -5,7 +5,7 @@
 //! encoding is kept like that of commands.
 
 use serde::{Deserialize, Serialize};
-use types::id::{DiskId, NodeId};
+use types::id::{ChunkId, DiskId, NodeId};
 use types::placement::Epoch;
 use types::wire::accounts::{KeyInfo, User};
 use types::wire::metadata::{Bucket, MetadataError, Session, WallTime, WriteLease};
@@ -47,6 +47,11 @@ pub enum Reply {
     User(User),
     /// An access key.
     Key(KeyInfo),
+    /// As much as one command may was looked at.
+    Walked {
+        /// Where to go on; none: nothing is left.
+        next: Option<ChunkId>,
+    },
     /// Nothing was done.
     Refused(Refusal),
 }
@@ -203,6 +208,18 @@ pub enum Refusal {
     /// The bucket is another's than the command says.
     #[error("the bucket has another owner")]
     OwnerChanged,
+    /// No disk of that id was admitted.
+    #[error("no such disk")]
+    NoSuchDisk,
+    /// The disk was admitted before, has slots, was lost, or the lost one has another successor.
+    #[error("the disk is in use, or was")]
+    DiskInUse,
+    /// A disk is replaced by one of its class.
+    #[error("the disk is of another class than the lost one")]
+    OtherClass,
+    /// The group is not as it was when the swap was decided: look again.
+    #[error("the group has changed since the swap was decided")]
+    GroupChanged,
 }
 
 impl From<Refusal> for MetadataError {

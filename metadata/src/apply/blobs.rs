@@ -84,7 +84,15 @@ pub(super) fn write(txn: &mut Txn<'_>, new: &NewBlob<'_>, place: BlobPlace, born
         for run in runs {
             let last = run.first_chunk.plus(u64::from(run.chunks) - 1);
             let first = run.first_chunk;
-            GROUP_RUNS.put(txn, &(run.group, last), &GroupRunRow { first, blob });
+            GROUP_RUNS.put(
+                txn,
+                &(run.group, last),
+                &GroupRunRow {
+                    first,
+                    blob,
+                    condemned: false,
+                },
+            );
             let chunks = run.chunks;
             let repair = RepairRow { chunks, blob, born };
             for slot in &run.missing {
@@ -97,6 +105,7 @@ pub(super) fn write(txn: &mut Txn<'_>, new: &NewBlob<'_>, place: BlobPlace, born
         references: 1,
         generation: 1,
         place,
+        condemned: None,
     };
     BLOBS.put(txn, &blob, &row);
 }

@@ -1,12 +1,12 @@
 //! Commands of the cluster half: which function does which, and servers, disks, groups, buckets' keys.
 
-use super::{Applied, accounts, handed_out, take_ids};
+use super::{Applied, accounts, handed_out, replace, take_ids};
 use crate::command::ClusterCommand;
 use crate::reply::{Refusal, Reply};
 use crate::store::StoreError;
 use crate::tables::{
     CLUSTER_COUNTERS, ClusterId, DISKS, GROUP_TABLE_VERSION, GROUPS, KEKS, KekRow, LAYOUTS,
-    LayoutRow, NODES, NodeRow, TableKey,
+    LayoutRow, NODES, NodeRow, REPLACEMENTS, TableKey,
 };
 use crate::txn::Txn;
 use bytes::Bytes;
@@ -69,6 +69,9 @@ pub(super) fn apply(txn: &mut Txn<'_>, wall: WallTime, command: &ClusterCommand)
         }
         ClusterCommand::SetKeyState { id, state } => accounts::set_key_state(txn, id, *state),
         ClusterCommand::RemoveKey { id } => accounts::remove_key(txn, wall, id),
+        ClusterCommand::BeginReplacement { lost, new } => replace::begin(txn, *lost, new),
+        ClusterCommand::SwapMembers { lost, swaps } => replace::swap(txn, *lost, swaps),
+        ClusterCommand::EndReplacement { lost } => replace::end(txn, *lost),
     }
 }
 
@@ -76,16 +79,20 @@ fn admit_disk(txn: &mut Txn<'_>, disk: &Disk) -> Applied {
     if DISKS.get(txn, &disk.id)?.is_some_and(|row| row == *disk) {
         return Ok(Reply::Done);
     }
-    let next = CLUSTER_COUNTERS.get(txn, &ClusterId::Disk)?;
-    if !handed_out(next, disk.id.get()) || DISKS.contains(txn, &disk.id)? {
-        return Err(Refusal::IdNotReserved.into());
-    }
-    if !NODES.contains(txn, &disk.node)? {
+    if DISKS.contains(txn, &disk.id)? || !admissible(txn, disk)? {
         return Err(Refusal::IdNotReserved.into());
     }
     DISKS.put(txn, &disk.id, disk);
     raise_table_version(txn)?;
     Ok(Reply::Done)
+}
+
+/// Whether a disk's id was handed out and is not one that was lost, and its server is known.
+pub(super) fn admissible(txn: &Txn<'_>, disk: &Disk) -> Result<bool, StoreError> {
+    let next = CLUSTER_COUNTERS.get(txn, &ClusterId::Disk)?;
+    Ok(handed_out(next, disk.id.get())
+        && !REPLACEMENTS.contains(txn, &disk.id)?
+        && NODES.contains(txn, &disk.node)?)
 }
 
 fn create_groups(
@@ -121,8 +128,8 @@ fn create_groups(
     Ok(Reply::Done)
 }
 
-/// A new group is open, at epoch 1, and has a slot for each shard on a disk of its own, all admitted
-/// and of the profile's class.
+/// A new group is open, at epoch 1, and has a slot for each shard on a disk of its own, all admitted,
+/// none lost, and of the profile's class.
 fn well_formed(txn: &Txn<'_>, group: &Group) -> Result<bool, StoreError> {
     let first = Epoch(1);
     let disks: BTreeSet<DiskId> = group.members.iter().map(|member| member.disk).collect();
@@ -136,7 +143,7 @@ fn well_formed(txn: &Txn<'_>, group: &Group) -> Result<bool, StoreError> {
     }
     for disk in disks {
         let class = DISKS.get(txn, &disk)?.map(|disk| disk.class);
-        if class != Some(group.profile.class()) {
+        if class != Some(group.profile.class()) || REPLACEMENTS.contains(txn, &disk)? {
             return Ok(false);
         }
     }
@@ -170,7 +177,7 @@ fn take(txn: &mut Txn<'_>, kind: ClusterId, count: u64) -> Result<u64, super::St
     Ok(first)
 }
 
-fn raise_table_version(txn: &mut Txn<'_>) -> Result<(), StoreError> {
+pub(super) fn raise_table_version(txn: &mut Txn<'_>) -> Result<(), StoreError> {
     let version = GROUP_TABLE_VERSION.get(txn, &())?.unwrap_or(0);
     GROUP_TABLE_VERSION.put(txn, &(), &(version + 1));
     Ok(())

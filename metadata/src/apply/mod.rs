@@ -13,6 +13,10 @@ mod copy;
 mod namespace;
 mod numbered;
 mod objects;
+mod pasts;
+mod reclaim;
+mod repairs;
+mod replace;
 mod runs;
 mod sessions;
 mod sweep;
@@ -28,6 +32,9 @@ use types::id;
 pub use blobs::MAX_COMMIT_ROWS;
 pub use cluster::MAX_GROUPS;
 pub use numbered::{MAX_UNANSWERED, foreseen};
+pub use reclaim::{BLOBS_PER_COMMAND, ROWS_PER_COMMAND, forgettable};
+pub use repairs::RUNS_PER_WALK;
+pub use replace::MAX_SWAPS;
 pub use runs::MAX_RUNS;
 pub use sessions::{
     LEASE_CHUNKS, LEASE_OPENS_FOR_MS, MAX_LEASES, MAX_SESSIONS, MAX_TICK_MS, SESSION_TTL_MS,

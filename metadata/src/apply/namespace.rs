@@ -2,7 +2,10 @@
 //!
 //! Nothing here reads a table of the cluster half: what is needed of it comes in the command.
 
-use super::{Applied, Stop, copy, numbered, objects, sessions, sweep, tags, take_ids, uploads};
+use super::{
+    Applied, Stop, copy, numbered, objects, reclaim, repairs, sessions, sweep, tags, take_ids,
+    uploads,
+};
 use crate::asked::Asked;
 use crate::command::{LearntGroup, MakeBucket, NamespaceCommand};
 use crate::reply::{Refusal, Reply};
@@ -110,6 +113,14 @@ pub(super) fn apply(txn: &mut Txn<'_>, wall: WallTime, command: &NamespaceComman
             let asked = Asked::copy_part(copy);
             numbered::once(txn, &copy.request, asked, |txn| copy::part(txn, wall, copy))
         }
+        NamespaceCommand::Condemn { died_before_ms } => reclaim::condemn(txn, *died_before_ms),
+        NamespaceCommand::Deleted { slots } => reclaim::deleted(txn, slots),
+        NamespaceCommand::Forget { died_before_ms } => reclaim::forget(txn, *died_before_ms),
+        NamespaceCommand::RecordMissing { slots } => repairs::record(txn, slots),
+        NamespaceCommand::RecordSlot { group, slot, from } => {
+            repairs::record_slot(txn, *group, *slot, *from)
+        }
+        NamespaceCommand::ClearRepairs { done } => repairs::clear(txn, done),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::blobs::{self, MAX_COMMIT_ROWS, NewBlob};
 use super::namespace::next_revision;
 use super::sessions::now;
-use super::{Applied, Stop, tags};
+use super::{Applied, Stop, pasts, tags};
 use crate::command::{Commit, Delete, Expected};
 use crate::reply::{Refusal, Reply};
 use crate::store::StoreError;
@@ -105,7 +105,8 @@ fn new_blob(commit: &Commit) -> NewBlob<'_> {
 }
 
 /// Ends the version that the key shows, if it shows one. What it alone referred to is dead: at once where
-/// the head says what that is, where a manifest does it is swept later.
+/// the head says what that is, where a manifest does it is swept later. Either can be read for a while
+/// by who names the version.
 pub(super) fn supersede(
     txn: &mut Txn<'_>,
     key: &(BucketId, ObjectKey),
@@ -115,16 +116,21 @@ pub(super) fn supersede(
         return Ok(());
     };
     let version = VERSIONS.get(txn, &head.version)?.unwrap_or_default();
+    let now_ms = now(txn)?;
+    let is_plain = head.manifest.is_none();
     let version = VersionRow {
         born: head.born,
         superseded: Some(revision),
-        length: head.manifest.map(|_| head.length),
+        length: (!is_plain).then_some(head.length),
+        superseded_ms: is_plain.then_some(now_ms),
         ..version
     };
     VERSIONS.put(txn, &head.version, &version);
     tags::drop(txn, &head);
-    if head.manifest.is_some() {
-        let sweep = (SweepKind::Superseded, now(txn)?, head.version);
+    if is_plain {
+        pasts::keep(txn, now_ms, &head);
+    } else {
+        let sweep = (SweepKind::Superseded, now_ms, head.version);
         let row = SweepRow {
             born: revision,
             parts: None,

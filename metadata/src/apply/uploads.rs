@@ -281,7 +281,7 @@ fn give_up(
         born: key.2,
         superseded: Some(revision),
         began: Some(key.2),
-        length: None,
+        ..VersionRow::default()
     };
     VERSIONS.put(txn, &row.upload, &version);
     let sweep = SweepRow {

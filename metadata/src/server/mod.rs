@@ -56,18 +56,18 @@ pub struct ServerConfig {
     pub default_profile: Profile,
     /// An upload that was neither completed nor aborted expires after so much cluster time.
     pub abandoned_after: Duration,
-    /// The parts of an object that was replaced or deleted are kept for so much cluster time, for
-    /// those who read it.
-    pub superseded_for: Duration,
+    /// The reclaim delay: what is dead is kept for so much cluster time, for those who read it; as are the
+    /// parts of an object that was replaced or deleted. The same on every server.
+    pub reclaim_after: Duration,
 }
 
 impl ServerConfig {
-    /// The defaults: seven days, and an hour.
+    /// The defaults: seven days, and ten minutes.
     pub fn new(default_profile: Profile) -> Self {
         Self {
             default_profile,
             abandoned_after: Duration::from_secs(7 * 24 * 3600),
-            superseded_for: Duration::from_secs(3600),
+            reclaim_after: Duration::from_secs(600),
         }
     }
 }
@@ -293,6 +293,10 @@ impl<L: Log> Metadata for Server<L> {
     fn copy_part(&self, request: CopyPart) -> Answer<'_, WallTime> {
         Box::pin(self.inner.copy_part(request))
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn wall_now() -> WallTime {

@@ -1,6 +1,6 @@
 //! What only reads: lookups, listings, buckets, the group table.
 
-use super::{Inner, damaged, lock};
+use super::{Inner, damaged, lock, millis};
 use crate::keys::BucketKey;
 use crate::list::{self, Entry, MAX_ENTRIES};
 use crate::locate::{self, Found, FoundExtent};
@@ -29,6 +29,7 @@ impl<L: Log> Inner<L> {
         let found = self
             .read(move |store| locate::locate(store, &asked))
             .await??;
+        let valid_for_ms = self.valid_for_ms(&found)?;
         let object = (request.bucket, &request.key);
         self.verify(object, found.version, found.length, &found.looked_at)
             .await?;
@@ -54,7 +55,20 @@ impl<L: Log> Inner<L> {
             parts: parts.map_or(0, |manifest| manifest.parts),
             tags: found.head.as_ref().map_or(0, |head| head.tag_count),
             extents,
+            valid_for_ms,
         })
+    }
+
+    /// For how long what was found may be read: half of what is left until disks may be told to remove it,
+    /// since cluster time comes in steps and its servers' clocks differ.
+    fn valid_for_ms(&self, found: &Found) -> Result<u64, MetadataError> {
+        let delay_ms = millis(self.config.reclaim_after);
+        let left_ms = match found.past_for_ms {
+            None => delay_ms,
+            Some(past_for_ms) if past_for_ms < delay_ms => delay_ms - past_for_ms,
+            Some(_) => return Err(MetadataError::NoSuchObject),
+        };
+        Ok(left_ms / 2)
     }
 
     /// Verifies rows of an object's manifest.

@@ -1,13 +1,17 @@
-//! The leader's rounds over what nobody needs any more: old uploads, and dead parts.
+//! The leader's rounds over what nobody needs any more: old uploads, dead parts, dead blobs.
 //!
 //! A round asks what is due, proposes a command for each, and asks again, until nothing is or its time is
 //! over; the rest waits for the next. What a command did is not undone when the next one fails.
 
-use super::Inner;
+use super::write::WRAP_TTL_MS;
+use super::{Inner, millis};
+use crate::apply::forgettable;
 use crate::command::{Command, NamespaceCommand};
 use crate::log::Log;
 use crate::store::{Store, StoreError};
-use crate::tables::{CLOCK, GONE_BUCKETS, SWEEPS, SweepKind, TableKey, UPLOAD_AGES};
+use crate::tables::{
+    CLOCK, CONDEMNED, GONE_BUCKETS, PASTS, RECLAIMS, SWEEPS, SweepKind, TableKey, UPLOAD_AGES,
+};
 use std::time::Duration;
 use tokio::time::Instant;
 use types::id::{BucketId, VersionId};
@@ -22,16 +26,15 @@ const COMMANDS: usize = 8;
 #[derive(Clone, Copy)]
 struct Delays {
     abandoned_ms: u64,
-    superseded_ms: u64,
+    reclaim_ms: u64,
 }
 
 impl<L: Log> Inner<L> {
     /// Proposes what is due.
     pub(super) async fn sweep_round(&self) -> Result<(), MetadataError> {
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let delays = Delays {
             abandoned_ms: millis(self.config.abandoned_after),
-            superseded_ms: millis(self.config.superseded_for),
+            reclaim_ms: millis(self.config.reclaim_after),
         };
         let began = Instant::now();
         loop {
@@ -53,6 +56,7 @@ impl<L: Log> Inner<L> {
 fn due(store: &Store, delays: Delays) -> Result<Vec<NamespaceCommand>, StoreError> {
     let now_ms = CLOCK.get(store, &())?.unwrap_or_default().now_ms;
     let mut due = Vec::new();
+    reclaims(store, now_ms, delays, &mut due)?;
     if let Some(began_before_ms) = now_ms.checked_sub(delays.abandoned_ms)
         && began_before_ms > 0
     {
@@ -69,11 +73,36 @@ fn due(store: &Store, delays: Delays) -> Result<Vec<NamespaceCommand>, StoreErro
         due.push(NamespaceCommand::ClearBucket { bucket });
     }
     sweeps(store, SweepKind::Abandoned, now_ms, &mut due)?;
-    if let Some(before_ms) = now_ms.checked_sub(delays.superseded_ms) {
+    if let Some(before_ms) = now_ms.checked_sub(delays.reclaim_ms) {
         sweeps(store, SweepKind::Superseded, before_ms, &mut due)?;
     }
     due.truncate(COMMANDS);
     Ok(due)
+}
+
+/// What died so long ago that nobody reads it any more is condemned; what disks have removed, forgotten.
+fn reclaims(
+    store: &Store,
+    now_ms: u64,
+    delays: Delays,
+    due: &mut Vec<NamespaceCommand>,
+) -> Result<(), StoreError> {
+    if let Some(died_by_ms) = now_ms.checked_sub(delays.reclaim_ms) {
+        let died_before_ms = died_by_ms.saturating_add(1);
+        let (from, to) = (0_u64.bytes(), died_before_ms.bytes());
+        let dead = RECLAIMS.range(store, &from, &to).next().transpose()?;
+        let past = PASTS.range(store, &from, &to).next().transpose()?;
+        if dead.is_some() || past.is_some() {
+            due.push(NamespaceCommand::Condemn { died_before_ms });
+        }
+    }
+    let died_before_ms = now_ms.saturating_sub(WRAP_TTL_MS);
+    let (from, to) = (0_u64.bytes(), died_before_ms.bytes());
+    let aged = CONDEMNED.range(store, &from, &to).next().transpose()?;
+    if aged.is_some() || !forgettable(store)?.is_empty() {
+        due.push(NamespaceCommand::Forget { died_before_ms });
+    }
+    Ok(())
 }
 
 /// The oldest sweeps of a kind, of what was dead at that time.

@@ -33,7 +33,7 @@ const MAX_ISSUED: u32 = 64;
 /// Blob ids are reserved so many at a time.
 const BLOB_IDS_AHEAD: u32 = 4096;
 /// An issued wrap is good for so long: the slowest upload of 5 GiB that is served.
-const WRAP_TTL_MS: u64 = 6 * 3600 * 1000;
+pub(super) const WRAP_TTL_MS: u64 = 6 * 3600 * 1000;
 /// An object that is kept inline is one sealed segment of at most this.
 pub const MAX_SEALED: u64 = INLINE_LIMIT + SEAL_OVERHEAD as u64;
 /// A bucket's owner is the id of a user.

@@ -9,6 +9,7 @@
 
 mod account;
 mod key;
+mod reclaim;
 mod upload;
 mod value;
 
@@ -28,6 +29,7 @@ use types::profile::Profile;
 
 pub use account::{AccessKeyRow, UserRow};
 pub use key::{ClusterId, KEY_END, NamespaceId, SweepKind, TableKey, after_all, escape, unescape};
+pub use reclaim::{DeleteRow, PastRow, ReplacementRow};
 pub use upload::{
     ManifestEntry, ManifestHead, ManifestRow, PartRow, PieceRow, SweepRow, UploadRow, unupload,
 };
@@ -57,6 +59,9 @@ pub const USERS: Table<String, UserRow> = Table::new(0x08, "users");
 pub const ACCESS_KEYS: Table<String, AccessKeyRow> = Table::new(0x09, "access keys");
 /// Ids of access keys by the name of their user.
 pub const USER_KEYS: Table<(String, String), String> = Table::new(0x0a, "user keys");
+
+/// Disks that were lost, and what took or takes their place; kept, so that no id is used again.
+pub const REPLACEMENTS: Table<DiskId, ReplacementRow> = Table::new(0x0b, "replacements");
 
 /// Cluster time.
 pub const CLOCK: Table<(), ClockRow> = Table::new(0x40, "clock");
@@ -114,6 +119,17 @@ pub const GONE_BUCKETS: Table<BucketId, ()> = Table::new(0x58, "gone buckets");
 pub const TAGS: Table<VersionId, Bytes> = Table::new(0x59, "tags");
 /// Tags of a bucket, sealed; no row where it has no tag set.
 pub const BUCKET_TAGS: Table<BucketId, Bytes> = Table::new(0x5a, "bucket tags");
+
+/// What plain objects showed that were replaced or deleted, by the cluster time of that: for those who
+/// read them, until it is dead for so long that disks are told.
+pub const PASTS: Table<(u64, VersionId), PastRow> = Table::new(0x5b, "pasts");
+/// Slots of condemned runs whose disk is still to remove its shards: group, slot, first chunk of the run,
+/// so that one scan finds what a disk has to do.
+pub const DELETES: Table<(GroupId, Slot, ChunkId), DeleteRow> = Table::new(0x5c, "deletes");
+/// Condemned runs that every disk has removed, by last chunk: their rows go when no lease covers them.
+pub const SPENT_RUNS: Table<(ChunkId, GroupId), ()> = Table::new(0x5d, "spent runs");
+/// Blobs that are condemned wholly, by the time of their death: a wrap of theirs may still be valid.
+pub const CONDEMNED: Table<(u64, BlobId), ()> = Table::new(0x5e, "condemned");
 
 /// Under which key an upload is: bucket, object key, the revision at which it began.
 pub type UploadKey = (BucketId, ObjectKey, u64);

@@ -154,6 +154,9 @@ pub struct VersionRow {
     /// names the version may go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length: Option<ByteCount>,
+    /// Cluster time at which a plain object was replaced or deleted: it finds the row in table `pasts`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_ms: Option<u64>,
 }
 
 /// A blob.
@@ -165,8 +168,11 @@ pub struct BlobRow {
     pub references: u32,
     /// Raised by each change of place.
     pub generation: u64,
-    /// Where it is.
+    /// Where it is. Of a condemned blob: where some of it may still be.
     pub place: BlobPlace,
+    /// Cluster time of its death, once it is condemned: nobody may read it any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condemned: Option<u64>,
 }
 
 /// Where a blob is.
@@ -191,6 +197,9 @@ pub struct GroupRunRow {
     pub first: ChunkId,
     /// Whose bytes.
     pub blob: BlobId,
+    /// Disks are told to remove it.
+    #[serde(default, skip_serializing_if = "types::codec::is_default")]
+    pub condemned: bool,
 }
 
 /// A group as commits see it.

@@ -19,7 +19,7 @@ use types::wire::metadata::{
 /// A service that keeps nothing for long.
 async fn gateway() -> Gateway {
     let config = ServerConfig {
-        superseded_for: Duration::ZERO,
+        reclaim_after: Duration::ZERO,
         ..ServerConfig::new(profile())
     };
     Gateway::with(config).await

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use strongroom_metadata::command::{
     ClusterCommand, Command, Commit, CommitPart, CommittedPlace, CompleteUpload, Copied,
-    CopyObject, CopyPart, CreateUpload, Delete, Expected, LearntGroup, MakeBucket,
+    CopyObject, CopyPart, CreateUpload, Delete, Expected, LearntGroup, MakeBucket, MemberSwap,
     NamespaceCommand, SealedTags, SetTags, Tick,
 };
 use strongroom_metadata::list::{MAX_ENTRIES, page};
@@ -25,6 +25,7 @@ use types::size::{ByteCount, ByteOffset};
 use types::wire::metadata::{
     AbortUpload, CreateBucket, DeleteBucket, List, Lookup, Wanted, WrittenRun,
 };
+use types::wire::upkeep::{Repaired, RunSlot};
 
 /// The ends of 64 bits and of what fits in 32 and 48; and small numbers, which are ids of what a world
 /// has.
@@ -313,6 +314,61 @@ fn upload_command() -> impl Strategy<Value = NamespaceCommand> {
     ]
 }
 
+fn run_slots() -> impl Strategy<Value = Vec<RunSlot>> {
+    let at = (number(), number(), slots()).prop_map(|(group, chunk, slots)| RunSlot {
+        group: GroupId::new(group),
+        first_chunk: ChunkId::new(chunk),
+        slot: slots.first().copied().unwrap_or(Slot(0)),
+    });
+    prop::collection::vec(at, 0..4)
+}
+
+fn upkeep() -> impl Strategy<Value = NamespaceCommand> {
+    use NamespaceCommand as N;
+    prop_oneof![
+        2 => number().prop_map(|died_before_ms| N::Condemn { died_before_ms }),
+        1 => run_slots().prop_map(|slots| N::Deleted { slots }),
+        1 => number().prop_map(|died_before_ms| N::Forget { died_before_ms }),
+        1 => run_slots().prop_map(|slots| N::RecordMissing { slots }),
+        1 => (number(), 0..8_u8, number()).prop_map(|(group, slot, from)| N::RecordSlot {
+            group: GroupId::new(group),
+            slot: Slot(slot),
+            from: ChunkId::new(from),
+        }),
+        1 => (run_slots(), number()).prop_map(|(slots, epoch)| {
+            let epoch = Epoch(epoch);
+            let done = slots.into_iter().map(|at| Repaired { at, epoch }).collect();
+            N::ClearRepairs { done }
+        }),
+    ]
+}
+
+fn replacement() -> impl Strategy<Value = ClusterCommand> {
+    use ClusterCommand as C;
+    let swap = (number(), 0..8_u8, number(), number()).prop_map(|(group, slot, expects, epoch)| {
+        MemberSwap {
+            group: GroupId::new(group),
+            slot: Slot(slot),
+            expects: Epoch(expects),
+            epoch: Epoch(epoch),
+        }
+    });
+    let id = || number().prop_map(DiskId::new);
+    prop_oneof![
+        (id(), id()).prop_map(|(lost, id)| C::BeginReplacement {
+            lost,
+            new: Disk {
+                id,
+                node: NodeId::new(1),
+                class: DiskClass::Flash
+            },
+        }),
+        (id(), prop::collection::vec(swap, 0..3))
+            .prop_map(|(lost, swaps)| C::SwapMembers { lost, swaps }),
+        id().prop_map(|lost| C::EndReplacement { lost }),
+    ]
+}
+
 fn namespace() -> impl Strategy<Value = NamespaceCommand> {
     use NamespaceCommand as N;
     let session = || number().prop_map(SessionId::new);
@@ -348,6 +404,7 @@ fn namespace() -> impl Strategy<Value = NamespaceCommand> {
                 profile: profile(),
             }],
         }),
+        4 => upkeep(),
         1 => (number(), number(), slots()).prop_map(|(group, epoch, slots)| N::RaiseEpoch {
             group: GroupId::new(group),
             epoch: Epoch(epoch),
@@ -366,6 +423,7 @@ fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
         1 => tick,
         2 => cluster().prop_map(Command::Cluster),
+        1 => replacement().prop_map(Command::Cluster),
         6 => namespace().prop_map(Command::Namespace),
     ]
 }

@@ -4,6 +4,7 @@
 //! request, a file each. To add a variant, a field or a table, add a sample under a *new* name and run
 //! these tests with `STRONGROOM_GOLDEN=add`: files are added, none is ever changed.
 
+mod upkeep;
 mod uploads;
 
 use crate::fixture::{World, bucket_name, key, profile};
@@ -470,6 +471,9 @@ fn commands_are_readable_for_ever() {
     for (name, command) in uploads::commands() {
         check(name, Command::Namespace(command));
     }
+    for (name, command) in upkeep::commands() {
+        check(name, command);
+    }
     golden.finish();
 }
 
@@ -560,7 +564,9 @@ fn replies_are_readable_for_ever() {
     for (name, reply) in replies() {
         golden.check(name, &reply);
     }
-    for (name, refusal) in refusals().into_iter().chain(uploads::refusals()) {
+    golden.check("walked", &upkeep::walked());
+    let later = uploads::refusals().into_iter().chain(upkeep::refusals());
+    for (name, refusal) in refusals().into_iter().chain(later) {
         let name = format!("refused {name}");
         golden.check(&name, &Reply::Refused(refusal));
     }
@@ -760,6 +766,7 @@ fn rows_are_readable_for_ever() {
             references: 1,
             generation: 1,
             place,
+            condemned: None,
         };
         g.check_row(name, &BLOBS, &blob, &row);
     }
@@ -769,7 +776,11 @@ fn rows_are_readable_for_ever() {
         &blob,
         &Bytes::from_static(b"sealed segment"),
     );
-    let row = GroupRunRow { first: chunk, blob };
+    let row = GroupRunRow {
+        first: chunk,
+        blob,
+        condemned: false,
+    };
     g.check_row("group run", &GROUP_RUNS, &(group_id, chunk.plus(1)), &row);
     let row = GroupEpochRow {
         epoch,
@@ -790,6 +801,7 @@ fn rows_are_readable_for_ever() {
         &ReclaimRow { born: 10 },
     );
     uploads::rows(&mut golden);
+    upkeep::rows(&mut golden);
     golden.finish();
 }
 

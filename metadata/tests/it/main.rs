@@ -18,6 +18,7 @@ mod raft_cluster;
 mod raft_node;
 mod raft_slot;
 mod raft_support;
+mod reclaim;
 mod references;
 mod service;
 mod store;

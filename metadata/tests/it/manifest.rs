@@ -95,6 +95,7 @@ impl<'m> Trial<'m> {
                     references: 1,
                     generation: 1,
                     place: BlobPlace::Inline,
+                    condemned: None,
                 };
                 BLOBS.put(&mut txn, &piece.blob, &blob);
                 let sealed = Bytes::from(vec![0; 100 + SEAL_OVERHEAD]);

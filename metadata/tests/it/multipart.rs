@@ -491,7 +491,7 @@ async fn all_uploads(
 async fn the_leader_sweeps() {
     let config = ServerConfig {
         abandoned_after: Duration::from_secs(2),
-        superseded_for: Duration::ZERO,
+        reclaim_after: Duration::ZERO,
         ..ServerConfig::new(crate::fixture::profile())
     };
     let mut gateway = Gateway::with(config).await;

@@ -280,6 +280,7 @@ fn answers_of_the_metadata_service() {
                 }),
                 extent(place),
             ],
+            valid_for_ms: 0,
         },
     );
     golden(

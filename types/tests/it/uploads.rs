@@ -257,6 +257,22 @@ fn lookups_of_parts_and_versions() {
             parts: 2,
             tags: 1,
             extents: Vec::new(),
+            valid_for_ms: 0,
+        },
+    );
+    golden(
+        "located-for-a-while",
+        &Located {
+            version: upload(),
+            length: ByteCount::new(10),
+            modified: WallTime(0),
+            attributes: Attributes::default(),
+            first: ByteOffset::new(5),
+            wanted: ByteCount::new(5),
+            parts: 0,
+            tags: 0,
+            extents: Vec::new(),
+            valid_for_ms: 300_000,
         },
     );
     golden(

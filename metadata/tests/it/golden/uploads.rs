@@ -189,6 +189,7 @@ pub(super) fn rows(golden: &mut Samples) {
         superseded: Some(80),
         began: Some(64),
         length: Some(ByteCount::new(6_000_000)),
+        ..VersionRow::default()
     };
     golden.check_row("version of an upload", &VERSIONS, &UPLOAD, &version);
 }

@@ -132,8 +132,8 @@ pub struct Lookup {
     pub key: ObjectKey,
     /// What of it.
     pub wanted: Wanted,
-    /// This version, and no other: of one that was replaced meanwhile only extents are told, and only
-    /// until it is collected. `NoSuchObject` when it is not to be had.
+    /// This version, and no other: of one that was replaced or deleted meanwhile only extents are told, and
+    /// only until the reclaim delay is over. `NoSuchObject` when it is not to be had.
     #[serde(default, skip_serializing_if = "crate::codec::is_default")]
     pub version: Option<VersionId>,
 }
@@ -164,6 +164,10 @@ pub struct Located {
     /// The extents that cover what was wanted, in order; empty when that has no bytes. At most
     /// [`MAX_EXTENTS`]: when they end before what was wanted does, ask on from there for this version.
     pub extents: Vec<LocatedExtent>,
+    /// For how long the extents may be read, in milliseconds, counted from when the lookup was *asked*; who
+    /// reads longer looks this very version up again before that. 0: not said.
+    #[serde(default, skip_serializing_if = "crate::codec::is_default")]
+    pub valid_for_ms: u64,
 }
 
 /// Most extents that one lookup tells of.
