@@ -28,6 +28,7 @@ pub mod manifest;
 pub mod pieces;
 pub mod plan;
 pub mod raft;
+pub mod replace;
 pub mod reply;
 pub mod sealed;
 pub mod server;

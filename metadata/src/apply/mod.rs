@@ -103,6 +103,11 @@ fn take_ids(next: Option<u64>, count: u64) -> Result<(u64, u64), Refusal> {
     Ok((id_of(first)?, after))
 }
 
+/// The first id that a counter which comes to `next` next has not handed out.
+pub(crate) fn unissued(next: Option<u64>) -> u64 {
+    id_of(next.unwrap_or(1)).unwrap_or(u64::MAX)
+}
+
 /// Whether a counter that comes to `next` next has handed `id` out.
 fn handed_out(next: Option<u64>, id: u64) -> bool {
     let Some(next) = next else { return false };

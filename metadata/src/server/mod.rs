@@ -13,11 +13,17 @@ mod bootstrap;
 mod clock;
 mod conditional;
 mod copy;
+mod covered;
+mod health;
 mod parts;
+mod placement;
 mod read;
+mod repairs;
+mod replace;
 mod retire;
 mod sweep;
 mod tags;
+mod upkeep;
 mod uploads;
 mod write;
 
@@ -27,6 +33,8 @@ use crate::log::{Log, LogError};
 use crate::reply::Reply;
 use crate::store::{Store, StoreError};
 use crate::tables::{BUCKETS, BucketRow, KEKS};
+use health::Tally;
+use placement::Placement;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -88,6 +96,9 @@ struct Inner<L> {
     /// Blob ids that were reserved and not yet issued.
     blob_ids: Mutex<Range<u64>>,
     table: Mutex<Option<Arc<GroupTable>>>,
+    placement: Mutex<Option<Arc<Placement>>>,
+    /// Held while it is made anew, so that many who ask at once read the rows once.
+    tally: tokio::sync::Mutex<Option<Arc<Tally>>>,
 }
 
 impl<L: Log> Server<L> {
@@ -100,6 +111,8 @@ impl<L: Log> Server<L> {
             buckets: Mutex::default(),
             blob_ids: Mutex::new(0..0),
             table: Mutex::default(),
+            placement: Mutex::default(),
+            tally: tokio::sync::Mutex::default(),
         });
         let (stop, stopped) = watch::channel(false);
         let clock = tokio::spawn(clock::run(inner.clone(), stopped));

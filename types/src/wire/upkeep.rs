@@ -139,11 +139,14 @@ pub trait Upkeep: Send + Sync + 'static {
     /// These are whole again. One that is refused is handed out anew.
     fn repaired(&self, disk: DiskId, done: Vec<Repaired>) -> Answer<'_, ()>;
     /// Shards that are missing or damaged on a disk: their runs become repair tasks. Those of no living
-    /// run, and those whose slot the disk does not hold, are ignored. At most [`MAX_TASKS`].
+    /// run, and those whose slot the disk does not hold, are ignored. At most [`MAX_TASKS`]. A disk waits
+    /// for the answer to its report of a repair before it reports the same shard bad, and the other way
+    /// round: where a task is recorded already, a report changes nothing, and an older one that comes
+    /// behind it would end the task (decision 0014).
     fn report_bad(&self, disk: DiskId, shards: Vec<ShardKey>) -> Answer<'_, ()>;
     /// What the chunk ids of a group from `from` on belong to. Linearizable.
     fn covered(&self, group: GroupId, from: ChunkId) -> Answer<'_, Covered>;
-    /// How safe the data is while these disks are away.
+    /// How safe the data is while these disks are away. As of some seconds ago where there is much to count.
     fn health(&self, away: Vec<DiskId>) -> Answer<'_, Health>;
     /// Allocates an id for a disk; it is stamped with it before it is admitted.
     fn reserve_disk_id(&self) -> Answer<'_, DiskId>;

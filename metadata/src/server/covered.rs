@@ -1,0 +1,115 @@
+//! What chunk ids belong to: by this a storage node tells an orphan from a shard that somebody needs.
+//!
+//! Leases, runs and the allocation mark are read at one moment: of two moments a commit and the end of its
+//! lease could lie between (docs/decisions/0006). The epoch is the group table's: a node that has joined a
+//! slot since judges anew.
+
+use super::Inner;
+use super::upkeep::trailing_chunk;
+use crate::apply::unissued;
+use crate::log::Log;
+use crate::store::{Store, StoreError};
+use crate::tables::{
+    GROUP_RUNS, GROUPS, LEASES, NAMESPACE_COUNTERS, NamespaceId, REPAIRS, TableKey,
+};
+use std::collections::BTreeMap;
+use types::id::{ChunkId, GroupId};
+use types::placement::Slot;
+use types::wire::metadata::MetadataError;
+use types::wire::upkeep::{ChunkRange, Covered, CoveredRun, MAX_COVERED};
+
+impl<L: Log> Inner<L> {
+    pub(super) async fn covered(
+        &self,
+        group: GroupId,
+        from: ChunkId,
+    ) -> Result<Covered, MetadataError> {
+        let covered = self.read(move |store| read_covered(store, group, from));
+        let unknown = || MetadataError::Malformed(format!("there is no {group}"));
+        covered.await?.ok_or_else(unknown)
+    }
+}
+
+fn read_covered(
+    store: &Store,
+    group: GroupId,
+    from: ChunkId,
+) -> Result<Option<Covered>, StoreError> {
+    let Some(row) = GROUPS.get(store, &group)? else {
+        return Ok(None);
+    };
+    let next = NAMESPACE_COUNTERS.get(store, &NamespaceId::Chunk)?;
+    let mut covered = Covered {
+        epoch: row.epoch,
+        runs: Vec::new(),
+        up_to: None,
+        leased: leased(store, from)?,
+        unissued: ChunkId::new(unissued(next)),
+    };
+    let to = (group, ChunkId::new(u64::MAX)).bytes();
+    let rows = GROUP_RUNS.range(store, &(group, from).bytes(), &to);
+    for row in rows.take(MAX_COVERED as usize + 1) {
+        let (row_key, row) = row?;
+        if covered.runs.len() == MAX_COVERED as usize {
+            covered.up_to = covered.runs.last().map(|run| run.chunks.last);
+            break;
+        }
+        let last = trailing_chunk(&row_key)?;
+        covered.runs.push(CoveredRun {
+            chunks: ChunkRange {
+                first: row.first,
+                last,
+            },
+            condemned: row.condemned,
+            missing: Vec::new(),
+        });
+    }
+    let mut missing = missing(store, group, &covered.runs)?;
+    for run in &mut covered.runs {
+        run.missing = missing.remove(&run.chunks.first).unwrap_or_default();
+    }
+    Ok(Some(covered))
+}
+
+/// The slots that are recorded as missing of these runs, by their first chunks.
+fn missing(
+    store: &Store,
+    group: GroupId,
+    runs: &[CoveredRun],
+) -> Result<BTreeMap<ChunkId, Vec<Slot>>, StoreError> {
+    let mut missing: BTreeMap<ChunkId, Vec<Slot>> = BTreeMap::new();
+    let (Some(first), Some(last)) = (runs.first(), runs.last()) else {
+        return Ok(missing);
+    };
+    let from = (group, first.chunks.first).bytes();
+    let to = (group, last.chunks.first.plus(1)).bytes();
+    for row in REPAIRS.range(store, &from, &to) {
+        let (row_key, _) = row?;
+        let (slot, run) = row_key.split_last().ok_or(StoreError::Damaged)?;
+        let slots = missing.entry(trailing_chunk(run)?).or_default();
+        slots.push(Slot(*slot));
+    }
+    Ok(missing)
+}
+
+/// Ranges of chunk ids that are leased and end at or behind `from`, in order, those that touch made one. A
+/// lease that has expired counts until its row is gone: that only takes longer.
+fn leased(store: &Store, from: ChunkId) -> Result<Vec<ChunkRange>, StoreError> {
+    let mut ranges = Vec::new();
+    for row in LEASES.scan(store, &[]) {
+        let (_, lease) = row?;
+        let (first, last) = (lease.first, lease.first.plus(lease.count - 1));
+        if last >= from {
+            ranges.push(ChunkRange { first, last });
+        }
+    }
+    ranges.sort_unstable();
+    ranges.dedup_by(|next, one| {
+        let touches = next.first.get() <= one.last.get().saturating_add(1);
+        if touches {
+            one.last = one.last.max(next.last);
+        }
+        touches
+    });
+    Ok(ranges)
+}
