@@ -55,6 +55,10 @@ pub trait Disk: Send + Sync + 'static {
     /// Bytes that may still be written to the file system.
     fn free(&self) -> Pending<ByteCount>;
 
+    /// Whether the path by which it was opened still leads to this folder. A folder that was removed, or
+    /// covered by another, goes on working for those who have it open.
+    fn attached(&self) -> Pending<bool>;
+
     /// Which engine this is and why, for logs and status.
     fn engine(&self) -> String;
 }

@@ -1,14 +1,20 @@
 //! Disks that come and go while the node runs.
 
 use crate::drive::ServingDrive;
-use crate::places::{Obstacle, Place, Source, blocking};
+use crate::places::{Candidate, Disks, Obstacle, Place, Source, blocking};
+use crate::plan::Limits;
 use crate::service::Node;
 use crate::stamp::{self, FormatError, Stamp};
+use crate::watch::Watch;
+use disk::{Choice, Disk};
 use futures::future::join_all;
 use std::io;
 use std::path::{Path, PathBuf};
-use types::DiskId;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::watch;
+use tokio::time::timeout;
 use types::wire::storage::DiskState;
+use types::{ClusterId, DiskId, NodeId};
 
 /// Why a folder was not admitted as a new disk.
 #[derive(Debug, thiserror::Error)]
@@ -36,42 +42,136 @@ pub enum AdmitError {
 }
 
 impl Node {
-    /// Looks at the places from which no disk is served, and serves what may be.
-    pub(crate) async fn look_for_disks(&self) {
-        let idle: Vec<(usize, Source)> = {
-            let disks = self.disks();
-            let places = disks.places.iter().enumerate();
-            let idle = places.filter(|(_, place)| place.serves.is_none());
-            idle.map(|(at, place)| (at, place.source.clone())).collect()
-        };
-        let looked = idle
-            .into_iter()
-            .map(async |(at, source)| (at, source.identify(self.cluster, self.node).await));
-        let candidates = join_all(looked).await;
-        let usable = self.disks_mut().judge(candidates);
-        let opening = usable.into_iter().map(async |(place, disk, id)| {
-            (
-                place,
-                id,
-                ServingDrive::open(disk, id, self.limits, None).await,
-            )
-        });
-        for (place, id, opened) in join_all(opening).await {
-            match opened {
-                Ok(drive) => self.serve(place, id, drive),
-                Err(error) => {
-                    let why = DiskState::Absent(error.to_string());
-                    self.disks_mut().set_away(id, why);
-                }
-            }
-        }
-    }
-
     /// Stamps an empty folder, or one that is to be made, as a new disk, and serves it.
     ///
     /// # Errors
     /// When the id is known already, the folder holds anything, or its device refuses.
     pub async fn admit(&self, folder: PathBuf, disk: DiskId) -> Result<(), AdmitError> {
+        self.shared.admit(folder, disk).await
+    }
+
+    /// Stops serving a disk that was replaced, and forgets it. Where its stamp is found later, it is not
+    /// served.
+    pub async fn retire(&self, disk: DiskId) {
+        self.shared.retire(disk).await;
+    }
+}
+
+/// What the node shares with its tasks.
+pub(crate) struct Shared {
+    pub(crate) cluster: ClusterId,
+    pub(crate) node: NodeId,
+    engine: Choice,
+    limits: Limits,
+    pub(crate) watch: Watch,
+    disks: RwLock<Disks>,
+    pub(crate) changes: watch::Sender<u64>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        (cluster, node): (ClusterId, NodeId),
+        engine: Choice,
+        limits: Limits,
+        watch: Watch,
+        places: Vec<Place>,
+    ) -> Self {
+        Self {
+            cluster,
+            node,
+            engine,
+            limits,
+            watch,
+            disks: RwLock::new(Disks::at(places)),
+            changes: watch::Sender::new(0),
+        }
+    }
+
+    pub(crate) fn disks(&self) -> RwLockReadGuard<'_, Disks> {
+        self.disks.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn disks_mut(&self) -> RwLockWriteGuard<'_, Disks> {
+        self.disks.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The set of disks that serve is another one.
+    pub(crate) fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Looks at the places from which no disk is served, and serves what may be. A place that does not
+    /// answer is waited for only so long, and is left alone until it does.
+    pub(crate) async fn look_for_disks(self: &Arc<Self>) {
+        let mut looks = Vec::new();
+        {
+            let mut disks = self.disks_mut();
+            disks.forgive(self.watch.every);
+            let places = disks.places.iter_mut().enumerate();
+            for (at, place) in places.filter(|(_, place)| place.is_idle()) {
+                place.looking = true;
+                looks.push((at, tokio::spawn(self.look_at(at, place.source.clone()))));
+            }
+        }
+        let looked = looks.into_iter().map(async |(at, look)| {
+            let found = timeout(self.watch.patience, look).await;
+            let found =
+                found.map(|done| done.unwrap_or_else(|_| Err(Obstacle::new("it broke off"))));
+            (
+                at,
+                found.unwrap_or_else(|_| Err(Obstacle::new("it does not answer"))),
+            )
+        });
+        let candidates = join_all(looked).await;
+        let usable = self.disks_mut().judge(candidates, self.watch.every);
+        let opening = usable.into_iter().map(async |(at, disk, id)| {
+            self.disks_mut().places[at].looking = true;
+            let opening = tokio::spawn(self.open_at(at, disk, id));
+            if timeout(self.watch.patience, opening).await.is_err() {
+                let why = "it does not answer while it is opened".to_owned();
+                self.disks_mut().set_away(id, DiskState::Absent(why));
+            }
+        });
+        join_all(opening).await;
+    }
+
+    fn look_at(
+        self: &Arc<Self>,
+        at: usize,
+        source: Source,
+    ) -> impl Future<Output = Candidate> + use<> {
+        let shared = Arc::clone(self);
+        async move {
+            let found = source.identify(shared.cluster, shared.node).await;
+            shared.disks_mut().places[at].looking = false;
+            found
+        }
+    }
+
+    fn open_at(
+        self: &Arc<Self>,
+        at: usize,
+        device: Arc<dyn Disk>,
+        disk: DiskId,
+    ) -> impl Future<Output = ()> + use<> {
+        let shared = Arc::clone(self);
+        async move {
+            let failed_at = shared.disks().failed_at(disk);
+            let opened = ServingDrive::open(device, disk, shared.limits, failed_at).await;
+            shared.disks_mut().places[at].looking = false;
+            match opened {
+                // It was retired meanwhile.
+                Ok(drive) if shared.disks().retired.contains(&disk) => drive.shutdown().await,
+                Ok(drive) => shared.serve(at, disk, drive),
+                Err(error) => {
+                    let why = DiskState::Absent(error.to_string());
+                    shared.disks_mut().set_away(disk, why);
+                }
+            }
+        }
+    }
+
+    async fn admit(&self, folder: PathBuf, disk: DiskId) -> Result<(), AdmitError> {
         let known = {
             let disks = self.disks();
             let expected = disks
@@ -121,9 +221,7 @@ impl Node {
         Ok(())
     }
 
-    /// Stops serving a disk that was replaced, and forgets it. Where its stamp is found later, it is not
-    /// served.
-    pub async fn retire(&self, disk: DiskId) {
+    async fn retire(&self, disk: DiskId) {
         let drive = {
             let mut disks = self.disks_mut();
             disks.retired.insert(disk);
@@ -156,11 +254,8 @@ impl Node {
             Source::Device(_) => false,
         };
         let at = disks.places.iter().position(same).unwrap_or_else(|| {
-            disks.places.push(Place {
-                source: Source::Folder(folder.clone(), self.engine),
-                expected: None,
-                serves: None,
-            });
+            let source = Source::Folder(folder.clone(), self.engine);
+            disks.places.push(Place::new(source, None));
             disks.places.len() - 1
         });
         if let Some(before) = disks.places[at].expected.replace(disk) {

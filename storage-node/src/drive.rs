@@ -12,6 +12,7 @@ use crate::writer::{self, QUEUE, Refusal, Stored, Ticket, WriteError};
 use disk::{Disk, File};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use types::wire::storage::{DiskReport, DiskState, PutError, PutShard, ReadError};
@@ -29,7 +30,36 @@ pub(crate) struct Drive {
     pub(crate) disk: Arc<dyn Disk>,
     state: RwLock<State>,
     failed: OnceLock<String>,
+    stalled: Mutex<Option<String>>,
+    /// Since when the writer is at one action.
+    pub(crate) busy: Watchdog,
+    /// Since when the disk is being checked.
+    pub(crate) checked: Watchdog,
     pub(crate) reads: Semaphore,
+}
+
+/// Since when something is under way.
+#[derive(Default)]
+pub(crate) struct Watchdog(Mutex<Option<Instant>>);
+
+impl Watchdog {
+    /// It begins. `false` when it is under way already.
+    pub(crate) fn begin(&self) -> bool {
+        let mut since = lock(&self.0);
+        let idle = since.is_none();
+        since.get_or_insert_with(Instant::now);
+        idle
+    }
+
+    /// It is done.
+    pub(crate) fn end(&self) {
+        *lock(&self.0) = None;
+    }
+
+    /// For how long it is under way.
+    pub(crate) fn elapsed(&self) -> Duration {
+        lock(&self.0).map_or(Duration::ZERO, |since| since.elapsed())
+    }
 }
 
 /// Why a ticket was not queued.
@@ -72,6 +102,9 @@ impl ServingDrive {
                 files: opened.files,
             }),
             failed: OnceLock::new(),
+            stalled: Mutex::default(),
+            busy: Watchdog::default(),
+            checked: Watchdog::default(),
             reads: Semaphore::new(READS),
         });
         let (tickets, queue) = mpsc::channel(QUEUE);
@@ -98,8 +131,10 @@ impl ServingDrive {
         // Each turn finds another record under the key than the one before: one that was damaged, or was
         // removed meanwhile.
         for _ in 0..ATTEMPTS {
-            if drive.serving().is_err() {
-                return Err(PutError::DiskFailed { disk });
+            match drive.condition() {
+                DiskState::Serving => {}
+                DiskState::Failed(_) => return Err(PutError::DiskFailed { disk }),
+                _ => return Err(PutError::DiskUnavailable { disk }),
             }
             let (answer, stored) = oneshot::channel();
             // The payload is shared, not copied.
@@ -131,8 +166,10 @@ impl ServingDrive {
         dead: Tombstone,
     ) -> Result<impl Future<Output = Result<Removed, DeleteError>> + use<>, DeleteError> {
         let disk = self.drive.id;
-        if self.drive.serving().is_err() {
-            return Err(DeleteError::DiskFailed { disk });
+        match self.drive.condition() {
+            DiskState::Serving => {}
+            DiskState::Failed(_) => return Err(DeleteError::DiskFailed { disk }),
+            _ => return Err(DeleteError::DiskUnavailable { disk }),
         }
         let (answer, removed) = oneshot::channel();
         self.send(Ticket::Delete(dead, answer))
@@ -174,7 +211,7 @@ impl ServingDrive {
 
     /// The slots that have live shards, and how many each.
     pub(crate) fn slots(&self) -> Result<Vec<(GroupId, u8, u64)>, ReadError> {
-        self.available()?;
+        self.drive.answering()?;
         Ok(self.drive.state().store.slots())
     }
 
@@ -184,18 +221,12 @@ impl ServingDrive {
         group: GroupId,
         index: u8,
     ) -> Result<Vec<(ChunkId, ByteCount)>, ReadError> {
-        self.available()?;
+        self.drive.answering()?;
         Ok(self.drive.state().store.slot(group, index))
     }
 
-    fn available(&self) -> Result<(), ReadError> {
-        let disk = self.drive.id;
-        let serving = self.drive.serving();
-        serving.map_err(|_| ReadError::DiskUnavailable { disk })
-    }
-
     /// For its reads.
-    pub(crate) fn drive(&self) -> &Drive {
+    pub(crate) fn drive(&self) -> &Arc<Drive> {
         &self.drive
     }
 
@@ -203,16 +234,14 @@ impl ServingDrive {
     pub(crate) fn report(&self) -> DiskReport {
         let drive = &*self.drive;
         let state = drive.state();
+        let condition = drive.condition();
         DiskReport {
             disk: drive.id,
-            state: match drive.failed.get() {
-                Some(why) => DiskState::Failed(why.clone()),
-                None => DiskState::Serving,
+            engine: match condition {
+                DiskState::Serving => drive.disk.engine(),
+                _ => String::new(),
             },
-            engine: match drive.failed.get() {
-                Some(_) => String::new(),
-                None => drive.disk.engine(),
-            },
+            state: condition,
             shards: state.store.shards(),
             used: state.store.used(),
             free: state.store.free(),
@@ -258,6 +287,43 @@ impl Drive {
         }
     }
 
+    /// Serving, failed or stalled.
+    pub(crate) fn condition(&self) -> DiskState {
+        match (self.failed.get(), &*lock(&self.stalled)) {
+            (Some(why), _) => DiskState::Failed(why.clone()),
+            (None, Some(why)) => DiskState::Stalled(why.clone()),
+            (None, None) => DiskState::Serving,
+        }
+    }
+
+    /// Whether it may be asked for what it holds.
+    pub(crate) fn answering(&self) -> Result<(), ReadError> {
+        match self.condition() {
+            DiskState::Serving => Ok(()),
+            _ => Err(ReadError::DiskUnavailable { disk: self.id }),
+        }
+    }
+
+    /// Notes whether a call has not returned for that long. Returns whether that is new.
+    pub(crate) fn note_stall(&self, patience: Duration) -> bool {
+        let since = self.busy.elapsed().max(self.checked.elapsed());
+        let why = (since >= patience).then(|| "a call to it does not return".to_owned());
+        let mut stalled = lock(&self.stalled);
+        let new = stalled.is_some() != why.is_some();
+        if new && why.is_some() {
+            tracing::error!(disk = %self.id, "the disk is stalled: a call has not returned for {since:?}");
+        } else if new {
+            tracing::info!(disk = %self.id, "the disk's calls have returned: it serves again");
+        }
+        *stalled = why;
+        new
+    }
+
+    /// How far it has come: what lies behind was not acknowledged.
+    pub(crate) fn acknowledged(&self) -> Acknowledged {
+        self.state().store.acknowledged()
+    }
+
     /// Stops the disk for good.
     pub(crate) fn fail(&self, why: &WriteError) {
         if self.failed.set(why.to_string()).is_ok() {
@@ -285,7 +351,7 @@ impl Drive {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -43,6 +43,7 @@ pub mod upkeep;
 pub mod volume;
 pub mod volumes;
 mod walk;
+mod watch;
 mod writer;
 
 pub use admit::AdmitError;
@@ -51,3 +52,4 @@ pub use opening::Damage;
 pub use plan::Limits;
 pub use service::{DiskDevice, DiskFolder, ListedShard, Node, NodeConfig};
 pub use stamp::Stamp;
+pub use watch::Watch;

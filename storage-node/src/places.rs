@@ -4,13 +4,15 @@
 //! places show is served from none of them, except from one that was serving it already. Nothing here
 //! ever stamps a disk.
 
-use crate::drive::ServingDrive;
+use crate::drive::{Drive, ServingDrive};
+use crate::opening::Acknowledged;
 use crate::stamp::{self, Found, Stamp};
 use disk::{Choice, Disk};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 use types::wire::storage::DiskState;
 use types::{ClusterId, DiskId, NodeId};
 
@@ -30,6 +32,22 @@ pub(crate) struct Place {
     pub(crate) expected: Option<DiskId>,
     /// Which is served from there.
     pub(crate) serves: Option<DiskId>,
+    /// Whether it is being looked at: a second look is not begun while one has not returned.
+    pub(crate) looking: bool,
+    /// A disk whose stamp was seen here while it was served from elsewhere: what is here is a copy, and may
+    /// be older.
+    copy_of: Option<DiskId>,
+    /// What was served from there and is not closed yet.
+    closing: Weak<Drive>,
+}
+
+/// How a disk failed that served.
+#[derive(Clone, Copy)]
+struct Failure {
+    /// How often, with little time between.
+    times: u32,
+    at: Instant,
+    acknowledged: Acknowledged,
 }
 
 /// All places, and the disks in them.
@@ -41,6 +59,29 @@ pub(crate) struct Disks {
     pub(crate) away: BTreeMap<DiskId, DiskState>,
     /// Those that were replaced since the node was started.
     pub(crate) retired: BTreeSet<DiskId>,
+    failures: BTreeMap<DiskId, Failure>,
+}
+
+/// A disk that failed so often, one time soon after the other, is left alone no longer than this many
+/// periods.
+const LONGEST_PAUSE: u32 = 64;
+
+impl Place {
+    pub(crate) fn new(source: Source, expected: Option<DiskId>) -> Self {
+        Self {
+            source,
+            expected,
+            serves: None,
+            looking: false,
+            copy_of: None,
+            closing: Weak::new(),
+        }
+    }
+
+    /// Whether it may be looked at for a disk.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.serves.is_none() && !self.looking && self.closing.strong_count() == 0
+    }
 }
 
 /// Why there is no disk of ours in a place.
@@ -102,10 +143,19 @@ impl From<io::Error> for Obstacle {
 }
 
 impl Disks {
+    /// None of them looked at yet.
+    pub(crate) fn at(places: Vec<Place>) -> Self {
+        Self {
+            places,
+            ..Self::default()
+        }
+    }
+
     /// Which of these candidates may be served; the others' disks are away.
     pub(crate) fn judge(
         &mut self,
         candidates: Vec<(usize, Candidate)>,
+        every: Duration,
     ) -> Vec<(usize, Arc<dyn Disk>, DiskId)> {
         let stamped = candidates
             .iter()
@@ -121,6 +171,7 @@ impl Disks {
                 self.admissible(place, stamp.disk, &twice)?;
                 Ok((disk, stamp.disk))
             }) {
+                Ok((_, id)) if self.pauses(id, every) => {}
                 Ok((disk, id)) => usable.push((place, disk, id)),
                 Err(obstacle) => self.absent(place, obstacle),
             }
@@ -140,7 +191,10 @@ impl Disks {
             return Err(Obstacle::new(why));
         }
         if self.drives.contains_key(&disk) {
-            let why = format!("several folders are stamped as {disk}, and another one is served");
+            self.places[place].copy_of = Some(disk);
+        }
+        if self.places[place].copy_of == Some(disk) {
+            let why = format!("several folders are stamped as {disk}, and another one was served");
             return Err(Obstacle::new(why));
         }
         let anywhere = self.places.iter().any(|place| place.expected == Some(disk));
@@ -176,6 +230,57 @@ impl Disks {
             tracing::error!(%disk, "the disk is not served: {state:?}");
             self.away.insert(disk, state);
         }
+    }
+
+    /// A disk that failed is served no more; it may be again once it is closed. `false` when it was stopped
+    /// before.
+    pub(crate) fn stop(&mut self, drive: &Arc<ServingDrive>, why: String) -> bool {
+        let disk = drive.id();
+        if !self
+            .drives
+            .get(&disk)
+            .is_some_and(|known| Arc::ptr_eq(known, drive))
+        {
+            return false;
+        }
+        self.drives.remove(&disk);
+        for place in &mut self.places {
+            if place.serves == Some(disk) {
+                place.serves = None;
+                place.closing = Arc::downgrade(drive.drive());
+            }
+        }
+        let before = self.failures.get(&disk).map_or(0, |failure| failure.times);
+        let failure = Failure {
+            times: before + 1,
+            at: Instant::now(),
+            acknowledged: drive.drive().acknowledged(),
+        };
+        self.failures.insert(disk, failure);
+        self.set_away(disk, DiskState::Failed(why));
+        true
+    }
+
+    /// How far a disk had come that failed since it was opened last.
+    pub(crate) fn failed_at(&self, disk: DiskId) -> Option<Acknowledged> {
+        let failure = self.failures.get(&disk);
+        failure.map(|failure| failure.acknowledged)
+    }
+
+    /// Until when a disk that fails again and again is left alone.
+    fn pauses(&self, disk: DiskId, every: Duration) -> bool {
+        let failure = self.failures.get(&disk);
+        failure.is_some_and(|failure| {
+            let periods = 1 << (failure.times - 1).min(LONGEST_PAUSE.ilog2());
+            failure.times > 1 && failure.at.elapsed() < every * periods
+        })
+    }
+
+    /// Disks that have served for long enough have not failed, as far as their next failure is concerned.
+    pub(crate) fn forgive(&mut self, every: Duration) {
+        let (drives, longest) = (&self.drives, every * 2 * LONGEST_PAUSE);
+        self.failures
+            .retain(|disk, failure| !drives.contains_key(disk) || failure.at.elapsed() < longest);
     }
 
     /// A disk is served.

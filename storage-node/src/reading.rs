@@ -98,9 +98,7 @@ impl Drive {
 
     fn find(&self, key: ShardKey) -> Result<Found<'_>, ReadError> {
         let disk = self.id;
-        if self.serving().is_err() {
-            return Err(ReadError::DiskUnavailable { disk });
-        }
+        self.answering()?;
         let Ok(permit) = self.reads.try_acquire() else {
             return Err(ReadError::Busy { disk });
         };

@@ -3,14 +3,16 @@
 //! A disk that is missing, emptied, foreign, duplicated or unreadable is *absent*, with the reason in
 //! the report; the node serves the others. Only [`Node::admit`] ever stamps a disk.
 
+use crate::admit::Shared;
 use crate::delete::{DeleteError, Deleted, Fences};
-use crate::drive::ServingDrive;
+use crate::drive::{ServingDrive, lock};
 use crate::opening::Damage;
 use crate::places::{Disks, Place, Source};
 use crate::plan::Limits;
 use crate::record;
 use crate::tombstone::Tombstone;
 use crate::upkeep::Foreground;
+use crate::watch::{Watch, Watcher};
 use bytes::Bytes;
 use disk::{Choice, Disk};
 use futures::FutureExt;
@@ -18,12 +20,13 @@ use futures::future::{BoxFuture, join_all};
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::watch;
+use tokio::time::timeout;
 use types::placement::{GroupTable, Slot};
 use types::shard::ChunkDescription;
 use types::wire::ShardStore;
-use types::wire::storage::{DiskReport, PutError, PutShard, ReadError, ReadShard};
+use types::wire::storage::{DiskReport, DiskState, PutError, PutShard, ReadError, ReadShard};
 use types::{ByteCount, ChunkId, ClusterId, DiskId, Epoch, GroupId, NodeId, ShardKey, block};
 
 /// Shards that are remembered to be looked at.
@@ -42,6 +45,8 @@ pub struct NodeConfig {
     pub engine: Choice,
     /// How they are cut up.
     pub limits: Limits,
+    /// How they are looked after.
+    pub watch: Watch,
 }
 
 /// One disk's folder.
@@ -74,68 +79,65 @@ pub struct ListedShard {
 
 /// A storage node.
 pub struct Node {
-    pub(crate) cluster: ClusterId,
-    pub(crate) node: NodeId,
-    pub(crate) engine: Choice,
-    pub(crate) limits: Limits,
-    disks: RwLock<Disks>,
+    pub(crate) shared: Arc<Shared>,
     fences: RwLock<Fences>,
-    changes: watch::Sender<u64>,
     foreground: Arc<Foreground>,
     suspects: Mutex<BTreeSet<(DiskId, ShardKey)>>,
+    watcher: Mutex<Option<Watcher>>,
 }
 
 impl Node {
-    /// Opens every disk that can be opened. Needs a tokio runtime.
+    /// Opens every disk that can be opened, and looks after all of them from then on. Needs a tokio runtime
+    /// with time.
     pub async fn open(config: NodeConfig) -> Self {
         let engine = config.engine;
-        let places = config.disks.into_iter().map(|disk| Place {
-            source: Source::Folder(disk.folder, engine),
-            expected: disk.expected,
-            serves: None,
-        });
-        let (cluster, node) = (config.cluster, config.node);
-        Self::start(cluster, node, engine, places.collect(), config.limits).await
+        let places = config.disks.into_iter();
+        let places =
+            places.map(|disk| Place::new(Source::Folder(disk.folder, engine), disk.expected));
+        let shared = Shared::new(
+            (config.cluster, config.node),
+            engine,
+            config.limits,
+            config.watch,
+            places.collect(),
+        );
+        let node = Self::start(shared).await;
+        *lock(&node.watcher) = Some(Watcher::start(Arc::clone(&node.shared)));
+        node
     }
 
-    /// Serves devices that are open already, such as simulated ones.
+    /// Serves devices that are open already, such as simulated ones. They are looked after only by
+    /// [`Node::check`].
     pub async fn with_devices(
         cluster: ClusterId,
         node: NodeId,
         devices: Vec<DiskDevice>,
         limits: Limits,
+        watch: Watch,
     ) -> Self {
-        let places = devices.into_iter().map(|device| Place {
-            source: Source::Device(device.disk),
-            expected: device.expected,
-            serves: None,
-        });
-        Self::start(cluster, node, Choice::Auto, places.collect(), limits).await
+        let places = devices.into_iter();
+        let places = places.map(|device| Place::new(Source::Device(device.disk), device.expected));
+        let places = places.collect();
+        Self::start(Shared::new(
+            (cluster, node),
+            Choice::Auto,
+            limits,
+            watch,
+            places,
+        ))
+        .await
     }
 
-    async fn start(
-        cluster: ClusterId,
-        node: NodeId,
-        engine: Choice,
-        places: Vec<Place>,
-        limits: Limits,
-    ) -> Self {
-        let node = Self {
-            cluster,
-            node,
-            engine,
-            limits,
-            disks: RwLock::new(Disks {
-                places,
-                ..Disks::default()
-            }),
+    async fn start(shared: Shared) -> Self {
+        let shared = Arc::new(shared);
+        shared.look_for_disks().await;
+        Self {
+            shared,
             fences: RwLock::default(),
-            changes: watch::Sender::new(0),
             foreground: Arc::default(),
             suspects: Mutex::default(),
-        };
-        node.look_for_disks().await;
-        node
+            watcher: Mutex::default(),
+        }
     }
 
     /// Learns the group table: who holds which slot since when, and the groups' epochs. What was decided in
@@ -230,16 +232,15 @@ impl Node {
         self.reading(disk)?.drive().verify(key).await
     }
 
-    /// Looks after the disks, as the node does by itself every second: volumes that nobody needs any more
-    /// are removed.
+    /// Looks after the disks once, as the node does by itself every second: those that serve are checked and
+    /// rid of volumes that nobody needs any more, the others are opened if they can be.
     pub async fn check(&self) {
-        let drives: Vec<_> = self.disks().drives.values().map(Arc::clone).collect();
-        join_all(drives.iter().map(|drive| drive.tidy())).await;
+        self.shared.look_after().await;
     }
 
     /// Raised whenever a disk begins or ceases to be served: the worker looks through one that came back.
     pub fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+        self.shared.changes.subscribe()
     }
 
     /// Counts the requests of others, to which upkeep gives way.
@@ -276,23 +277,23 @@ impl Node {
         self.reading(disk)?.drive().describe(key).await
     }
 
-    /// Takes no more writes, answers those that wait, and stops. Reads under way end by themselves.
+    /// Takes no more writes, answers those that wait, and stops. Reads under way end by themselves, and so do
+    /// the calls of a disk that is stalled.
     pub async fn shutdown(&self) {
+        drop(lock(&self.watcher).take());
         let drives: Vec<_> = self.disks().drives.values().map(Arc::clone).collect();
-        join_all(drives.iter().map(|drive| drive.shutdown())).await;
+        let patience = self.shared.watch.patience;
+        let stopping = drives
+            .iter()
+            .map(async |drive| match drive.drive().condition() {
+                DiskState::Stalled(_) => drop(timeout(patience, drive.shutdown()).await),
+                _ => drive.shutdown().await,
+            });
+        join_all(stopping).await;
     }
 
-    pub(crate) fn disks(&self) -> RwLockReadGuard<'_, Disks> {
-        self.disks.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn disks_mut(&self) -> RwLockWriteGuard<'_, Disks> {
-        self.disks.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The set of disks that serve is another one.
-    pub(crate) fn changed(&self) {
-        self.changes.send_modify(|count| *count += 1);
+    fn disks(&self) -> RwLockReadGuard<'_, Disks> {
+        self.shared.disks()
     }
 
     fn drive(&self, disk: DiskId) -> Option<Arc<ServingDrive>> {

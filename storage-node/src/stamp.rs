@@ -130,6 +130,16 @@ pub async fn read_from(disk: &dyn Disk) -> io::Result<Found> {
     }
 }
 
+/// Reads the stamp of a disk that is served, by its name.
+///
+/// # Errors
+/// When there is none that can be read.
+pub(crate) async fn read_served(disk: &dyn Disk) -> io::Result<Result<Stamp, StampError>> {
+    let file = disk.open(NAME).await?;
+    let block = file.read(ByteOffset::ZERO, ByteCount::new(BLOCK as u64));
+    Ok(Stamp::decode(&block.await?))
+}
+
 /// Reads what a folder says of itself without opening it as a disk: nothing is locked or written. The calls
 /// block.
 ///

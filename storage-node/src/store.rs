@@ -20,6 +20,7 @@ mod draft;
 
 use crate::footer::{self, Entry, What};
 use crate::index::{Index, Location};
+use crate::opening::Acknowledged;
 use crate::plan::Tail;
 pub use crate::plan::{Action, Batch, Limits, Removed, Request, Verdict, Write};
 use crate::tombstone;
@@ -180,6 +181,20 @@ impl Store {
         self.volumes.gone(volumes);
         let kept = |tail: &Tail| !volumes.contains(&tail.volume);
         self.tail = self.tail.take().filter(kept);
+    }
+
+    /// How far the disk has come: everything before was acknowledged, or dropped.
+    pub(crate) fn acknowledged(&self) -> Acknowledged {
+        match &self.tail {
+            Some(tail) => Acknowledged {
+                volume: tail.volume,
+                end: tail.end,
+            },
+            None => Acknowledged {
+                volume: self.next_volume,
+                end: ByteOffset::ZERO,
+            },
+        }
     }
 
     /// Volume ids below this were given out.

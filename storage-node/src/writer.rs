@@ -130,7 +130,10 @@ pub(crate) async fn run(
         let quiet = !looks.is_empty() && waiting.is_empty() && !written;
         written = !waiting.is_empty();
         while !waiting.is_empty() {
-            match round(&drive, &mut ledger, &mut waiting).await {
+            drive.busy.begin();
+            let done = round(&drive, &mut ledger, &mut waiting).await;
+            drive.busy.end();
+            match done {
                 Ok(()) => {}
                 Err(error) if error.is_full() => refuse_full(&drive, &mut waiting),
                 Err(error) => {
@@ -140,9 +143,10 @@ pub(crate) async fn run(
                 }
             }
         }
-        if let Err(error) = unlink(&drive, &mut ledger, quiet).await
-            && !error.is_full()
-        {
+        drive.busy.begin();
+        let done = unlink(&drive, &mut ledger, quiet).await;
+        drive.busy.end();
+        if let Some(error) = done.err().filter(|error| !error.is_full()) {
             drive.fail(&error);
         }
         looks.into_iter().for_each(Ticket::looked);
@@ -212,6 +216,8 @@ pub(crate) enum WriteError {
     Removed(VolumeId),
     #[error("its list of volumes was removed under the running server")]
     RosterRemoved,
+    #[error("{0}")]
+    Lost(String),
 }
 
 impl WriteError {
@@ -319,7 +325,7 @@ pub(crate) async fn named(
 }
 
 /// Looks after the volumes that nobody writes to. Asked once a volume, it costs nothing.
-async fn all_named(drive: &Drive) -> Result<(), WriteError> {
+pub(crate) async fn all_named(drive: &Drive) -> Result<(), WriteError> {
     let files = drive.state().files.clone();
     for (volume, file) in &files {
         named(drive, *volume, file).await?;

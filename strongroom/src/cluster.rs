@@ -28,7 +28,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use storage_node::{Limits as DiskLimits, Node, NodeConfig};
+use storage_node::{Limits as DiskLimits, Node, NodeConfig, Watch};
 use types::placement::GroupTable;
 use types::wire::storage::DiskState;
 use types::wire::{Accounts, Metadata, ShardStore};
@@ -238,6 +238,7 @@ async fn start_storage(
         disks: disks::expected(&folders, &table),
         engine: Choice::Auto,
         limits: DiskLimits::default(),
+        watch: Watch::default(),
     });
     let node = node.await;
     node.learn(&table);

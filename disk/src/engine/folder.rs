@@ -13,7 +13,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use types::{ByteCount, ByteOffset};
 
@@ -24,6 +24,7 @@ const PROBE: &str = ".probe";
 /// An open, locked folder.
 pub(crate) struct Folder {
     handle: Arc<fs::File>,
+    path: PathBuf,
 }
 
 impl Folder {
@@ -45,7 +46,18 @@ impl Folder {
         )?;
         Ok(Self {
             handle: Arc::new(handle),
+            path: path.to_owned(),
         })
+    }
+
+    /// Whether the path still leads here.
+    pub(crate) fn attached(&self) -> io::Result<bool> {
+        let opened = self.handle.metadata()?;
+        match fs::metadata(&self.path) {
+            Ok(found) => Ok((found.dev(), found.ino()) == (opened.dev(), opened.ino())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Opens a file, or with `fresh` creates one whose name is not taken.

@@ -139,6 +139,10 @@ impl Disk for ThreadsDisk {
         ready(self.folder.free()).boxed()
     }
 
+    fn attached(&self) -> Pending<bool> {
+        self.on_folder(Folder::attached)
+    }
+
     fn engine(&self) -> String {
         format!("threads ({})", self.why)
     }

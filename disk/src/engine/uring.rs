@@ -88,6 +88,10 @@ impl Disk for UringDisk {
         ready(self.folder.free()).boxed()
     }
 
+    fn attached(&self) -> Pending<bool> {
+        self.on_folder(Folder::attached)
+    }
+
     fn engine(&self) -> String {
         format!("io_uring ({})", self.mode)
     }

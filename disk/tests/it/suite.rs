@@ -51,6 +51,8 @@ async fn names(disk: &dyn Disk) {
     assert_eq!(again.read(at(1), blocks(1)).await.unwrap(), [1; BLOCK][..]);
     assert_eq!(again.links().await.unwrap(), 1);
 
+    assert!(disk.attached().await.unwrap());
+
     // Removed behind an open file: it says so.
     disk.remove("a").await.unwrap();
     assert_eq!(file.links().await.unwrap(), 0);

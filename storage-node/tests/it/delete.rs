@@ -5,7 +5,7 @@ use crate::world::{
 };
 use futures::future::{join, join_all};
 use std::sync::Arc;
-use strongroom_storage_node::{DeleteError, Deleted, DiskDevice, Limits, ListedShard, Node};
+use strongroom_storage_node::{DeleteError, Deleted, DiskDevice, Limits, ListedShard, Node, Watch};
 use types::placement::Slot;
 use types::wire::ShardStore;
 use types::wire::storage::ReadError;
@@ -136,7 +136,7 @@ fn removals_are_fenced() {
             disk: Arc::new(disk.clone()),
             expected: Some(DISK),
         };
-        let node = Node::with_devices(CLUSTER, NODE, vec![device], SMALL).await;
+        let node = Node::with_devices(CLUSTER, NODE, vec![device], SMALL, Watch::default()).await;
         let put = shard(DISK, 1, 5000, 0);
         node.put(put.clone()).await.unwrap();
         let (group, slot) = (put.key.group, Slot(0));

@@ -3,8 +3,9 @@
 use crate::world::{CLUSTER, NODE, read_all, run, shard};
 use disk::Choice;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use strongroom_storage_node::stamp::{self, Found};
-use strongroom_storage_node::{AdmitError, DiskFolder, Limits, Node, NodeConfig, Stamp};
+use strongroom_storage_node::{AdmitError, DiskFolder, Limits, Node, NodeConfig, Stamp, Watch};
 use tempfile::TempDir;
 use types::DiskId;
 use types::wire::ShardStore;
@@ -40,6 +41,10 @@ pub(crate) fn config(root: &Path, count: u64) -> NodeConfig {
         disks: disks.collect(),
         engine: Choice::Threads,
         limits: Limits::default(),
+        watch: Watch {
+            every: Duration::from_millis(20),
+            patience: Duration::from_secs(5),
+        },
     }
 }
 

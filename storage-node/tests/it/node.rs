@@ -4,7 +4,7 @@ use crate::world::{CLUSTER, NODE, read_all, run, shard};
 use disk::Choice;
 use futures::future::join_all;
 use std::path::Path;
-use strongroom_storage_node::{DiskFolder, Limits, Node, NodeConfig, Stamp, stamp};
+use strongroom_storage_node::{DiskFolder, Limits, Node, NodeConfig, Stamp, Watch, stamp};
 use tempfile::TempDir;
 use types::placement::{Admission, Group, GroupTable};
 use types::wire::ShardStore;
@@ -44,6 +44,7 @@ fn config(folders: &[TempDir]) -> NodeConfig {
             allocate: ByteCount::new(256 << 10),
             ..Limits::default()
         },
+        watch: Watch::default(),
     }
 }
 

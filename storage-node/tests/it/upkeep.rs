@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use strongroom_storage_node::upkeep::{Keeper, Quiet, Removal};
-use strongroom_storage_node::{DiskDevice, Limits, Node, Stamp, stamp};
+use strongroom_storage_node::{DiskDevice, Limits, Node, Stamp, Watch, stamp};
 use types::placement::{Admission, Disk, Epoch, Group, GroupTable, Member, Slot};
 use types::shard::{ChunkDescription, ShardDigest};
 use types::wire::metadata::Answer;
@@ -196,7 +196,8 @@ impl World {
             });
             disks.push(sim);
         }
-        let node = Node::with_devices(CLUSTER, NODE, devices, Limits::default()).await;
+        let limits = Limits::default();
+        let node = Node::with_devices(CLUSTER, NODE, devices, limits, Watch::default()).await;
         node.learn(&table());
         Self {
             node: Arc::new(node),

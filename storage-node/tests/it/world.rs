@@ -6,7 +6,9 @@ use disk::sim::SimDisk;
 use std::future::Future;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use strongroom_storage_node::{DeleteError, Deleted, DiskDevice, Limits, Node, Stamp, stamp};
+use strongroom_storage_node::{
+    DeleteError, Deleted, DiskDevice, Limits, Node, Stamp, Watch, stamp,
+};
 use types::placement::{Admission, Group, GroupTable, Member, Slot};
 use types::shard::{ChunkDescription, ShardDigest};
 use types::wire::ShardStore;
@@ -29,6 +31,7 @@ pub(crate) const SMALL: Limits = Limits {
 /// Runs a future on a runtime of its own.
 pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
+        .enable_time()
         .build()
         .unwrap()
         .block_on(future)
@@ -110,7 +113,8 @@ pub(crate) async fn node(disk: &SimDisk, limits: Limits) -> Node {
         disk: Arc::new(disk.clone()) as Arc<dyn Disk>,
         expected: Some(DISK),
     };
-    let node = Node::with_devices(CLUSTER, NODE, vec![device], limits).await;
+    let watch = Watch::default();
+    let node = Node::with_devices(CLUSTER, NODE, vec![device], limits, watch).await;
     learn(&node, DISK, 1);
     node
 }

@@ -159,6 +159,8 @@ pub enum DiskState {
     Absent(String),
     /// It failed while serving and was stopped; why.
     Failed(String),
+    /// A call to it has not returned for too long; it serves again when its calls return.
+    Stalled(String),
 }
 
 /// The service.

@@ -92,6 +92,13 @@ impl Disk for SimDisk {
         })
     }
 
+    fn attached(&self) -> Pending<bool> {
+        self.act(
+            call(Operation::Attached, ""),
+            |_, state| Ok(!state.detached),
+        )
+    }
+
     fn engine(&self) -> String {
         "simulated".to_owned()
     }
@@ -181,8 +188,7 @@ impl File for SimFile {
                     Fate::Stall => {
                         let (done, waiting) = oneshot::channel();
                         state.stalled.push(Stalled {
-                            file: id,
-                            pending,
+                            sync: Some((id, pending)),
                             done,
                         });
                         waiting

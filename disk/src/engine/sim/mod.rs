@@ -15,7 +15,7 @@
 //! "succeeds" does not bring it back, though reads go on showing it.
 //!
 //! Calls act when their future is first polled and complete at once, on any executor; only a stalled
-//! sync waits, until [`SimDisk::release`] or [`SimDisk::fail_stalled`].
+//! one waits, until [`SimDisk::release`] or [`SimDisk::fail_stalled`].
 
 mod crash;
 mod device;
@@ -30,10 +30,11 @@ use crash::Content;
 use device::SimFile;
 use futures::FutureExt;
 use random::Random;
-use state::{State, power_cut};
+use state::{Stalled, State, power_cut};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
 use types::{ByteCount, ByteOffset};
 
 /// A handle on the simulated disk; clones share it.
@@ -65,6 +66,7 @@ impl SimDisk {
             capacity,
             script: Box::new(|_| Fate::Proceed),
             stalled: Vec::new(),
+            detached: false,
             random: Random(seed),
         };
         Self {
@@ -155,25 +157,31 @@ impl SimDisk {
         revived
     }
 
-    /// Lets all stalled syncs go on.
+    /// Lets all stalled calls go on.
     pub fn release(&self) {
         let mut state = self.state();
         for stalled in std::mem::take(&mut state.stalled) {
-            let result = state.finish_sync(stalled.file, stalled.pending);
+            let result = match stalled.sync {
+                Some((file, pending)) => state.finish_sync(file, pending),
+                None => Ok(()),
+            };
             let _abandoned = stalled.done.send(result);
         }
     }
 
-    /// Fails all stalled syncs with this errno.
+    /// Fails all stalled calls with this errno.
     pub fn fail_stalled(&self, errno: i32) {
         let mut state = self.state();
         for stalled in std::mem::take(&mut state.stalled) {
-            let error = state.fail_sync(stalled.file, errno);
+            let error = match stalled.sync {
+                Some((file, _)) => state.fail_sync(file, errno),
+                None => io::Error::from_raw_os_error(errno),
+            };
             let _abandoned = stalled.done.send(Err(error));
         }
     }
 
-    /// How many syncs are stalled.
+    /// How many calls are stalled.
     pub fn stalled(&self) -> usize {
         self.state().stalled.len()
     }
@@ -205,6 +213,11 @@ impl SimDisk {
         state.durable_names.remove(name);
     }
 
+    /// Whether the path by which it was opened leads elsewhere from now on.
+    pub fn detach(&self, detached: bool) {
+        self.state().detached = detached;
+    }
+
     /// What a file holds now. `None` when there is none.
     pub fn content(&self, name: &str) -> Option<Vec<u8>> {
         let state = self.state();
@@ -224,16 +237,25 @@ impl SimDisk {
     ) -> Pending<T> {
         let disk = self.clone();
         async move {
-            let mut state = disk.state();
-            match state.fate(call)? {
-                Fate::Fail(errno) => Err(io::Error::from_raw_os_error(errno)),
-                Fate::CutPower => {
-                    let _never_heard_of = effect(&disk, &mut state);
-                    state.cut_power();
-                    Err(power_cut())
+            let waiting = {
+                let mut state = disk.state();
+                match state.fate(call)? {
+                    Fate::Fail(errno) => return Err(io::Error::from_raw_os_error(errno)),
+                    Fate::CutPower => {
+                        let _never_heard_of = effect(&disk, &mut state);
+                        state.cut_power();
+                        return Err(power_cut());
+                    }
+                    Fate::Proceed => return effect(&disk, &mut state),
+                    Fate::Stall => {
+                        let (done, waiting) = oneshot::channel();
+                        state.stalled.push(Stalled { sync: None, done });
+                        waiting
+                    }
                 }
-                Fate::Proceed | Fate::Stall => effect(&disk, &mut state),
-            }
+            };
+            waiting.await.unwrap_or_else(|_| Err(power_cut()))?;
+            effect(&disk, &mut disk.state())
         }
         .boxed()
     }

@@ -13,6 +13,7 @@ pub enum Operation {
     Remove,
     SyncFolder,
     Free,
+    Attached,
     Read,
     Write,
     Sync,
@@ -28,7 +29,13 @@ impl Operation {
     pub fn changes(self) -> bool {
         !matches!(
             self,
-            Self::Open | Self::List | Self::Free | Self::Read | Self::Length | Self::Links
+            Self::Open
+                | Self::List
+                | Self::Free
+                | Self::Attached
+                | Self::Read
+                | Self::Length
+                | Self::Links
         )
     }
 }
@@ -55,7 +62,8 @@ pub enum Fate {
     Proceed,
     /// It fails with this errno. A write may have left any part of itself.
     Fail(i32),
-    /// It waits for [`SimDisk::release`](super::SimDisk::release); only a sync can.
+    /// It waits for [`SimDisk::release`](super::SimDisk::release), and acts then; a write and a
+    /// folder's sync do not wait.
     Stall,
     /// The power goes while it acts: it fails, and what it did is as pending as the rest.
     CutPower,

@@ -19,14 +19,16 @@ pub(super) struct State {
     pub(super) capacity: Option<u64>,
     pub(super) script: Script,
     pub(super) stalled: Vec<Stalled>,
+    /// Its path leads elsewhere.
+    pub(super) detached: bool,
     pub(super) random: Random,
 }
 
-/// A sync that waits for its release.
+/// A call that waits for its release.
 pub(super) struct Stalled {
-    pub(super) file: usize,
-    /// How many changes were pending when it was called.
-    pub(super) pending: u64,
+    /// Of a sync: which file, and how many changes were pending when it was called. Any other call acts
+    /// by itself once it is released.
+    pub(super) sync: Option<(usize, u64)>,
     pub(super) done: oneshot::Sender<io::Result<()>>,
 }
 

@@ -1,0 +1,125 @@
+//! Looking after disks: those that serve still have their folders, stamps and files, and answer; those that
+//! do not serve are looked at again.
+//!
+//! ```text
+//! absent --own stamp, opens--> serving --fails, folder or files gone--> failed --closed--> absent
+//!                              serving <--calls return--  stalled
+//! ```
+//!
+//! Each call to a disk is made by a task of that disk, and a second is not begun while the first has not
+//! returned: a disk that hangs holds up nobody else.
+//!
+//! A disk that failed is closed before it is opened again, and what it had not acknowledged is cut off then.
+//! One that fails again and again is left alone for longer and longer.
+
+use crate::admit::Shared;
+use crate::drive::{Drive, ServingDrive};
+use crate::stamp::{self, Stamp};
+use crate::writer::{self, WriteError};
+use futures::future::join_all;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use types::wire::storage::DiskState;
+
+/// How disks are looked after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// How often each is looked at.
+    pub every: Duration,
+    /// A disk whose call has not returned for that long is stalled.
+    pub patience: Duration,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self {
+            every: Duration::from_secs(1),
+            patience: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The task; it ends with this.
+pub(crate) struct Watcher(JoinHandle<()>);
+
+impl Watcher {
+    pub(crate) fn start(shared: Arc<Shared>) -> Self {
+        Self(tokio::spawn(async move {
+            let mut ticks = interval(shared.watch.every);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks.tick().await;
+            loop {
+                ticks.tick().await;
+                shared.look_after().await;
+            }
+        }))
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Shared {
+    /// One look at everything. It takes no longer than two periods, whatever hangs.
+    pub(crate) async fn look_after(self: &Arc<Self>) {
+        let serving: Vec<_> = self.disks().drives.values().map(Arc::clone).collect();
+        let checks = serving.iter().filter_map(|drive| self.check(drive));
+        let checks: Vec<_> = checks.collect();
+        let _some_hang = timeout(self.watch.every, join_all(checks)).await;
+        let mut changed = false;
+        for drive in serving {
+            changed |= drive.drive().note_stall(self.watch.patience);
+            if let DiskState::Failed(why) = drive.drive().condition() {
+                changed |= self.disks_mut().stop(&drive, why);
+                tokio::spawn(async move { drive.shutdown().await });
+            }
+        }
+        if changed {
+            self.changed();
+        }
+        let looking = self.look_for_disks();
+        let _some_hang = timeout(self.watch.every, looking).await;
+    }
+
+    /// Checks one disk, unless the last check has not returned yet.
+    fn check(&self, drive: &Arc<ServingDrive>) -> Option<JoinHandle<()>> {
+        let stamp = Stamp {
+            cluster: self.cluster,
+            node: self.node,
+            disk: drive.id(),
+        };
+        let drive = Arc::clone(drive);
+        drive.drive().checked.begin().then(|| {
+            tokio::spawn(async move {
+                let found = still_there(drive.drive(), stamp).await;
+                drive.drive().checked.end();
+                match found {
+                    Ok(()) => drive.tidy().await,
+                    Err(why) => drive.drive().fail(&why),
+                }
+            })
+        })
+    }
+}
+
+/// Whether a serving disk still is where it was, with its stamp and its files.
+async fn still_there(drive: &Drive, own: Stamp) -> Result<(), WriteError> {
+    let lost = |why: String| Err(WriteError::Lost(why));
+    match drive.disk.attached().await {
+        Ok(true) => {}
+        Ok(false) => return lost("its folder was removed or replaced".to_owned()),
+        Err(error) => return lost(format!("finding its folder: {error}")),
+    }
+    match stamp::read_served(&*drive.disk).await {
+        Ok(Ok(stamp)) if stamp == own => {}
+        Ok(Ok(stamp)) => return lost(format!("its stamp was replaced by one of {}", stamp.disk)),
+        Ok(Err(why)) => return lost(why.to_string()),
+        Err(error) => return lost(format!("reading its stamp: {error}")),
+    }
+    writer::all_named(drive).await
+}
