@@ -1,0 +1,162 @@
+//! The server's end: connections in, bounded in number; calls handed to a [`Service`].
+
+use crate::{ALIVE_EVERY, ALIVE_WITHIN, CONNECTION_WINDOW, STREAM_WINDOW};
+use bytes::Bytes;
+use ca::{H2, Identity};
+use futures::future::BoxFuture;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http2::Builder;
+use hyper::service::service_fn;
+use hyper::{Response, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
+
+/// Connections at once: a few from every server of a cluster.
+const CONNECTIONS: usize = 1024;
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// How long to wait after accepting failed, which is when descriptors have run out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A call: its path, and a body to be read.
+pub type Request = hyper::Request<Incoming>;
+
+/// What a call is answered with.
+pub type Answer = Response<Full<Bytes>>;
+
+/// An answer of a status and bytes.
+pub fn answer(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    answer
+}
+
+/// Answers calls.
+pub trait Service: Send + Sync + 'static {
+    /// Answers one, dropped when the caller has given up.
+    fn handle(self: Arc<Self>, caller: Identity, request: Request) -> BoxFuture<'static, Answer>;
+}
+
+/// A request's whole body, unless it is longer than `limit` or breaks off.
+pub async fn collect(body: Incoming, limit: usize) -> Option<Bytes> {
+    let body = Limited::new(body, limit).collect().await;
+    body.ok().map(http_body_util::Collected::to_bytes)
+}
+
+/// A socket that is listened on. Dropped, it closes with every connection.
+pub struct Listener {
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Listener {
+    /// Listens.
+    ///
+    /// # Errors
+    /// When the address is taken.
+    pub async fn bind(
+        address: SocketAddr,
+        mut tls: rustls::ServerConfig,
+        service: Arc<dyn Service>,
+    ) -> io::Result<Self> {
+        tls.alpn_protocols = vec![H2.to_vec()];
+        let socket = TcpListener::bind(address).await?;
+        let address = socket.local_addr()?;
+        let tls = TlsAcceptor::from(Arc::new(tls));
+        Ok(Self {
+            address,
+            task: tokio::spawn(serve(socket, tls, service)),
+        })
+    }
+
+    /// Where, port chosen.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Closes it with all connections, and returns when no task is left.
+    pub async fn shutdown(mut self) {
+        self.task.abort();
+        // It was asked to stop.
+        drop((&mut self.task).await);
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(socket: TcpListener, tls: TlsAcceptor, service: Arc<dyn Service>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            Some(ended) = connections.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a connection's task failed");
+                }
+                continue;
+            }
+            accepted = accept(&socket, &places) => accepted,
+        };
+        match accepted {
+            Ok((stream, place)) => {
+                let (tls, service) = (tls.clone(), Arc::clone(&service));
+                connections.spawn(async move {
+                    if let Err(error) = speak(stream, tls, service).await {
+                        tracing::debug!(%error, "a connection of a server broke");
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn accept(
+    socket: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await;
+    let place = place.map_err(io::Error::other)?;
+    let (stream, _) = socket.accept().await?;
+    stream.set_nodelay(true)?;
+    Ok((stream, place))
+}
+
+async fn speak(stream: TcpStream, tls: TlsAcceptor, service: Arc<dyn Service>) -> io::Result<()> {
+    let shaken = tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await;
+    let stream = shaken.map_err(|_| io::Error::other("the TLS handshake takes too long"))??;
+    let (_, session) = stream.get_ref();
+    let certificate = session.peer_certificates().and_then(<[_]>::first);
+    let certificate = certificate.ok_or_else(|| io::Error::other("it showed no certificate"))?;
+    let caller = Identity::of(certificate).map_err(io::Error::other)?;
+    let handle = service_fn(move |request| {
+        let answered = Arc::clone(&service).handle(caller, request);
+        async move { Ok::<_, Infallible>(answered.await) }
+    });
+    Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(ALIVE_EVERY)
+        .keep_alive_timeout(ALIVE_WITHIN)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .serve_connection(TokioIo::new(stream), handle)
+        .await
+        .map_err(io::Error::other)
+}
