@@ -19,6 +19,8 @@
 //! - all object bytes in memory are paid for from one [`Budget`];
 //! - what a dropped upload, download or client began stops with it.
 //!
+//! The metadata service may be in this process, or [`Servers`] over the wire.
+//!
 //! It never retries a commit under another number, and never writes a chunk id twice.
 
 mod bucket;
@@ -45,6 +47,7 @@ mod reach;
 mod read;
 mod runs;
 mod sending;
+mod servers;
 mod session;
 mod speed;
 mod tags;
@@ -58,6 +61,7 @@ pub use config::ClientConfig;
 pub use error::{BucketError, DeleteError, GetError, ListError, Pressure, PutError};
 pub use multipart::NewUpload;
 pub use read::{Body, Download, Head};
+pub use servers::{RemoteMetadata, Servers};
 pub use upload::{Stored, Upload};
 
 use inner::Inner;

@@ -4,6 +4,7 @@
 //! transport that encodes the same messages with [`crate::codec`].
 
 pub mod accounts;
+pub mod calls;
 pub mod metadata;
 pub mod storage;
 pub mod upkeep;
