@@ -52,6 +52,14 @@ impl Credentials {
         })
     }
 
+    /// The same certificate, for who trusts another authority: servers do not admit it for that.
+    ///
+    /// # Errors
+    /// When the authority's certificate is none.
+    pub fn trusting(&self, authority: &CertificateDer<'static>) -> Result<Self, Error> {
+        Self::new(authority, self.chain.clone(), self.key.clone_key())
+    }
+
     /// The holder's certificate.
     ///
     /// # Panics

@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
@@ -56,6 +56,8 @@ pub async fn collect(body: Incoming, limit: usize) -> Option<Bytes> {
 pub struct Listener {
     address: SocketAddr,
     task: JoinHandle<()>,
+    stop: watch::Sender<bool>,
+    ended: watch::Receiver<bool>,
 }
 
 impl Listener {
@@ -72,9 +74,23 @@ impl Listener {
         let socket = TcpListener::bind(address).await?;
         let address = socket.local_addr()?;
         let tls = TlsAcceptor::from(Arc::new(tls));
+        let (stop, mut stopped) = watch::channel(false);
+        let (end, ended) = watch::channel(false);
+        let task = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            tokio::select! {
+                () = serve(&socket, &tls, &service, &mut connections) => {}
+                _ = stopped.wait_for(|stop| *stop) => {}
+            }
+            drop(socket);
+            connections.shutdown().await;
+            end.send_replace(true);
+        });
         Ok(Self {
             address,
-            task: tokio::spawn(serve(socket, tls, service)),
+            task,
+            stop,
+            ended,
         })
     }
 
@@ -84,10 +100,10 @@ impl Listener {
     }
 
     /// Closes it with all connections, and returns when no task is left.
-    pub async fn shutdown(mut self) {
-        self.task.abort();
-        // It was asked to stop.
-        drop((&mut self.task).await);
+    pub async fn close(&self) {
+        self.stop.send_replace(true);
+        // An error says that the task is gone, too.
+        drop(self.ended.clone().wait_for(|ended| *ended).await);
     }
 }
 
@@ -97,9 +113,13 @@ impl Drop for Listener {
     }
 }
 
-async fn serve(socket: TcpListener, tls: TlsAcceptor, service: Arc<dyn Service>) {
+async fn serve(
+    socket: &TcpListener,
+    tls: &TlsAcceptor,
+    service: &Arc<dyn Service>,
+    connections: &mut JoinSet<()>,
+) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             Some(ended) = connections.join_next() => {
@@ -108,11 +128,11 @@ async fn serve(socket: TcpListener, tls: TlsAcceptor, service: Arc<dyn Service>)
                 }
                 continue;
             }
-            accepted = accept(&socket, &places) => accepted,
+            accepted = accept(socket, &places) => accepted,
         };
         match accepted {
             Ok((stream, place)) => {
-                let (tls, service) = (tls.clone(), Arc::clone(&service));
+                let (tls, service) = (tls.clone(), Arc::clone(service));
                 connections.spawn(async move {
                     if let Err(error) = speak(stream, tls, service).await {
                         tracing::debug!(%error, "a connection of a server broke");

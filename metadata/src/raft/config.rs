@@ -12,7 +12,8 @@ pub struct NodeConfig {
     pub node: NodeId,
     /// How often a leader shows that it is there.
     pub heartbeat: Duration,
-    /// After between one and two times as long without a leader, another is elected.
+    /// After between one and two times as long without a leader, another is elected; so the election
+    /// timeout is at most twice this. A third of it must be longer than the heartbeat's interval.
     pub election: Duration,
     /// How long a proposal or a read waits for its quorum.
     pub patience: Duration,
@@ -46,8 +47,12 @@ impl NodeConfig {
         let config = openraft::Config {
             cluster_name: "strongroom".into(),
             heartbeat_interval: milliseconds(self.heartbeat),
-            election_timeout_min: milliseconds(self.election),
-            election_timeout_max: 2 * milliseconds(self.election),
+            // Openraft takes the maximum for the lease, too: a follower waits for that, and then for a
+            // time between the two. So it stands for election after less than twice the maximum.
+            election_timeout_min: milliseconds(self.election / 3),
+            election_timeout_max: milliseconds(self.election),
+            // A call is bounded by so many of the longest proposals.
+            max_payload_entries: 64,
             // Bounds the installing of a snapshot, which is as long as the state is large.
             install_snapshot_timeout: 600_000,
             snapshot_policy: SnapshotPolicy::Never,

@@ -10,7 +10,7 @@
 //! due.rs             when a snapshot is to be taken
 //! room.rs            whether there is space for what is to be written
 //! reads.rs           one round to a quorum, shared by the reads that wait for it
-//! network.rs         calls between servers of one process
+//! network.rs         calls between servers: in one process, or over the wire
 //! types.rs           openraft's parameters, and how its values are stored
 //! ```
 //!
@@ -35,7 +35,7 @@ mod types;
 
 pub use config::NodeConfig;
 pub use log::LogOpenError;
-pub use network::Network;
+pub use network::{Network, RaftCalls};
 pub use node::{InitializeError, Node, StartError, Status};
 pub use rebuild::RebuildError;
 pub use snapshot::SnapshotError;

@@ -1,73 +1,114 @@
-//! Raft between servers of one process: calls routed by server id.
+//! How servers reach each other's Raft: by function calls in one process, or over the wire.
 //!
-//! It serves a cluster that runs in one process, and a single server, which needs no peer. A server
-//! that has left, or never joined, is unreachable. Snapshots are copied frame by frame: opened under
-//! the sender's storage key, sealed again under the receiver's, and verified from the receiver's disk
-//! before its Raft sees them, since an error while installing would stop it for good.
+//! ```text
+//! network/process.rs   routed by server id
+//! network/wire.rs      HTTP/2 over mutual TLS: the caller's end
+//! network/serve.rs     the other end
+//! network/message.rs   what is sent, and how
+//! ```
+//!
+//! Either way a snapshot is verified from the receiver's disk before its Raft sees it, since an error while
+//! installing would stop it for good.
+
+mod message;
+mod process;
+mod serve;
+mod wire;
 
 use crate::raft::snapshot::Snapshots;
 use crate::raft::state_machine::{Snapshot, StateMachine};
 use crate::raft::types::{TypeConfig, Vote};
-use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::errors::{RPCError, ReplicationClosed, StreamingError};
 use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::{OptionalSend, Raft};
-use std::collections::BTreeMap;
-#[cfg(test)]
-use std::collections::BTreeSet;
+use process::{Process, ProcessLink};
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
+use types::{ClusterId, NodeId};
+use wire::{Wire, WireLink};
+
+pub use serve::RaftCalls;
 
 pub(crate) type Server = Raft<TypeConfig, StateMachine>;
 
-/// Connects the metadata servers of one process.
-#[derive(Clone, Default)]
-pub struct Network {
-    peers: Arc<Mutex<Peers>>,
+/// What connects a metadata server to its peers.
+#[derive(Clone)]
+pub struct Network(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Process(Process),
+    Wire(Wire),
 }
 
-#[derive(Default)]
-struct Peers {
-    servers: BTreeMap<u64, Peer>,
-    /// Servers whose calls reach nobody, and whom no call reaches: tests cut them off.
-    #[cfg(test)]
-    isolated: BTreeSet<u64>,
-}
-
+/// A server that calls arrive at.
 #[derive(Clone)]
 struct Peer {
     raft: Server,
     snapshots: Arc<Snapshots>,
 }
 
+impl Default for Network {
+    fn default() -> Self {
+        Self(Kind::Process(Process::default()))
+    }
+}
+
 impl Network {
-    /// A network without servers.
+    /// A network within this process, without servers.
     pub fn new() -> Self {
         Self::default()
     }
 
+    /// The network as one server sees it: `peers` are reached over the wire, and calls of theirs are answered
+    /// by [`Network::calls`].
+    ///
+    /// # Errors
+    /// When the credentials cannot be used.
+    pub fn wire(
+        credentials: &ca::Credentials,
+        cluster: ClusterId,
+        peers: &[NodeId],
+        addresses: &Arc<dyn rpc::Addresses>,
+    ) -> Result<Self, rustls::Error> {
+        let wire = Wire::new(credentials, cluster, peers, addresses)?;
+        Ok(Self(Kind::Wire(wire)))
+    }
+
+    /// What answers the calls that arrive over the wire; nothing does within a process.
+    pub fn calls(&self) -> Option<RaftCalls> {
+        match &self.0 {
+            Kind::Process(_) => None,
+            Kind::Wire(wire) => Some(wire.calls()),
+        }
+    }
+
     /// Cuts a server off from its peers, in both directions, or connects it again.
     #[cfg(test)]
-    pub(crate) fn isolate(&self, server: types::NodeId, isolated: bool) {
-        let mut peers = self.peers();
-        if isolated {
-            peers.isolated.insert(server.get());
-        } else {
-            peers.isolated.remove(&server.get());
+    pub(crate) fn isolate(&self, server: NodeId, isolated: bool) {
+        match &self.0 {
+            Kind::Process(process) => process.isolate(server, isolated),
+            Kind::Wire(_) => unreachable!("proxies cut the wire"),
         }
     }
 
     pub(crate) fn join(&self, server: u64, raft: Server, snapshots: Arc<Snapshots>) {
         let peer = Peer { raft, snapshots };
-        self.peers().servers.insert(server, peer);
+        match &self.0 {
+            Kind::Process(process) => process.join(server, peer),
+            Kind::Wire(wire) => wire.join(peer),
+        }
     }
 
     pub(crate) fn leave(&self, server: u64) {
-        self.peers().servers.remove(&server);
+        match &self.0 {
+            Kind::Process(process) => process.leave(server),
+            Kind::Wire(wire) => wire.leave(),
+        }
     }
 
     /// The network as one server sees it.
@@ -76,23 +117,6 @@ impl Network {
             network: self.clone(),
             from: server,
         }
-    }
-
-    fn peers(&self) -> MutexGuard<'_, Peers> {
-        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn find(&self, from: u64, to: u64) -> Result<Peer, Unreachable<TypeConfig>> {
-        let peers = self.peers();
-        #[cfg(test)]
-        if [from, to].iter().any(|end| peers.isolated.contains(end)) {
-            return Err(Unreachable::from_string("the server is cut off"));
-        }
-        if !peers.servers.contains_key(&from) {
-            return Err(Unreachable::from_string("the caller has left"));
-        }
-        let peer = peers.servers.get(&to).cloned();
-        peer.ok_or_else(|| Unreachable::from_string("the server is not running"))
     }
 }
 
@@ -106,60 +130,27 @@ impl RaftNetworkFactory<TypeConfig> for Links {
     type Network = Link;
 
     async fn new_client(&mut self, target: u64, _node: &openraft::BasicNode) -> Link {
-        Link {
-            network: self.network.clone(),
-            from: self.from,
-            to: target,
+        match &self.network.0 {
+            Kind::Process(process) => Link::Process(process.link(self.from, target)),
+            Kind::Wire(wire) => Link::Wire(wire.link(target)),
         }
     }
 }
 
 /// A link to one peer.
-pub(crate) struct Link {
-    network: Network,
-    from: u64,
-    to: u64,
+pub(crate) enum Link {
+    Process(ProcessLink),
+    Wire(WireLink),
 }
 
-impl Link {
-    /// Copies a snapshot to the peer's disk and has it installed there.
-    async fn send(
-        &self,
-        vote: Vote,
-        snapshot: Snapshot,
-        receiver: &Snapshots,
-        option: RPCOption,
-    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
-        let received = receiver.receive(&snapshot.snapshot).await;
-        let received = Snapshot {
-            meta: snapshot.meta,
-            snapshot: received.map_err(|error| NetworkError::new(&error))?,
-        };
-        let answer = self.call(option.soft_ttl(), |peer| async move {
-            peer.raft.install_full_snapshot(vote, received).await
-        });
-        answer.await.map_err(StreamingError::from)
-    }
-
-    /// Calls the peer, and drops the answer if either end was cut off meanwhile.
-    async fn call<T, E, F>(
-        &self,
-        limit: Duration,
-        call: impl FnOnce(Peer) -> F,
-    ) -> Result<T, RPCError<TypeConfig>>
-    where
-        E: std::error::Error + 'static,
-        F: Future<Output = Result<T, E>>,
-    {
-        let peer = self.network.find(self.from, self.to)?;
-        let answer = tokio::time::timeout(limit, call(peer)).await;
-        self.network.find(self.from, self.to)?;
-        match answer {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(Unreachable::new(&error).into()),
-            Err(_) => Err(NetworkError::from_string("the peer is too slow").into()),
+/// The same call on whichever link it is.
+macro_rules! either {
+    ($link:expr, $call:ident($($argument:expr),*)) => {
+        match $link {
+            Link::Process(link) => link.$call($($argument),*).await,
+            Link::Wire(link) => link.$call($($argument),*).await,
         }
-    }
+    };
 }
 
 impl RaftNetworkV2<TypeConfig> for Link {
@@ -170,10 +161,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
         rpc: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
-        self.call(option.soft_ttl(), |peer| async move {
-            peer.raft.append_entries(rpc).await
-        })
-        .await
+        either!(self, append_entries(rpc, option))
     }
 
     async fn vote(
@@ -181,10 +169,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
         rpc: VoteRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        self.call(option.soft_ttl(), |peer| async move {
-            peer.raft.vote(rpc).await
-        })
-        .await
+        either!(self, vote(rpc, option))
     }
 
     async fn pre_vote(
@@ -192,10 +177,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
         rpc: VoteRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        self.call(option.soft_ttl(), |peer| async move {
-            peer.raft.pre_vote(rpc).await
-        })
-        .await
+        either!(self, pre_vote(rpc, option))
     }
 
     async fn transfer_leader(
@@ -203,10 +185,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
         request: TransferLeaderRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
-        self.call(option.soft_ttl(), |peer| async move {
-            peer.raft.handle_transfer_leader(request).await
-        })
-        .await
+        either!(self, transfer_leader(request, option))
     }
 
     async fn full_snapshot(
@@ -216,15 +195,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
-        let receiver = self.network.find(self.from, self.to)?.snapshots;
-        let sent = self.send(vote, snapshot, &receiver, option);
-        let answer = tokio::select! {
-            answer = sent => answer,
-            closed = cancel => Err(closed.into()),
-        };
-        // What was not installed is dropped by now.
-        receiver.sweep().await;
-        answer
+        either!(self, full_snapshot(vote, snapshot, cancel, option))
     }
 }
 

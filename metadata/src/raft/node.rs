@@ -18,9 +18,9 @@ use crate::store::Store;
 use disk::Disk;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use openraft::BasicNode;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
+use openraft::{BasicNode, RaftMetrics};
 use seal::{Provider, StorageKey};
 use std::collections::BTreeMap;
 use std::io;
@@ -28,6 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use types::NodeId;
+use types::wire::calls::Leadership;
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -249,6 +250,13 @@ impl Node {
         }
     }
 
+    /// This server's rows, unconfirmed: what others have acknowledged may be missing. A test plants stale
+    /// reads with it; release builds do not have it.
+    #[cfg(debug_assertions)]
+    pub fn unconfirmed_rows(&self) -> Arc<Store> {
+        Arc::clone(&self.store)
+    }
+
     /// What this server knows of itself and its peers.
     pub fn status(&self) -> Status {
         let metrics = self.raft.metrics();
@@ -267,6 +275,33 @@ impl Node {
                 .err()
                 .map(ToString::to_string),
         }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> NodeId {
+        NodeId::new(self.id)
+    }
+
+    /// Who leads, as far as this server knows.
+    pub fn leadership(&self) -> Leadership {
+        let metrics = self.raft.metrics();
+        leadership(&metrics.borrow_watched())
+    }
+
+    /// Likewise, once it is another than `known`, or after `limit`.
+    pub async fn leadership_after(&self, known: Leadership, limit: Duration) -> Leadership {
+        let mut metrics = self.raft.metrics();
+        let changed = async {
+            while leadership(&metrics.borrow_watched()) == known {
+                if metrics.changed().await.is_err() {
+                    // Raft has ended: nothing changes any more.
+                    return std::future::pending().await;
+                }
+            }
+        };
+        // Either way it is told as it is now.
+        drop(tokio::time::timeout(limit, changed).await);
+        self.leadership()
     }
 
     /// Returns when Raft has stopped on this server, with why. A process exits then.
@@ -327,6 +362,16 @@ impl Node {
         if let Err(error) = self.store.close_clean() {
             tracing::warn!(%error, "the metadata store did not close; it is examined at the next start");
         }
+    }
+}
+
+fn leadership(metrics: &RaftMetrics<TypeConfig>) -> Leadership {
+    Leadership {
+        term: metrics.current_term,
+        leader: metrics
+            .current_leader
+            .filter(|_| metrics.running_state.is_ok())
+            .map(NodeId::new),
     }
 }
 

@@ -87,11 +87,7 @@ pub(crate) async fn prepare(
         Err(error @ SnapshotError::Version(_)) => return Err(error.into()),
         // Damaged, or the disk does not give it: neither store nor log depend on it.
         Err(error) if !needed || log.purged().is_none() => {
-            let error: &(dyn std::error::Error + 'static) = &error;
-            tracing::error!(
-                error,
-                "the snapshot file is not used; another is to be made"
-            );
+            complain(&error);
             snapshots.forget_current().await;
             current = None;
             None
@@ -110,6 +106,14 @@ pub(crate) async fn prepare(
             }
         },
     }
+}
+
+/// A function, so that no error is held across a wait.
+fn complain(error: &(dyn std::error::Error + 'static)) {
+    tracing::error!(
+        error,
+        "the snapshot file is not used; another is to be made"
+    );
 }
 
 fn judge(applied: Option<Position>, label: Option<Position>, log: &LogView) -> Verdict {

@@ -95,11 +95,7 @@ impl SnapshotFile {
         let frames = FrameFile::open(disk.as_ref(), name, Kind::Snapshot, sealing).await?;
         let bytes = frames.file.length().await?;
         let first = frames.frames().await?.next().await?;
-        let label = first
-            .as_ref()
-            .and_then(|frame| frame.plain.strip_prefix(&[LABEL]))
-            .and_then(|body| types::codec::decode(body).ok())
-            .ok_or(SnapshotError::Damaged("its label"))?;
+        let label = label_of(first.as_ref().map_or(&[], |frame| &frame.plain))?;
         Ok(Self {
             disk: Arc::clone(disk),
             frames,
@@ -130,6 +126,13 @@ impl SnapshotFile {
             sum: Sum::default(),
         })
     }
+}
+
+/// The label that a snapshot's first part holds.
+pub(crate) fn label_of(piece: &[u8]) -> Result<Mark, SnapshotError> {
+    let body = piece.strip_prefix(&[LABEL]);
+    let label = body.and_then(|body| types::codec::decode(body).ok());
+    label.ok_or(SnapshotError::Damaged("its label"))
 }
 
 /// A snapshot's parts, in order.
@@ -177,6 +180,14 @@ impl SnapshotWriter {
     pub(crate) async fn add(&mut self, piece: &[u8]) -> Result<(), SnapshotError> {
         self.sum.add(piece)?;
         self.write(piece).await
+    }
+
+    /// Adds a part that came from another server: rows or mutations, and nothing else.
+    pub(crate) async fn add_received(&mut self, piece: &[u8]) -> Result<(), SnapshotError> {
+        if piece.first() == Some(&LABEL) {
+            return Err(SnapshotError::Damaged("a second label"));
+        }
+        self.add(piece).await
     }
 
     /// Bytes written so far.

@@ -41,6 +41,12 @@ pub enum StoreError {
         #[source]
         source: io::Error,
     },
+    /// Somebody else has it open.
+    #[error("{path} is in use")]
+    InUse {
+        /// Its folder.
+        path: PathBuf,
+    },
     /// The store was closed, or failed before.
     #[error("the store is closed")]
     Closed,

@@ -21,26 +21,27 @@
 //! What this module never does: interpret a row, or let sled out.
 
 mod digest;
+mod engine;
 mod error;
 mod last_stop;
 mod rows;
 
 use crate::txn::{Row, RowIter, Rows, Txn};
 use digest::Digest;
+use engine::{LET_GO, guarded, start_engine};
 use error::{at, describe};
 use last_stop::LastStop;
 use rows::{MARK, ROW, continuation_key, continuations, framed, insert_row, row_key, unframed};
 use std::fs::{self, File};
 use std::ops::Bound;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Up to this size every start recomputes the digest; beyond it only the start after an unclean stop.
 const ALWAYS_VERIFIED: u64 = 1 << 30;
 const REPLACE_BATCH: usize = 500;
-const CACHE_BYTES: u64 = 128 << 20;
 
 pub use error::StoreError;
 
@@ -77,11 +78,15 @@ struct Head {
 
 impl Store {
     /// Opens the rows in `folder`, which is made if need be. What is there and cannot be believed is
-    /// wiped.
+    /// wiped. Who used it until now may need a moment to let go of it; that is waited for.
     ///
     /// # Errors
-    /// When the folder cannot be read or written, or sled cannot start in an empty one.
+    /// When the folder cannot be read or written, is still in use, or sled cannot start in an empty one.
     pub fn open(folder: &Path) -> Result<(Self, Opened), StoreError> {
+        Self::open_within(folder, LET_GO)
+    }
+
+    fn open_within(folder: &Path, let_go: Duration) -> Result<(Self, Opened), StoreError> {
         fs::create_dir_all(folder).map_err(|source| at(folder, source))?;
         let last = LastStop::read(folder);
         let rows = rows_folder(folder);
@@ -93,9 +98,13 @@ impl Store {
             }
             (_, true) => {
                 LastStop::WhileOpening.write(folder)?;
-                Self::open_existing(folder, &last)
-                    .map(Some)
-                    .map_err(|error| describe(&error))
+                match Self::open_existing(folder, &last, let_go) {
+                    Err(error @ StoreError::InUse { .. }) => {
+                        last.write(folder)?;
+                        return Err(error);
+                    }
+                    found => found.map(Some).map_err(|error| describe(&error)),
+                }
             }
         };
         let (store, opened) = match found {
@@ -112,12 +121,12 @@ impl Store {
         if rows.exists() {
             fs::remove_dir_all(&rows).map_err(|source| at(&rows, source))?;
         }
-        let (engine, tree) = start_engine(&rows)?;
+        let (engine, tree) = start_engine(&rows, Duration::ZERO)?;
         Ok(Self::new(folder, engine, tree, Head::default()))
     }
 
-    fn open_existing(folder: &Path, last: &LastStop) -> Result<Self, StoreError> {
-        let (engine, tree) = start_engine(&rows_folder(folder))?;
+    fn open_existing(folder: &Path, last: &LastStop, let_go: Duration) -> Result<Self, StoreError> {
+        let (engine, tree) = start_engine(&rows_folder(folder), let_go)?;
         let head = read_head(&tree)?;
         let store = Self::new(folder, engine, tree, head.clone());
         let size = guarded(|| store._engine.size_on_disk())?;
@@ -367,17 +376,6 @@ fn rows_folder(folder: &Path) -> PathBuf {
     folder.join("rows")
 }
 
-fn start_engine(rows: &Path) -> Result<(sled::Db, sled::Tree), StoreError> {
-    guarded(|| {
-        let engine = sled::Config::new()
-            .path(rows)
-            .cache_capacity(CACHE_BYTES)
-            .open()?;
-        let tree = engine.open_tree(b"rows")?;
-        Ok((engine, tree))
-    })
-}
-
 fn read_head(tree: &sled::Tree) -> Result<Head, StoreError> {
     let Some(stored) = guarded(|| tree.get(MARK))? else {
         return Ok(Head::default());
@@ -388,15 +386,6 @@ fn read_head(tree: &sled::Tree) -> Result<Head, StoreError> {
         mark: Some(mark.to_vec()),
         digest: Digest::from_bytes(*digest),
     })
-}
-
-/// sled panics on some kinds of damage; a panic is as good as an error here.
-fn guarded<T>(use_engine: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
-    match catch_unwind(AssertUnwindSafe(use_engine)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(StoreError::Engine(Box::new(error))),
-        Err(_) => Err(StoreError::Panicked),
-    }
 }
 
 /// Makes every file under `folder`, and every name in it, durable: sled's flush does not.
@@ -416,3 +405,6 @@ fn sync_all(folder: &Path) -> Result<(), StoreError> {
         .and_then(|file| file.sync_all())
         .map_err(|source| at(folder, source))
 }
+
+#[cfg(test)]
+mod tests;

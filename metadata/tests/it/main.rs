@@ -27,3 +27,4 @@ mod sweeps;
 mod tags;
 mod upkeep;
 mod uploads;
+mod wire;

@@ -4,8 +4,8 @@
 use crate::raft_support::{Server, eventually, keep, kept, propose_somewhere};
 use disk::sim::{Fate, Operation};
 use std::time::Duration;
-use strongroom_metadata::Store;
 use strongroom_metadata::raft::{Network, Node, Status};
+use strongroom_metadata::{Opened, Store};
 
 struct Cluster {
     servers: Vec<Server>,
@@ -147,7 +147,8 @@ impl Cluster {
         let mut digests = Vec::new();
         for at in 0..3 {
             self.stop(at).await;
-            let (store, _) = Store::open(self.servers[at].store()).unwrap();
+            let (store, opened) = Store::open(self.servers[at].store()).unwrap();
+            assert_eq!(opened, Opened::Intact, "server {at}");
             digests.push((store.mark(), store.digest().unwrap()));
         }
         assert_eq!(digests[0], digests[1]);

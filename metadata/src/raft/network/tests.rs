@@ -7,6 +7,7 @@ use crate::store::Store;
 use crate::tables::KEKS;
 use disk::sim::SimDisk;
 use seal::StorageKey;
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::Instant;
 use types::wire::metadata::WallTime;

@@ -1,0 +1,230 @@
+//! What Raft's servers send each other, as `types::codec` encodes it.
+//!
+//! | path | body | answer |
+//! | --- | --- | --- |
+//! | `/raft/append` | [`Append`] | [`Appended`] |
+//! | `/raft/vote`, `/raft/pre-vote` | [`Ballot`] | [`Voted`] |
+//! | `/raft/transfer` | [`Transfer`] | [`Transferred`] |
+//! | `/raft/snapshot` | [`StoredVote`], then the snapshot's parts but its trailer | [`StoredVote`] |
+//!
+//! They mirror openraft's own types, as what is stored does: an upgrade of openraft that renames a field
+//! cannot make servers of two builds misunderstand each other.
+
+use crate::raft::types::{Entry, LogId, Position, StoredEntry, StoredVote, TypeConfig};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, TransferLeaderError, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use serde::{Deserialize, Serialize};
+
+pub(super) const APPEND: &str = "/raft/append";
+pub(super) const VOTE: &str = "/raft/vote";
+pub(super) const PRE_VOTE: &str = "/raft/pre-vote";
+pub(super) const TRANSFER: &str = "/raft/transfer";
+pub(super) const SNAPSHOT: &str = "/raft/snapshot";
+
+fn positions(id: Option<LogId>) -> Option<Position> {
+    id.map(Position::from)
+}
+
+fn ids(position: Option<Position>) -> Option<LogId> {
+    position.map(LogId::from)
+}
+
+/// Take these entries behind that one; so much is committed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Append {
+    pub(crate) vote: StoredVote,
+    pub(crate) behind: Option<Position>,
+    pub(crate) entries: Vec<StoredEntry>,
+    pub(crate) committed: Option<Position>,
+}
+
+impl From<&AppendEntriesRequest<TypeConfig>> for Append {
+    fn from(request: &AppendEntriesRequest<TypeConfig>) -> Self {
+        Self {
+            vote: (&request.vote).into(),
+            behind: positions(request.prev_log_id),
+            entries: request.entries.iter().map(StoredEntry::from).collect(),
+            committed: positions(request.leader_commit),
+        }
+    }
+}
+
+impl From<Append> for AppendEntriesRequest<TypeConfig> {
+    fn from(append: Append) -> Self {
+        Self {
+            vote: append.vote.into(),
+            prev_log_id: ids(append.behind),
+            entries: append.entries.into_iter().map(Entry::from).collect(),
+            leader_commit: ids(append.committed),
+        }
+    }
+}
+
+/// What became of entries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Appended {
+    /// They are durable.
+    All,
+    /// Those up to here are.
+    UpTo(Option<Position>),
+    /// The entry before them is not there.
+    Conflict,
+    /// Somebody else leads, or wants to.
+    Later(StoredVote),
+}
+
+impl From<&AppendEntriesResponse<TypeConfig>> for Appended {
+    fn from(response: &AppendEntriesResponse<TypeConfig>) -> Self {
+        match response {
+            AppendEntriesResponse::Success => Self::All,
+            AppendEntriesResponse::PartialSuccess(id) => Self::UpTo(positions(*id)),
+            AppendEntriesResponse::Conflict => Self::Conflict,
+            AppendEntriesResponse::HigherVote(vote) => Self::Later(vote.into()),
+        }
+    }
+}
+
+impl From<Appended> for AppendEntriesResponse<TypeConfig> {
+    fn from(appended: Appended) -> Self {
+        match appended {
+            Appended::All => Self::Success,
+            Appended::UpTo(position) => Self::PartialSuccess(ids(position)),
+            Appended::Conflict => Self::Conflict,
+            Appended::Later(vote) => Self::HigherVote(vote.into()),
+        }
+    }
+}
+
+/// Vote for this server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ballot {
+    pub(crate) vote: StoredVote,
+    pub(crate) last: Option<Position>,
+    /// The leader itself asked for the election.
+    pub(crate) transfer: bool,
+}
+
+impl From<&VoteRequest<TypeConfig>> for Ballot {
+    fn from(request: &VoteRequest<TypeConfig>) -> Self {
+        Self {
+            vote: (&request.vote).into(),
+            last: positions(request.last_log_id),
+            transfer: request.leadership_transfer,
+        }
+    }
+}
+
+impl From<Ballot> for VoteRequest<TypeConfig> {
+    fn from(ballot: Ballot) -> Self {
+        Self {
+            vote: ballot.vote.into(),
+            last_log_id: ids(ballot.last),
+            leadership_transfer: ballot.transfer,
+        }
+    }
+}
+
+/// Whom a server votes for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Voted {
+    pub(crate) vote: StoredVote,
+    pub(crate) granted: bool,
+    pub(crate) last: Option<Position>,
+}
+
+impl From<&VoteResponse<TypeConfig>> for Voted {
+    fn from(response: &VoteResponse<TypeConfig>) -> Self {
+        Self {
+            vote: (&response.vote).into(),
+            granted: response.vote_granted,
+            last: positions(response.last_log_id),
+        }
+    }
+}
+
+impl From<Voted> for VoteResponse<TypeConfig> {
+    fn from(voted: Voted) -> Self {
+        Self {
+            vote: voted.vote.into(),
+            vote_granted: voted.granted,
+            last_log_id: ids(voted.last),
+        }
+    }
+}
+
+/// Lead from now on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Transfer {
+    pub(crate) from: StoredVote,
+    pub(crate) to: u64,
+    pub(crate) last: Option<Position>,
+}
+
+impl From<&TransferLeaderRequest<TypeConfig>> for Transfer {
+    fn from(request: &TransferLeaderRequest<TypeConfig>) -> Self {
+        Self {
+            from: request.from_leader().into(),
+            to: *request.to_node_id(),
+            last: positions(request.last_log_id().copied()),
+        }
+    }
+}
+
+impl From<Transfer> for TransferLeaderRequest<TypeConfig> {
+    fn from(transfer: Transfer) -> Self {
+        Self::new(transfer.from.into(), transfer.to, ids(transfer.last))
+    }
+}
+
+/// Whether a server takes the lead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Transferred {
+    /// It will stand for election.
+    Yes,
+    /// Another leads meanwhile.
+    VoteChanged {
+        expected: StoredVote,
+        actual: StoredVote,
+    },
+    /// Its log is not as long as the leader's.
+    Behind {
+        expected: Option<Position>,
+        actual: Option<Position>,
+    },
+}
+
+impl From<&TransferLeaderResponse<TypeConfig>> for Transferred {
+    fn from(response: &TransferLeaderResponse<TypeConfig>) -> Self {
+        match response {
+            Ok(()) => Self::Yes,
+            Err(TransferLeaderError::VoteChanged { expected, actual }) => Self::VoteChanged {
+                expected: expected.into(),
+                actual: actual.into(),
+            },
+            Err(TransferLeaderError::LogNotFlushed { expected, actual }) => Self::Behind {
+                expected: positions(*expected),
+                actual: positions(*actual),
+            },
+        }
+    }
+}
+
+impl From<Transferred> for TransferLeaderResponse<TypeConfig> {
+    fn from(transferred: Transferred) -> Self {
+        match transferred {
+            Transferred::Yes => Ok(()),
+            Transferred::VoteChanged { expected, actual } => {
+                Err(TransferLeaderError::VoteChanged {
+                    expected: expected.into(),
+                    actual: actual.into(),
+                })
+            }
+            Transferred::Behind { expected, actual } => Err(TransferLeaderError::LogNotFlushed {
+                expected: ids(expected),
+                actual: ids(actual),
+            }),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Raft over the wire, the answering end.
+
+use super::Peer;
+use super::message::{
+    APPEND, Append, Appended, Ballot, PRE_VOTE, SNAPSHOT, TRANSFER, Transfer, Transferred, VOTE,
+    Voted,
+};
+use crate::raft::snapshot::{SnapshotError, SnapshotFile, Snapshots, label_of};
+use crate::raft::state_machine::Snapshot;
+use crate::raft::types::StoredVote;
+use rpc::{Answer, Incoming, PartError, PartReader, StatusCode, answer};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use types::NodeId;
+use types::codec::{self, DecodeError};
+
+/// Longest call but a snapshot: as many entries as are sent at once, of the longest.
+const LONGEST: usize = 32 << 20;
+/// Longest part of a snapshot: what is gathered, and one more row.
+const LONGEST_PART: usize = 8 << 20;
+
+/// Answers Raft's calls for one server, while it runs.
+#[derive(Clone)]
+pub struct RaftCalls {
+    peers: Arc<BTreeSet<NodeId>>,
+    own: Arc<Mutex<Option<Peer>>>,
+}
+
+/// Why a call is not carried out.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error("there is no such call")]
+    Unknown,
+    #[error("the call is too long, or broke off")]
+    Long,
+    #[error("the call cannot be read")]
+    Malformed(#[from] DecodeError),
+    #[error("the server is not running")]
+    NotRunning,
+    #[error("{0}")]
+    Raft(String),
+    #[error("the snapshot does not arrive")]
+    Part(#[from] PartError),
+    #[error("the snapshot is refused")]
+    Snapshot(#[from] SnapshotError),
+}
+
+impl Refused {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Unknown => StatusCode::NOT_FOUND,
+            Self::Long | Self::Malformed(_) | Self::Part(_) => StatusCode::BAD_REQUEST,
+            Self::NotRunning | Self::Raft(_) | Self::Snapshot(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+fn raft(error: impl std::fmt::Display) -> Refused {
+    Refused::Raft(error.to_string())
+}
+
+impl RaftCalls {
+    pub(super) fn new(peers: BTreeSet<NodeId>, own: Arc<Mutex<Option<Peer>>>) -> Self {
+        Self {
+            peers: Arc::new(peers),
+            own,
+        }
+    }
+
+    /// Whether a metadata server is a peer of this one.
+    pub fn admits(&self, node: NodeId) -> bool {
+        self.peers.contains(&node)
+    }
+
+    /// Answers a call of a peer.
+    pub async fn answer(&self, path: &str, body: Incoming) -> Answer {
+        match self.carry_out(path, body).await {
+            Ok(encoded) => answer(StatusCode::OK, encoded),
+            Err(refused) => {
+                tracing::debug!(error = %refused, path, "a call of a peer is refused");
+                answer(refused.status(), refused.to_string())
+            }
+        }
+    }
+
+    async fn carry_out(&self, path: &str, body: Incoming) -> Result<Vec<u8>, Refused> {
+        let Peer {
+            raft: server,
+            snapshots,
+        } = self.own()?;
+        match path {
+            APPEND => {
+                let append: Append = read(body).await?;
+                let appended = server.append_entries(append.into()).await;
+                told(&Appended::from(&appended.map_err(raft)?))
+            }
+            VOTE => {
+                let ballot: Ballot = read(body).await?;
+                let voted = server.vote(ballot.into()).await;
+                told(&Voted::from(&voted.map_err(raft)?))
+            }
+            PRE_VOTE => {
+                let ballot: Ballot = read(body).await?;
+                let voted = server.pre_vote(ballot.into()).await;
+                told(&Voted::from(&voted.map_err(raft)?))
+            }
+            TRANSFER => {
+                let transfer: Transfer = read(body).await?;
+                let transferred = server.handle_transfer_leader(transfer.into()).await;
+                told(&Transferred::from(&transferred.map_err(raft)?))
+            }
+            SNAPSHOT => {
+                let received = receive(&snapshots, body).await;
+                let installed = match received {
+                    Ok((vote, file)) => {
+                        let snapshot = Snapshot {
+                            meta: file.label.meta(),
+                            snapshot: file,
+                        };
+                        let installed = server.install_full_snapshot(vote.into(), snapshot).await;
+                        installed.map_err(raft)
+                    }
+                    Err(refused) => Err(refused),
+                };
+                // What was not installed is dropped by now.
+                snapshots.sweep().await;
+                told(&StoredVote::from(&installed?.vote))
+            }
+            _ => Err(Refused::Unknown),
+        }
+    }
+
+    fn own(&self) -> Result<Peer, Refused> {
+        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        own.clone().ok_or(Refused::NotRunning)
+    }
+}
+
+async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, Refused> {
+    let body = rpc::collect(body, LONGEST).await.ok_or(Refused::Long)?;
+    Ok(codec::decode(&body)?)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the last step of each call")]
+fn told(message: &impl Serialize) -> Result<Vec<u8>, Refused> {
+    Ok(codec::encode(message))
+}
+
+/// Takes a snapshot to this server's disk, part by part, and verifies it from there.
+async fn receive(
+    snapshots: &Snapshots,
+    body: Incoming,
+) -> Result<(StoredVote, Arc<SnapshotFile>), Refused> {
+    let mut parts = PartReader::new(body, LONGEST_PART);
+    let vote = parts.next().await?.ok_or(PartError::Short)?;
+    let vote: StoredVote = codec::decode(&vote)?;
+    let label = parts.next().await?.ok_or(PartError::Short)?;
+    let mut writer = snapshots.begin(&label_of(&label)?).await?;
+    while let Some(part) = parts.next().await? {
+        writer.add_received(&part).await?;
+    }
+    Ok((vote, snapshots.finish(writer).await?))
+}

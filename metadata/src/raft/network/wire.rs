@@ -1,0 +1,206 @@
+//! Raft over the wire, the caller's end: one channel to each peer, shared by all that is sent to it.
+
+use super::message::{
+    APPEND, Append, Appended, Ballot, PRE_VOTE, SNAPSHOT, TRANSFER, Transfer, Transferred, VOTE,
+    Voted,
+};
+use super::{Peer, RaftCalls};
+use crate::raft::snapshot::SnapshotFile;
+use crate::raft::state_machine::Snapshot;
+use crate::raft::types::{StoredVote, TypeConfig, Vote};
+use ca::{Credentials, Identity, Role};
+use openraft::OptionalSend;
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::{RPCOption, RaftNetworkV2};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use rpc::{Addresses, Body, CallError, Channel, Parts};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use types::{ClusterId, NodeId};
+
+/// Connects one server with its peers.
+#[derive(Clone)]
+pub(super) struct Wire {
+    channels: Arc<BTreeMap<u64, Arc<Channel>>>,
+    own: Arc<Mutex<Option<Peer>>>,
+}
+
+impl Wire {
+    pub(super) fn new(
+        credentials: &Credentials,
+        cluster: ClusterId,
+        peers: &[NodeId],
+        addresses: &Arc<dyn Addresses>,
+    ) -> Result<Self, rustls::Error> {
+        let mut channels = BTreeMap::new();
+        for peer in peers {
+            let identity = Identity::server(cluster, Role::Metadata, *peer);
+            let channel = Channel::new(credentials, identity, Arc::clone(addresses))?;
+            channels.insert(peer.get(), Arc::new(channel));
+        }
+        Ok(Self {
+            channels: Arc::new(channels),
+            own: Arc::default(),
+        })
+    }
+
+    pub(super) fn calls(&self) -> RaftCalls {
+        let peers = self.channels.keys().copied().map(NodeId::new).collect();
+        RaftCalls::new(peers, Arc::clone(&self.own))
+    }
+
+    pub(super) fn join(&self, peer: Peer) {
+        *self.own.lock().unwrap_or_else(PoisonError::into_inner) = Some(peer);
+    }
+
+    pub(super) fn leave(&self) {
+        self.own
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+    }
+
+    pub(super) fn link(&self, to: u64) -> WireLink {
+        WireLink {
+            channel: self.channels.get(&to).cloned(),
+        }
+    }
+}
+
+/// A link to one peer; to nobody, where the peer is not known.
+pub(crate) struct WireLink {
+    channel: Option<Arc<Channel>>,
+}
+
+impl WireLink {
+    fn channel(&self) -> Result<&Channel, Unreachable<TypeConfig>> {
+        let unknown = || Unreachable::from_string("the server is not known here");
+        self.channel.as_deref().ok_or_else(unknown)
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        request: &impl Serialize,
+        limit: Duration,
+    ) -> Result<T, RPCError<TypeConfig>> {
+        let body = rpc::whole(types::codec::encode(request));
+        self.send(path, body, limit).await
+    }
+
+    async fn send<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: Body,
+        limit: Duration,
+    ) -> Result<T, RPCError<TypeConfig>> {
+        let call = self.channel()?.call(path, body);
+        let Ok(answer) = tokio::time::timeout(limit, call).await else {
+            return Err(NetworkError::from_string("the peer is too slow").into());
+        };
+        let (status, answer) = answer.map_err(|error| match error {
+            CallError::NotSent { .. } => RPCError::from(Unreachable::new(&error)),
+            _ => NetworkError::new(&error).into(),
+        })?;
+        if !status.is_success() {
+            let text = String::from_utf8_lossy(&answer);
+            let text = format!("the peer answered {status}: {text}");
+            return Err(Unreachable::from_string(text).into());
+        }
+        types::codec::decode(&answer).map_err(|error| NetworkError::new(&error).into())
+    }
+}
+
+impl RaftNetworkV2<TypeConfig> for WireLink {
+    type SnapshotData = Arc<SnapshotFile>;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let appended: Appended = self
+            .ask(APPEND, &Append::from(&rpc), option.soft_ttl())
+            .await?;
+        Ok(appended.into())
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let voted: Voted = self
+            .ask(VOTE, &Ballot::from(&rpc), option.soft_ttl())
+            .await?;
+        Ok(voted.into())
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let voted: Voted = self
+            .ask(PRE_VOTE, &Ballot::from(&rpc), option.soft_ttl())
+            .await?;
+        Ok(voted.into())
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let transferred: Transferred = self
+            .ask(TRANSFER, &Transfer::from(&request), option.soft_ttl())
+            .await?;
+        Ok(transferred.into())
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let (parts, body) = rpc::streamed();
+        let asked = self.send::<StoredVote>(SNAPSHOT, body, option.soft_ttl());
+        let fed = feed(vote, &snapshot.snapshot, parts);
+        let sent = async {
+            let (fed, answered) = futures::join!(fed, asked);
+            // A peer that answers no longer takes parts.
+            match (answered, fed) {
+                (Ok(vote), _) => Ok(SnapshotResponse::new(vote.into())),
+                (Err(_), Err(why)) => Err(NetworkError::from_string(why).into()),
+                (Err(error), Ok(())) => Err(StreamingError::from(error)),
+            }
+        };
+        tokio::select! {
+            answer = sent => answer,
+            closed = cancel => Err(closed.into()),
+        }
+    }
+}
+
+/// Sends the vote, then a snapshot's parts, opened under this server's key. One that does not add up to its
+/// trailer is never finished.
+async fn feed(vote: Vote, file: &SnapshotFile, parts: Parts) -> Result<(), String> {
+    let vote = types::codec::encode(&StoredVote::from(&vote));
+    let hungup = |error: rpc::Hungup| error.to_string();
+    parts.send(&vote).await.map_err(hungup)?;
+    let unread = |error: crate::raft::SnapshotError| format!("reading the snapshot: {error}");
+    let mut pieces = file.pieces().await.map_err(unread)?;
+    while let Some(piece) = pieces.next().await.map_err(unread)? {
+        parts.send(&piece).await.map_err(hungup)?;
+    }
+    parts.finish().await.map_err(hungup)
+}

@@ -1,0 +1,150 @@
+//! One metadata server of several: its log, the service on top, and the socket on which both are called.
+
+use crate::front::{ADMITTED, Front};
+use crate::raft::{InitializeError, Network, Node, NodeConfig, StartError};
+use crate::slot::Slot;
+use crate::store::{Opened, Store, StoreError};
+use crate::{Keyring, Server, ServerConfig};
+use ca::Credentials;
+use disk::Disk;
+use rpc::{AddressBook, Addresses, Listener};
+use seal::Provider;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use types::{ClusterId, NodeId};
+
+/// What a replica is started with.
+#[derive(Clone)]
+pub struct ReplicaConfig {
+    /// How it takes part in Raft.
+    pub raft: NodeConfig,
+    /// How it serves.
+    pub service: ServerConfig,
+    /// Of which cluster.
+    pub cluster: ClusterId,
+    /// Its own certificate.
+    pub credentials: Credentials,
+    /// The other metadata servers.
+    pub peers: Vec<NodeId>,
+    /// Where they listen.
+    pub addresses: Arc<dyn Addresses>,
+    /// Where it notes its own address.
+    pub book: AddressBook,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Where it caches its rows.
+    pub store: PathBuf,
+    /// Its keys.
+    pub slot: Slot,
+    /// Who seals.
+    pub provider: Arc<dyn Provider>,
+}
+
+/// Why a replica does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplicaError {
+    /// Its log cannot be opened.
+    #[error("opening the log's folder")]
+    Disk(#[source] io::Error),
+    /// Its cache cannot be opened.
+    #[error("opening the cache")]
+    Store(#[from] StoreError),
+    /// Its certificate cannot be used.
+    #[error("using its certificate")]
+    Tls(#[from] rustls::Error),
+    /// It cannot listen.
+    #[error("listening on {address}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// Raft does not start.
+    #[error("starting Raft")]
+    Raft(#[from] StartError),
+}
+
+/// A running replica.
+pub struct Replica {
+    server: Arc<Server<Arc<Node>>>,
+    front: Arc<Front>,
+    listener: Listener,
+}
+
+impl Replica {
+    /// Starts it over a disk that holds its log. Until the cluster was begun on one of them, nobody leads.
+    ///
+    /// # Errors
+    /// When its socket, cache or log cannot be used.
+    pub async fn start(config: ReplicaConfig, log: Arc<dyn Disk>) -> Result<Self, ReplicaError> {
+        let node = config.raft.node;
+        let network = Network::wire(
+            &config.credentials,
+            config.cluster,
+            &config.peers,
+            &config.addresses,
+        )?;
+        let (store, opened) = Store::open(&config.store)?;
+        if let Opened::Rebuilt { reason } = &opened {
+            tracing::warn!(%node, "the metadata cache is made anew from snapshot and log: {reason}");
+        }
+        let front = Front::new(&network);
+        let tls = config.credentials.server(ADMITTED)?;
+        let listening = Listener::bind(config.listen, tls, front.clone()).await;
+        let listener = listening.map_err(|source| ReplicaError::Listen {
+            address: config.listen,
+            source,
+        })?;
+        let raft = Node::start(
+            config.raft,
+            Arc::new(store),
+            log,
+            Arc::clone(&config.provider),
+            config.slot.storage,
+            &network,
+        );
+        let raft = Arc::new(raft.await?);
+        let keys = Keyring::new(config.provider, config.slot.rings);
+        let server = Server::start(raft, keys, config.service);
+        front.serve(Some(Arc::clone(&server)));
+        config.book.set(node, listener.address());
+        Ok(Self {
+            server,
+            front,
+            listener,
+        })
+    }
+
+    /// Its service.
+    pub fn server(&self) -> &Arc<Server<Arc<Node>>> {
+        &self.server
+    }
+
+    /// Its part in Raft.
+    pub fn node(&self) -> &Node {
+        self.server.log()
+    }
+
+    /// Begins the cluster with these voters, on one of them, once in its life.
+    ///
+    /// # Errors
+    /// When this one is not among them, or has stopped.
+    pub async fn begin(&self, voters: &[NodeId]) -> Result<(), InitializeError> {
+        // The process knows where each listens; what is stored is a name.
+        let named = |node: &NodeId| (*node, format!("metadata-{}", node.get()));
+        self.node().initialize(voters.iter().map(named)).await
+    }
+
+    /// Answers no more calls, then stops every part.
+    pub async fn stop(&self) {
+        self.front.serve(None);
+        self.listener.close().await;
+        self.server.shutdown().await;
+        self.node().shutdown().await;
+    }
+}
