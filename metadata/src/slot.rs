@@ -127,6 +127,15 @@ impl Slot {
         }
     }
 
+    /// Whether both hold the same ring keys: else one could not open what the other wrapped.
+    pub fn same_rings(&self, other: &Self) -> bool {
+        let keys = |slot: &Self| -> Vec<(u32, [u8; KEY])> {
+            let key = |ring: &RingKey| (ring.version(), *ring.expose());
+            slot.rings.iter().map(key).collect()
+        };
+        keys(self) == keys(other)
+    }
+
     /// The ring key that new wraps are made with.
     ///
     /// # Panics
@@ -148,6 +157,35 @@ impl Slot {
         node: NodeId,
         before: Before,
     ) -> Result<Self, SlotError> {
+        Self::open_or_make(files, provider, cluster, node, before, Self::random)
+    }
+
+    /// Likewise, for one server of several: a slot that is made holds the ring keys that the others hold.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn open_or_join(
+        files: &KeyFiles,
+        provider: &dyn Provider,
+        cluster: ClusterId,
+        node: NodeId,
+        before: Before,
+        rings: &[RingKey],
+    ) -> Result<Self, SlotError> {
+        Self::open_or_make(files, provider, cluster, node, before, || Self {
+            storage: StorageKey::random(),
+            rings: rings.to_vec(),
+        })
+    }
+
+    fn open_or_make(
+        files: &KeyFiles,
+        provider: &dyn Provider,
+        cluster: ClusterId,
+        node: NodeId,
+        before: Before,
+        make: impl FnOnce() -> Self,
+    ) -> Result<Self, SlotError> {
         let exists = files.slot.try_exists().map_err(in_file(&files.slot))?;
         match (exists, before) {
             (false, Before::Log) => Err(SlotError::SlotMissing {
@@ -155,7 +193,7 @@ impl Slot {
             }),
             (false, Before::Never) => {
                 let root = open_or_create_root(&files.root)?;
-                let slot = Self::random();
+                let slot = make();
                 let bytes = slot.encode(provider, &root, cluster, node);
                 write_private(&files.slot, &bytes)?;
                 Ok(slot)

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! What made it stop may have been its disk: then its start fails, and goes on failing, and the others go on
-//! without it. The first start is its owner's to judge.
+//! without it.
 
 use crate::replica::{Replica, ReplicaError};
 use futures::future::BoxFuture;
@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use types::NodeId;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -49,24 +50,25 @@ enum Wanted {
 }
 
 impl Supervised {
-    /// Starts it for the first time.
-    ///
-    /// # Errors
-    /// When that fails; nothing is kept running then.
-    pub async fn start(start: Start) -> Result<Self, ReplicaError> {
-        let first = Arc::new(start().await?);
-        let (told, state) = watch::channel(State::Running(Arc::clone(&first)));
+    /// Starts it, and goes on trying where that fails; returns after the first attempt.
+    pub async fn start(node: NodeId, start: Start) -> Self {
+        let first = start().await.map(Arc::new);
+        let (told, state) = watch::channel(match &first {
+            Ok(replica) => State::Running(Arc::clone(replica)),
+            Err(error) => State::Stopped(complain(node, error)),
+        });
         let (wanted, wants) = watch::channel(Wanted::Running);
         let keeping = Keeping {
+            node,
             start,
             told,
             wanted: wants,
         };
-        Ok(Self {
+        Self {
             state,
             wanted,
-            task: Mutex::new(Some(tokio::spawn(keeping.run(first)))),
-        })
+            task: Mutex::new(Some(tokio::spawn(keeping.run(first.ok())))),
+        }
     }
 
     /// Whether it runs at the moment.
@@ -111,14 +113,15 @@ impl Supervised {
 }
 
 struct Keeping {
+    node: NodeId,
     start: Start,
     told: watch::Sender<State>,
     wanted: watch::Receiver<Wanted>,
 }
 
 impl Keeping {
-    async fn run(mut self, first: Arc<Replica>) {
-        let mut running = Some(first);
+    async fn run(mut self, first: Option<Arc<Replica>>) {
+        let mut running = first;
         let mut pause = FIRST_PAUSE;
         loop {
             if let Some(replica) = running.take() {
@@ -143,13 +146,12 @@ impl Keeping {
             match (self.start)().await {
                 Ok(replica) => {
                     let replica = Arc::new(replica);
-                    tracing::warn!(node = %replica.node().id(), "the metadata server runs again");
+                    tracing::warn!(node = %self.node, "the metadata server runs again");
                     self.told.send_replace(State::Running(Arc::clone(&replica)));
                     running = Some(replica);
                 }
                 Err(error) => {
-                    let why = told(&error);
-                    tracing::error!(why, again_after = ?pause, "a metadata server does not start");
+                    let why = complain(self.node, &error);
                     self.told.send_replace(State::Stopped(why));
                 }
             }
@@ -160,8 +162,7 @@ impl Keeping {
     async fn until_it_stops(&mut self, replica: &Replica) -> String {
         tokio::select! {
             why = replica.node().stopped() => {
-                let node = replica.node().id();
-                tracing::error!(%node, why, "a metadata server has stopped; it is started again");
+                tracing::error!(node = %self.node, why, "a metadata server has stopped; it is started again");
                 why
             }
             _ = self.wanted.wait_for(|wanted| *wanted != Wanted::Running) => "it was stopped".into(),
@@ -169,13 +170,14 @@ impl Keeping {
     }
 }
 
-/// An error with its causes, in one line.
-fn told(error: &ReplicaError) -> String {
+/// Tells an operator why a replica did not start: an error with its causes, in one line.
+fn complain(node: NodeId, error: &ReplicaError) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
         text += &format!(": {error}");
         cause = error.source();
     }
+    tracing::error!(%node, why = text, "a metadata server does not start; it is tried again");
     text
 }

@@ -1,4 +1,5 @@
-//! Every role in one process: metadata server, storage node, gateway, wired by function calls.
+//! Every role in one process: metadata servers, storage node, gateway, wired by function calls; where there
+//! are three metadata servers, over sockets.
 //!
 //! Start-up goes from the bottom up: the metadata server first, since it knows which disks there should
 //! be; then the disks; then the data path; the sockets last, so that nobody is served by half a cluster.
@@ -11,30 +12,28 @@ use crate::ca::Authority;
 use crate::certificate;
 use crate::disks;
 use crate::files;
+use crate::fleet::Fleet;
 use crate::profile::ClusterProfile;
 use crate::root;
 use crate::settings::Settings;
-use crate::status::{MetadataStatus, Status};
+use crate::status::Status;
 use anyhow::{Context, Result, bail};
 use client::{Client, ClientConfig};
 use disk::Choice;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use gateway::{AdminConfig, Gateway, GatewayConfig, Identity, Limits, Metrics, TlsListen};
+use metadata::Server;
 use metadata::raft;
-use metadata::slot::{Before, KeyFiles, Slot};
-use metadata::{Keyring, Opened, Server, ServerConfig, Store};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 use storage_node::{Limits as DiskLimits, Node, NodeConfig, Watch};
 use types::placement::GroupTable;
 use types::wire::storage::DiskState;
-use types::wire::{Accounts, Metadata, ShardStore};
+use types::wire::{Metadata, ShardStore};
 use types::{NodeId, Profile, TenantId};
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
 /// The one process is the one server of every role.
 pub(crate) const NODE: NodeId = NodeId::new(1);
 /// Until there are tenants, everything belongs to this one.
@@ -54,6 +53,7 @@ pub(crate) struct Config {
     pub(crate) admin: SocketAddr,
     pub(crate) disks: Option<u16>,
     pub(crate) profile: Option<Profile>,
+    pub(crate) metadata: Option<u16>,
 }
 
 /// Where the cluster listens, ports chosen.
@@ -70,7 +70,7 @@ pub(crate) struct Cluster {
     gateway: Gateway,
     client: Arc<Client>,
     storage: Arc<Node>,
-    metadata: Arc<MetadataServer>,
+    metadata: Arc<Fleet>,
     _certificate: Option<certificate::Watched>,
     /// Let go of last: another process may have the folder then.
     _lock: files::FolderLock,
@@ -85,25 +85,28 @@ impl Cluster {
             .canonicalize()
             .context("finding the data folder")?;
         let lock = files::lock(&data)?;
-        let settings = Settings::load_or_make(&data, config.disks, config.profile)?;
-        let authority = Authority::load_or_make(&data)?;
+        let settings =
+            Settings::load_or_make(&data, config.disks, config.profile, config.metadata)?;
+        let authority = Authority::load_or_make(&data, settings.cluster)?;
         let (certificate, s3_tls) = s3_tls(&config, &authority)?;
 
-        let metadata = start_metadata(&data, &settings)
-            .await
-            .context("starting metadata-0")?;
-        root::settle(&data.join("credentials"), &metadata)
+        let metadata = Fleet::start(&data, &settings, &authority).await?;
+        let leader = metadata.leader().await?;
+        root::settle(&data.join("credentials"), &leader)
             .await
             .context("making user root")?;
-        let storage = start_storage(&data, &settings, &metadata).await?;
+        let storage = start_storage(&data, &settings, &leader).await?;
+        drop(leader);
+        let (service, accounts) = metadata.service();
         let client = Client::start(
             ClientConfig::new(NODE),
-            Arc::clone(&metadata) as Arc<dyn Metadata>,
+            Arc::clone(&service),
             Arc::clone(&storage) as Arc<dyn ShardStore>,
         );
 
         let report = Arc::new(Report {
             metadata: Arc::clone(&metadata),
+            service,
             storage: Arc::clone(&storage),
             metrics: Metrics::install(),
             settings,
@@ -114,17 +117,17 @@ impl Cluster {
             admin: Some(AdminConfig {
                 listen: TlsListen::fixed(
                     config.admin,
-                    Arc::new(authority.mutual_server(&names(config.admin))?),
+                    Arc::new(authority.operators_server(&names(config.admin))?),
                 ),
                 report,
-                accounts: Arc::clone(&metadata) as Arc<dyn Accounts>,
+                accounts: Arc::clone(&accounts),
                 tenant: TENANT,
             }),
             region: "us-east-1".into(),
             domains: config.domains,
             limits: Limits::default(),
         };
-        let identity = Identity::new(Arc::clone(&metadata) as Arc<dyn Accounts>);
+        let identity = Identity::new(accounts);
         let gateway = Gateway::start(gateway, Arc::clone(&client), identity).await?;
         let addresses = addresses(&gateway);
         let profile = ClusterProfile {
@@ -157,7 +160,7 @@ impl Cluster {
 
     /// Returns when a part has stopped for good by itself, with why. The process ends then.
     pub(crate) async fn failed(&self) -> String {
-        self.metadata.log().stopped().await
+        self.metadata.failed().await
     }
 
     /// Takes no new requests, finishes those under way, then stops every part.
@@ -165,55 +168,8 @@ impl Cluster {
         self.gateway.shutdown().await;
         self.client.shutdown().await;
         self.storage.shutdown().await;
-        self.metadata.shutdown().await;
-        self.metadata.log().shutdown().await;
+        self.metadata.stop().await;
     }
-}
-
-async fn start_metadata(data: &Path, settings: &Settings) -> Result<Arc<MetadataServer>> {
-    let folder = data.join("metadata-0");
-    files::make_folder(&folder)?;
-    files::make_folder(&folder.join("log"))?;
-    let log = disk::open(&folder.join("log"), Choice::Auto).context("opening the log's folder")?;
-    let before = if raft::log_exists(&*log).await? {
-        Before::Log
-    } else {
-        Before::Never
-    };
-    let provider = seal::provider::default();
-    let keys = KeyFiles {
-        root: data.join("root.key"),
-        slot: folder.join("slot"),
-    };
-    let slot = Slot::open_or_create(&keys, &*provider, settings.cluster, NODE, before)?;
-
-    let (store, opened) = Store::open(&folder.join("sled")).context("opening the cache")?;
-    if let Opened::Rebuilt { reason } = &opened {
-        tracing::warn!("the metadata cache is made anew from snapshot and log: {reason}");
-    }
-    let network = raft::Network::new();
-    let config = raft::NodeConfig::new(NODE);
-    let storage_key = slot.storage.clone();
-    let node = raft::Node::start(
-        config,
-        Arc::new(store),
-        log,
-        Arc::clone(&provider),
-        storage_key,
-        &network,
-    );
-    let node = Arc::new(node.await?);
-    node.initialize([(NODE, "in-process".to_owned())]).await?;
-    node.leader().await?;
-    let server = ServerConfig {
-        abandoned_after: DAY * settings.abandoned_uploads_days,
-        ..ServerConfig::new(settings.profile)
-    };
-    Ok(Server::start(
-        node,
-        Keyring::new(provider, slot.rings),
-        server,
-    ))
 }
 
 async fn start_storage(
@@ -314,7 +270,8 @@ fn addresses(gateway: &Gateway) -> Addresses {
 
 /// What the admin API tells.
 struct Report {
-    metadata: Arc<MetadataServer>,
+    metadata: Arc<Fleet>,
+    service: Arc<dyn Metadata>,
     storage: Arc<Node>,
     metrics: Metrics,
     settings: Settings,
@@ -322,23 +279,16 @@ struct Report {
 
 impl Report {
     async fn gather(&self) -> Status {
-        let raft = self.metadata.log().status();
-        let server = MetadataStatus {
-            node: raft.node.get(),
-            leader: raft.leader == Some(raft.node),
-            term: raft.term,
-            applied: raft.applied.unwrap_or(0),
-        };
         Status {
             cluster: self.settings.cluster,
             profile: self.settings.profile,
-            metadata: vec![server],
+            metadata: self.metadata.status(),
             disks: self.storage.report().await,
         }
     }
 
     async fn check(&self) -> Result<()> {
-        self.metadata.group_table(0).await?;
+        self.service.group_table(0).await?;
         let reports = self.storage.report().await;
         let serving = reports
             .iter()

@@ -7,7 +7,7 @@
 //! DIR/credentials     the first access key, of user root
 //! DIR/ca.pem, tls/    the cluster's authority
 //! DIR/profile.toml    what commands read
-//! DIR/metadata-0/     slot, log, snapshots, cache
+//! DIR/metadata-0/ …   slot, log, snapshots, cache
 //! DIR/disk-0/ …       stamp, volumes
 //! ```
 //!
@@ -89,9 +89,17 @@ pub(crate) struct Options {
     /// How objects are coded, k+m; fixed at first start [default: 4+2]
     #[arg(long, value_name = "K+M", env = "STRONGROOM_PROFILE")]
     profile: Option<Profile>,
-    /// How many metadata servers
-    #[arg(long, value_name = "N", env = "STRONGROOM_METADATA", default_value = "1", value_parser = ["1"])]
-    metadata: String,
+    /// How many metadata servers, 1 or 3; fixed at first start [default: 1]
+    #[arg(long, value_name = "N", env = "STRONGROOM_METADATA", value_parser = one_or_three)]
+    metadata: Option<u16>,
+}
+
+fn one_or_three(text: &str) -> Result<u16, String> {
+    match text {
+        "1" => Ok(1),
+        "3" => Ok(3),
+        _ => Err("1 or 3".to_owned()),
+    }
 }
 
 /// Runs it to the end.
@@ -116,6 +124,7 @@ async fn serve(options: Options) -> Result<()> {
         admin: options.admin,
         disks: options.disks,
         profile: options.profile,
+        metadata: options.metadata,
     };
     let cluster = tokio::select! {
         started = Cluster::start(config) => started.context("starting the cluster")?,

@@ -39,11 +39,12 @@ pub(crate) async fn admit<L: Log>(
     metadata: &Server<L>,
     table: &GroupTable,
 ) -> Result<()> {
-    // Run again after a start that was cut short, it hands out a number nobody uses.
-    metadata
-        .admit_node()
-        .await
-        .context("admitting this server")?;
+    // The metadata servers have the first ids, and this process the first of them. Run again after a start
+    // that was cut short, it hands out numbers that nobody uses.
+    for _ in 0..settings.metadata {
+        let admitted = metadata.admit_node().await;
+        admitted.context("admitting this server")?;
+    }
     let mut found = 0;
     for folder in folders {
         let context = || format!("admitting {}", folder.display());

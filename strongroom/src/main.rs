@@ -11,6 +11,7 @@ mod credentials;
 mod dev;
 mod disks;
 mod files;
+mod fleet;
 mod log;
 mod profile;
 mod root;

@@ -20,6 +20,8 @@ pub(crate) struct Settings {
     pub(crate) disks: u16,
     /// How buckets are coded.
     pub(crate) profile: Profile,
+    /// How many metadata servers: one or three.
+    pub(crate) metadata: u16,
     /// Uploads in parts that are neither completed nor aborted expire after so many days of running. May
     /// be changed.
     pub(crate) abandoned_uploads_days: u32,
@@ -31,8 +33,15 @@ struct RawSettings {
     cluster: String,
     disks: u16,
     profile: String,
+    #[serde(default = "default_metadata")]
+    metadata: u16,
     #[serde(default = "default_abandoned_uploads_days")]
     abandoned_uploads_days: u32,
+}
+
+/// What every cluster had at first.
+fn default_metadata() -> u16 {
+    1
 }
 
 /// What object stores commonly advise.
@@ -46,10 +55,11 @@ impl Settings {
         data: &Path,
         disks: Option<u16>,
         profile: Option<Profile>,
+        metadata: Option<u16>,
     ) -> Result<Self> {
         let path = data.join("cluster.toml");
         if !path.exists() {
-            return Self::make(&path, disks, profile);
+            return Self::make(&path, disks, profile, metadata);
         }
         let text =
             fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
@@ -66,10 +76,21 @@ impl Settings {
                 settings.profile
             );
         }
+        if metadata.is_some_and(|metadata| metadata != settings.metadata) {
+            bail!(
+                "this cluster has metadata servers: {}; --metadata cannot change that",
+                settings.metadata
+            );
+        }
         Ok(settings)
     }
 
-    fn make(path: &Path, disks: Option<u16>, profile: Option<Profile>) -> Result<Self> {
+    fn make(
+        path: &Path,
+        disks: Option<u16>,
+        profile: Option<Profile>,
+        metadata: Option<u16>,
+    ) -> Result<Self> {
         let mut cluster = [0; 16];
         getrandom::fill(&mut cluster)
             .map_err(std::io::Error::other)
@@ -78,6 +99,7 @@ impl Settings {
             cluster: ClusterId::new(cluster),
             disks: disks.unwrap_or(DEFAULT_DISKS),
             profile: profile.map_or_else(|| DEFAULT_PROFILE.parse(), Ok)?,
+            metadata: metadata.unwrap_or_else(default_metadata),
             abandoned_uploads_days: default_abandoned_uploads_days(),
         };
         settings.check()?;
@@ -85,6 +107,7 @@ impl Settings {
             cluster: settings.cluster.to_string(),
             disks: settings.disks,
             profile: settings.profile.to_string(),
+            metadata: settings.metadata,
             abandoned_uploads_days: settings.abandoned_uploads_days,
         };
         files::write(path, toml::to_string(&raw)?.as_bytes(), Access::Public)?;
@@ -98,6 +121,7 @@ impl Settings {
             cluster: cluster.context("cluster must be 32 hex digits")?,
             disks: raw.disks,
             profile: raw.profile.parse()?,
+            metadata: raw.metadata,
             abandoned_uploads_days: raw.abandoned_uploads_days,
         };
         settings.check()?;
@@ -110,6 +134,9 @@ impl Settings {
                 "abandoned_uploads_days is {}; 1 to 3650 are allowed",
                 self.abandoned_uploads_days
             );
+        }
+        if ![1, 3].contains(&self.metadata) {
+            bail!("metadata is {}; 1 and 3 are allowed", self.metadata);
         }
         let (disks, shards) = (self.disks, self.profile.shards());
         if usize::from(disks) < shards {
@@ -133,13 +160,17 @@ mod tests {
         let data = folder.path();
         let wide = "8+3".parse().unwrap();
         assert!(
-            Settings::load_or_make(data, Some(6), Some(wide)).is_err(),
+            Settings::load_or_make(data, Some(6), Some(wide), None).is_err(),
             "11 shards on 6 disks"
         );
-        let made = Settings::load_or_make(data, None, None).unwrap();
+        let made = Settings::load_or_make(data, None, None, None).unwrap();
         assert_eq!((made.disks, made.profile.to_string().as_str()), (6, "4+2"));
-        assert_eq!(Settings::load_or_make(data, Some(6), None).unwrap(), made);
-        assert!(Settings::load_or_make(data, Some(7), None).is_err());
+        assert_eq!(
+            Settings::load_or_make(data, Some(6), None, Some(1)).unwrap(),
+            made
+        );
+        assert!(Settings::load_or_make(data, Some(7), None, None).is_err());
+        assert!(Settings::load_or_make(data, None, None, Some(3)).is_err());
         // Written by an earlier build, then by hand.
         let path = data.join("cluster.toml");
         let text = fs::read_to_string(&path).unwrap();
@@ -150,13 +181,22 @@ mod tests {
             ("abandoned_uploads_days = 0\n", None),
         ] {
             fs::write(&path, text.replace(line, days)).unwrap();
-            let settings = Settings::load_or_make(data, None, None).ok();
+            let settings = Settings::load_or_make(data, None, None, None).ok();
             assert_eq!(
                 settings.map(|settings| settings.abandoned_uploads_days),
                 read
             );
         }
+        for (line, servers) in [
+            ("", Some(1)),
+            ("metadata = 3\n", Some(3)),
+            ("metadata = 2\n", None),
+        ] {
+            fs::write(&path, text.replace("metadata = 1\n", line)).unwrap();
+            let settings = Settings::load_or_make(data, None, None, None).ok();
+            assert_eq!(settings.map(|settings| settings.metadata), servers);
+        }
         fs::write(&path, &text).unwrap();
-        assert!(Settings::load_or_make(data, None, Some(wide)).is_err());
+        assert!(Settings::load_or_make(data, None, Some(wide), None).is_err());
     }
 }

@@ -29,6 +29,12 @@ pub(crate) struct MetadataStatus {
     pub(crate) term: u64,
     /// The last log index that it applied.
     pub(crate) applied: u64,
+    /// By how much another has applied more.
+    #[serde(default)]
+    pub(crate) lag: u64,
+    /// Why it does not run; none: it does.
+    #[serde(default)]
+    pub(crate) stopped: Option<String>,
 }
 
 impl Status {
@@ -50,14 +56,7 @@ impl fmt::Display for Status {
             self.disks.len()
         )?;
         for server in &self.metadata {
-            let role = if server.leader { "leader" } else { "follower" };
-            let MetadataStatus {
-                node,
-                term,
-                applied,
-                ..
-            } = server;
-            writeln!(f, "metadata {node}  {role}, term {term}, applied {applied}")?;
+            writeln!(f, "metadata {}  {server}", server.node)?;
         }
         for disk in &self.disks {
             let state = match &disk.state {
@@ -74,6 +73,21 @@ impl fmt::Display for Status {
             )?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for MetadataStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { term, applied, .. } = self;
+        if let Some(why) = &self.stopped {
+            return write!(f, "stopped   {why}");
+        }
+        let role = if self.leader { "leader" } else { "follower" };
+        write!(f, "{role}, term {term}, applied {applied}")?;
+        match self.lag {
+            0 => Ok(()),
+            lag => write!(f, ", {lag} behind"),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod hostile;
 mod kill;
 mod listing;
 mod load;
+mod metadata;
 mod multipart;
 mod object_store;
 mod objects;

@@ -3,7 +3,7 @@
 //! It is measured with the monotonic clock, from the cluster time that this server last saw. A new
 //! leader begins to measure when it first reads that, so what passed without a leader is never added.
 
-use super::{Inner, wall_now};
+use super::{Inner, lock, wall_now};
 use crate::command::{Command, Proposal, Tick};
 use crate::log::Log;
 use crate::reply::{Refusal, Reply};
@@ -41,7 +41,9 @@ pub(super) async fn run<L: Log>(server: Arc<Inner<L>>, mut stopped: watch::Recei
         }
         if last.is_none() {
             if !server.log.leads() {
+                // Another leads, who may destroy keys and buckets without telling this one.
                 server.keys.forget_all();
+                lock(&server.buckets).clear();
             }
             continue;
         }

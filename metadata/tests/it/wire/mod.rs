@@ -114,7 +114,7 @@ impl World {
                 .boxed()
             });
             let runtime = threads(1, "metadata");
-            let supervised = runtime.block_on(Supervised::start(start)).unwrap();
+            let supervised = runtime.block_on(Supervised::start(id, start));
             hosts.push(Host {
                 id,
                 runtime,
