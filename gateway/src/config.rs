@@ -1,6 +1,6 @@
 //! What a gateway is told at its start. Defaults are right for production.
 
-use crate::admin::Report;
+use crate::admin::{Operations, Report};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +48,8 @@ pub struct AdminConfig {
     pub listen: TlsListen,
     /// Readiness, status and metrics of this process.
     pub report: Arc<dyn Report>,
+    /// What may be done to disks.
+    pub operations: Arc<dyn Operations>,
     /// Users and access keys.
     pub accounts: Arc<dyn Accounts>,
     /// Whose users are made here.

@@ -111,7 +111,8 @@ impl Gateway {
         let over_tls = bind("S3 over TLS", s3_tls).await?;
         let (listen, routes) = match config.admin {
             Some(admin) => {
-                let routes = admin::router(admin.report, admin.accounts, admin.tenant);
+                let routes =
+                    admin::router(admin.report, admin.operations, admin.accounts, admin.tenant);
                 (Some(admin.listen), Some(routes))
             }
             None => (None, None),

@@ -20,9 +20,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use types::codec;
 use types::wire::calls::{
-    ACCOUNTS, LEADER, Leadership, METADATA, answer_accounts, answer_metadata,
+    ACCOUNTS, LEADER, Leadership, METADATA, UPKEEP, answer_accounts, answer_metadata, answer_upkeep,
 };
-use types::wire::{Accounts, Metadata};
+use types::wire::{Accounts, Metadata, Upkeep};
 
 /// Longest call: an upload of ten thousand parts is completed in one.
 const LONGEST: usize = 16 << 20;
@@ -108,6 +108,8 @@ async fn serve(server: &Server<Arc<Node>>, path: &str, body: &[u8]) -> Answer {
         answer_metadata(server as &dyn Metadata, name, body)
     } else if let Some(name) = path.strip_prefix(ACCOUNTS) {
         answer_accounts(server as &dyn Accounts, name, body)
+    } else if let Some(name) = path.strip_prefix(UPKEEP) {
+        answer_upkeep(server as &dyn Upkeep, name, body)
     } else {
         None
     };

@@ -10,13 +10,14 @@
 
 use crate::ca::Authority;
 use crate::certificate;
-use crate::disks;
+use crate::disks::{self, Folders};
 use crate::files;
 use crate::fleet::Fleet;
+use crate::operations::Operations;
 use crate::profile::ClusterProfile;
 use crate::root;
 use crate::settings::Settings;
-use crate::status::Status;
+use crate::status::{Status, UpkeepStatus};
 use anyhow::{Context, Result, bail};
 use client::{Client, ClientConfig};
 use disk::Choice;
@@ -27,11 +28,13 @@ use metadata::Server;
 use metadata::raft;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use storage_node::upkeep::{Keeper, Quiet};
 use storage_node::{Limits as DiskLimits, Node, NodeConfig, Watch};
 use types::placement::GroupTable;
 use types::wire::storage::DiskState;
-use types::wire::{Metadata, ShardStore};
+use types::wire::{Metadata, ShardStore, Upkeep};
 use types::{NodeId, Profile, TenantId};
 
 /// The one process is the one server of every role.
@@ -70,6 +73,8 @@ pub(crate) struct Cluster {
     gateway: Gateway,
     client: Arc<Client>,
     storage: Arc<Node>,
+    keeper: Arc<Keeper>,
+    operations: Arc<Operations>,
     metadata: Arc<Fleet>,
     _certificate: Option<certificate::Watched>,
     /// Let go of last: another process may have the folder then.
@@ -95,18 +100,36 @@ impl Cluster {
         root::settle(&data.join("credentials"), &leader)
             .await
             .context("making user root")?;
-        let storage = start_storage(&data, &settings, &leader).await?;
+        let (storage, folders) = start_storage(&data, &settings, &leader).await?;
         drop(leader);
-        let (service, accounts) = metadata.service();
+        let (service, accounts, upkeep) = metadata.service();
+        let keeper = Keeper::start(
+            Arc::clone(&storage),
+            Arc::clone(&upkeep),
+            Arc::new(Quiet(Arc::clone(&storage))),
+            Duration::from_secs(settings.look_through_seconds.into()),
+        );
         let client = Client::start(
             ClientConfig::new(NODE),
             Arc::clone(&service),
             Arc::clone(&storage) as Arc<dyn ShardStore>,
         );
 
+        let operations = Arc::new(Operations {
+            node: Arc::clone(&storage),
+            keeper: Arc::clone(&keeper),
+            upkeep: Arc::clone(&upkeep),
+            data: data.clone(),
+            folders,
+            profile: settings.profile,
+            server: NODE,
+            check: Mutex::default(),
+        });
         let report = Arc::new(Report {
             metadata: Arc::clone(&metadata),
             service,
+            upkeep,
+            keeper: Arc::clone(&keeper),
             storage: Arc::clone(&storage),
             metrics: Metrics::install(),
             settings,
@@ -120,6 +143,7 @@ impl Cluster {
                     Arc::new(authority.operators_server(&names(config.admin))?),
                 ),
                 report,
+                operations: Arc::clone(&operations) as Arc<dyn gateway::Operations>,
                 accounts: Arc::clone(&accounts),
                 tenant: TENANT,
             }),
@@ -142,6 +166,8 @@ impl Cluster {
             gateway,
             client,
             storage,
+            keeper,
+            operations,
             metadata,
             _certificate: certificate,
             _lock: lock,
@@ -167,6 +193,8 @@ impl Cluster {
     pub(crate) async fn stop(self) {
         self.gateway.shutdown().await;
         self.client.shutdown().await;
+        self.operations.shutdown();
+        self.keeper.shutdown().await;
         self.storage.shutdown().await;
         self.metadata.stop().await;
     }
@@ -176,7 +204,7 @@ async fn start_storage(
     data: &Path,
     settings: &Settings,
     metadata: &MetadataServer,
-) -> Result<Arc<Node>> {
+) -> Result<(Arc<Node>, Arc<Folders>)> {
     let folders = disks::folders(data, settings.disks);
     let table = group_table(metadata).await?;
     if table.groups.is_empty() {
@@ -188,10 +216,11 @@ async fn start_storage(
         .await
         .context("laying out the groups")?;
     let table = group_table(metadata).await?;
+    let folders = Folders::load(data, &folders, &table)?;
     let node = Node::open(NodeConfig {
         cluster: settings.cluster,
         node: NODE,
-        disks: disks::expected(&folders, &table),
+        disks: folders.expected(),
         engine: Choice::Auto,
         limits: DiskLimits::default(),
         watch: Watch::default(),
@@ -201,7 +230,7 @@ async fn start_storage(
     for (disk, damage) in node.damage() {
         tracing::error!(%disk, ?damage, "a record is damaged; reads of its shard are rebuilt from others");
     }
-    Ok(Arc::new(node))
+    Ok((Arc::new(node), Arc::new(folders)))
 }
 
 async fn group_table(metadata: &MetadataServer) -> Result<GroupTable> {
@@ -272,6 +301,8 @@ fn addresses(gateway: &Gateway) -> Addresses {
 struct Report {
     metadata: Arc<Fleet>,
     service: Arc<dyn Metadata>,
+    upkeep: Arc<dyn Upkeep>,
+    keeper: Arc<Keeper>,
     storage: Arc<Node>,
     metrics: Metrics,
     settings: Settings,
@@ -279,11 +310,26 @@ struct Report {
 
 impl Report {
     async fn gather(&self) -> Status {
+        let disks = self.storage.report().await;
+        let away = disks.iter().filter(|disk| disk.state != DiskState::Serving);
+        let health = self.upkeep.health(away.map(|disk| disk.disk).collect());
+        let health = health
+            .await
+            .inspect_err(|error| tracing::debug!(%error, "no health"));
+        let done = self.keeper.done();
         Status {
             cluster: self.settings.cluster,
             profile: self.settings.profile,
             metadata: self.metadata.status(),
-            disks: self.storage.report().await,
+            disks,
+            health: health.ok(),
+            upkeep: UpkeepStatus {
+                repaired_shards: done.shards,
+                repaired_bytes: done.bytes,
+                bytes_a_second: done.bytes_a_second as u64,
+                shards_a_second: done.shards_a_second,
+                removed_shards: done.removed,
+            },
         }
     }
 

@@ -34,7 +34,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use types::NodeId;
 use types::wire::calls::Remote;
-use types::wire::{Accounts, Metadata};
+use types::wire::{Accounts, Metadata, Upkeep};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How long three servers may take to choose a leader at start: long beside other work, a few seconds alone.
@@ -106,10 +106,18 @@ impl Fleet {
     }
 
     /// The services as a gateway asks them.
-    pub(crate) fn service(&self) -> (Arc<dyn Metadata>, Arc<dyn Accounts>) {
+    pub(crate) fn service(&self) -> (Arc<dyn Metadata>, Arc<dyn Accounts>, Arc<dyn Upkeep>) {
         match self {
-            Self::One(server) => (Arc::clone(server) as _, Arc::clone(server) as _),
-            Self::Three { remote, .. } => (Arc::clone(remote) as _, Arc::clone(remote) as _),
+            Self::One(server) => (
+                Arc::clone(server) as _,
+                Arc::clone(server) as _,
+                Arc::clone(server) as _,
+            ),
+            Self::Three { remote, .. } => (
+                Arc::clone(remote) as _,
+                Arc::clone(remote) as _,
+                Arc::clone(remote) as _,
+            ),
         }
     }
 
@@ -199,6 +207,7 @@ impl Fleet {
 fn service(settings: &Settings) -> ServerConfig {
     ServerConfig {
         abandoned_after: DAY * settings.abandoned_uploads_days,
+        reclaim_after: Duration::from_secs(settings.reclaim_after_seconds.into()),
         ..ServerConfig::new(settings.profile)
     }
 }

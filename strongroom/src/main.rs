@@ -13,6 +13,7 @@ mod disks;
 mod files;
 mod fleet;
 mod log;
+mod operations;
 mod profile;
 mod root;
 mod settings;
@@ -39,6 +40,10 @@ enum Command {
     Dev(dev::Options),
     /// Show the disks and the metadata servers of a running cluster
     Status(command::status::Options),
+    /// List disks, and put a new one in the place of a lost one
+    Disk(command::disk::Options),
+    /// Compare what the disks hold with what they should
+    Check(command::check::Options),
     /// Add, list and remove users
     User(command::user::Options),
     /// Add, list, rotate, disable and remove access keys
@@ -60,6 +65,8 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Dev(options) => dev::run(options),
         Command::Status(options) => command::status::run(options),
+        Command::Disk(options) => command::disk::run(options),
+        Command::Check(options) => command::check::run(options),
         Command::User(options) => command::user::run(options),
         Command::Key(options) => command::key::run(options),
     }

@@ -282,7 +282,9 @@ async fn look_at(
     let findings = findings.map_err(|error| error.to_string())?;
     let mut corrupt = Vec::new();
     if request.deep {
-        let read = || drop(progress.read.fetch_add(1, Ordering::Relaxed));
+        let read = || {
+            progress.read.fetch_add(1, Ordering::Relaxed);
+        };
         let found = keeper.verify_all(disk, read).await;
         corrupt = found.map_err(|error| error.to_string())?;
         if request.repair {

@@ -25,6 +25,10 @@ pub(crate) struct Settings {
     /// Uploads in parts that are neither completed nor aborted expire after so many days of running. May
     /// be changed.
     pub(crate) abandoned_uploads_days: u32,
+    /// Deleted bytes leave the disks after so many seconds of running. May be changed.
+    pub(crate) reclaim_after_seconds: u32,
+    /// Disks are compared with the metadata every so many seconds. May be changed.
+    pub(crate) look_through_seconds: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -37,6 +41,10 @@ struct RawSettings {
     metadata: u16,
     #[serde(default = "default_abandoned_uploads_days")]
     abandoned_uploads_days: u32,
+    #[serde(default = "default_reclaim_after_seconds")]
+    reclaim_after_seconds: u32,
+    #[serde(default = "default_look_through_seconds")]
+    look_through_seconds: u32,
 }
 
 /// What every cluster had at first.
@@ -47,6 +55,16 @@ fn default_metadata() -> u16 {
 /// What object stores commonly advise.
 fn default_abandoned_uploads_days() -> u32 {
     7
+}
+
+/// Ten minutes: readers ask again well before that.
+fn default_reclaim_after_seconds() -> u32 {
+    600
+}
+
+/// What an interrupted upload leaves behind may lie there for an hour.
+fn default_look_through_seconds() -> u32 {
+    3600
 }
 
 impl Settings {
@@ -101,6 +119,8 @@ impl Settings {
             profile: profile.map_or_else(|| DEFAULT_PROFILE.parse(), Ok)?,
             metadata: metadata.unwrap_or_else(default_metadata),
             abandoned_uploads_days: default_abandoned_uploads_days(),
+            reclaim_after_seconds: default_reclaim_after_seconds(),
+            look_through_seconds: default_look_through_seconds(),
         };
         settings.check()?;
         let raw = RawSettings {
@@ -109,6 +129,8 @@ impl Settings {
             profile: settings.profile.to_string(),
             metadata: settings.metadata,
             abandoned_uploads_days: settings.abandoned_uploads_days,
+            reclaim_after_seconds: settings.reclaim_after_seconds,
+            look_through_seconds: settings.look_through_seconds,
         };
         files::write(path, toml::to_string(&raw)?.as_bytes(), Access::Public)?;
         Ok(settings)
@@ -123,6 +145,8 @@ impl Settings {
             profile: raw.profile.parse()?,
             metadata: raw.metadata,
             abandoned_uploads_days: raw.abandoned_uploads_days,
+            reclaim_after_seconds: raw.reclaim_after_seconds,
+            look_through_seconds: raw.look_through_seconds,
         };
         settings.check()?;
         Ok(settings)
@@ -137,6 +161,14 @@ impl Settings {
         }
         if ![1, 3].contains(&self.metadata) {
             bail!("metadata is {}; 1 and 3 are allowed", self.metadata);
+        }
+        for (name, seconds) in [
+            ("reclaim_after_seconds", self.reclaim_after_seconds),
+            ("look_through_seconds", self.look_through_seconds),
+        ] {
+            if !(1..=30 * 24 * 3600).contains(&seconds) {
+                bail!("{name} is {seconds}; 1 to 2592000 (30 days) are allowed");
+            }
         }
         let (disks, shards) = (self.disks, self.profile.shards());
         if usize::from(disks) < shards {

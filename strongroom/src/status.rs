@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use types::wire::storage::{DiskReport, DiskState};
+use types::wire::upkeep::{Backlog, Health};
 use types::{ClusterId, Profile};
 
 /// The answer to `strongroom status`.
@@ -16,6 +17,25 @@ pub(crate) struct Status {
     pub(crate) metadata: Vec<MetadataStatus>,
     /// Every admitted disk.
     pub(crate) disks: Vec<DiskReport>,
+    /// How safe the data is; none while the metadata servers do not answer.
+    pub(crate) health: Option<Health>,
+    /// What is being done about it.
+    pub(crate) upkeep: UpkeepStatus,
+}
+
+/// What the upkeep of the disks has done since the process started, and does.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct UpkeepStatus {
+    /// Shards that were made again.
+    pub(crate) repaired_shards: u64,
+    /// Bytes in them.
+    pub(crate) repaired_bytes: u64,
+    /// Bytes a second lately.
+    pub(crate) bytes_a_second: u64,
+    /// Shards a second lately.
+    pub(crate) shards_a_second: f64,
+    /// Shards that were removed.
+    pub(crate) removed_shards: u64,
 }
 
 /// One metadata server.
@@ -46,6 +66,47 @@ impl Status {
     }
 }
 
+impl Status {
+    fn safety(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(health) = &self.health else {
+            return writeln!(f, "data     unknown: the metadata servers do not answer");
+        };
+        match health.tolerates {
+            None => writeln!(f, "data     none stored")?,
+            Some(0) => writeln!(f, "data     whole, but no further disk may fail")?,
+            Some(n @ 1..) => writeln!(f, "data     whole; {n} more disks may fail")?,
+            Some(n) => writeln!(
+                f,
+                "data     NOT WHOLE: {} disks too few for some objects; bring disks back",
+                -n
+            )?,
+        }
+        let shards: u64 = health.repairs.iter().map(|backlog| backlog.shards).sum();
+        if shards > 0 {
+            let runs: u64 = health.repairs.iter().map(|backlog| backlog.runs).sum();
+            let rate = self.upkeep.shards_a_second;
+            let left = if rate > 0.0 {
+                let speed = self.upkeep.bytes_a_second / types::size::MIB;
+                format!("{speed} MiB/s, {:.0} s left", shards as f64 / rate)
+            } else {
+                "waiting for disks".to_owned()
+            };
+            writeln!(f, "repair   up to {shards} shards in {runs} runs: {left}")?;
+            for Backlog { disk, shards, .. } in &health.repairs {
+                writeln!(f, "         {shards} on {disk}")?;
+            }
+        }
+        if health.deletes + health.waiting > 0 {
+            writeln!(
+                f,
+                "deleted  {} objects wait for the reclaim delay, {} slots for their disks",
+                health.waiting, health.deletes
+            )?;
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "cluster  {}  profile {}", self.cluster, self.profile)?;
@@ -55,6 +116,7 @@ impl fmt::Display for Status {
             self.serving(),
             self.disks.len()
         )?;
+        self.safety(f)?;
         for server in &self.metadata {
             writeln!(f, "metadata {}  {server}", server.node)?;
         }

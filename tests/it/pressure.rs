@@ -41,7 +41,12 @@ struct Target {
 
 impl Target {
     fn ask(&self, method: &'static str, key: &str) -> Ask {
-        Ask::new(method, format!("/data/{key}"), &self.access_key, &self.secret)
+        Ask::new(
+            method,
+            format!("/data/{key}"),
+            &self.access_key,
+            &self.secret,
+        )
     }
 
     fn head(&self, ask: &Ask) -> String {
@@ -92,7 +97,9 @@ async fn more_clients_than_there_is_memory_for() {
     let mut cluster = Cluster::start("pressure").unwrap();
     let client = support::client(&cluster);
     support::make_bucket(&client, "data").await;
-    support::put(&client, "data", "small", Content::new(1, SMALL)).await.unwrap();
+    support::put(&client, "data", "small", Content::new(1, SMALL))
+        .await
+        .unwrap();
     let large = Content::new(2, LARGE);
     support::put(&client, "data", "large", large).await.unwrap();
     let keys = cluster.credentials().unwrap();
@@ -108,9 +115,10 @@ async fn more_clients_than_there_is_memory_for() {
     let stop = Arc::new(AtomicBool::new(false));
     let slow: Vec<JoinHandle<u64>> = (0..SLOW_READERS)
         .map(|_| tokio::spawn(slow_reader(target.clone(), large, Arc::clone(&stop))))
-        .chain((0..SLOW_WRITERS).map(|number| {
-            tokio::spawn(slow_writer(target.clone(), number, Arc::clone(&stop)))
-        }))
+        .chain(
+            (0..SLOW_WRITERS)
+                .map(|number| tokio::spawn(slow_writer(target.clone(), number, Arc::clone(&stop)))),
+        )
         .collect();
     let busy: Vec<JoinHandle<(Met, Met)>> = (0..BUSY)
         .map(|number| tokio::spawn(busy_client(target.clone(), number, Arc::clone(&stop))))
@@ -140,8 +148,16 @@ async fn more_clients_than_there_is_memory_for() {
         most / 1_000_000
     );
     for (what, met) in [("small", &mut small), ("large", &mut big)] {
-        assert!(met.wrong.is_empty(), "{what}: {:?}", &met.wrong[..met.wrong.len().min(9)]);
-        assert!(met.served.len() > BUSY, "{what}: hardly any was served: {}", met.served.len());
+        assert!(
+            met.wrong.is_empty(),
+            "{what}: {:?}",
+            &met.wrong[..met.wrong.len().min(9)]
+        );
+        assert!(
+            met.served.len() > BUSY,
+            "{what}: hardly any was served: {}",
+            met.served.len()
+        );
         eprintln!(
             "pressure: {what}: {} served, p50 {:?}, p99 {:?}, {} told to slow down",
             met.served.len(),
@@ -161,10 +177,15 @@ async fn more_clients_than_there_is_memory_for() {
     drop(idle);
     let began = Instant::now();
     while Vitals::of(cluster.pid()).unwrap().descriptors > 200 {
-        assert!(began.elapsed() < Duration::from_secs(30), "connections stay open");
+        assert!(
+            began.elapsed() < Duration::from_secs(30),
+            "connections stay open"
+        );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    support::check(&client, "data", "large", large).await.unwrap();
+    support::check(&client, "data", "large", large)
+        .await
+        .unwrap();
     assert!(cluster.is_alive());
     assert!(cluster.stop().unwrap().success());
 }
@@ -185,7 +206,11 @@ async fn head_on(stream: &mut TcpStream, target: &Target) {
         let read = stream.read_buf(&mut answer).await.expect("answers");
         assert!(read > 0, "an idle client was hung up on");
     }
-    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    assert!(
+        answer.starts_with(b"HTTP/1.1 200"),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
 }
 
 /// Reads a large object in small pieces with pauses; each byte is right. How many there were.
@@ -202,7 +227,11 @@ async fn slow_reader(target: Target, content: Content, stop: Arc<AtomicBool>) ->
     if bytes.starts_with(b"HTTP/1.1 503") {
         return 0;
     }
-    assert!(bytes.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&bytes));
+    assert!(
+        bytes.starts_with(b"HTTP/1.1 200"),
+        "{}",
+        String::from_utf8_lossy(&bytes)
+    );
     let mut at = 0;
     let mut piece = vec![0; DRIP];
     while !stop.load(Ordering::Relaxed) {
@@ -225,7 +254,10 @@ async fn slow_writer(target: Target, number: usize, stop: Arc<AtomicBool>) -> u6
         .ask("PUT", &format!("slow-{number}"))
         .payload("UNSIGNED-PAYLOAD")
         .header("content-length", &LARGE.to_string());
-    stream.write_all(target.head(&ask).as_bytes()).await.expect("takes it");
+    stream
+        .write_all(target.head(&ask).as_bytes())
+        .await
+        .expect("takes it");
     let mut sent = 0;
     while !stop.load(Ordering::Relaxed) {
         if stream.write_all(&[7; DRIP]).await.is_err() {
@@ -247,7 +279,10 @@ async fn busy_client(target: Target, number: usize, stop: Arc<AtomicBool>) -> (M
             0 => {
                 let first = (turn as u64 * 7 % 30) * 8 * MIB;
                 let range = format!("bytes={first}-{}", first + 8 * MIB - 1);
-                (&mut large, target.ask("GET", "large").header("range", &range))
+                (
+                    &mut large,
+                    target.ask("GET", "large").header("range", &range),
+                )
             }
             5 => {
                 let body = Content::new(turn as u64, 5 * MIB).all();
@@ -259,7 +294,11 @@ async fn busy_client(target: Target, number: usize, stop: Arc<AtomicBool>) -> (M
         };
         let began = Instant::now();
         let reply = ask.send(target.address).await;
-        let code = if reply.status >= 400 { reply.code() } else { String::new() };
+        let code = if reply.status >= 400 {
+            reply.code()
+        } else {
+            String::new()
+        };
         met.note(began, reply.status, &code);
     }
     (small, large)

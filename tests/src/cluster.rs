@@ -261,6 +261,11 @@ impl Cluster {
         signal_terminate(self.pid())
     }
 
+    /// Another signal, such as `STOP` and `CONT`.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        signal(self.pid(), name)
+    }
+
     /// Waits for the end of a process that was asked to stop.
     pub fn wait_stopped(&mut self) -> Result<ExitStatus> {
         self.end(Signal::None)
@@ -392,11 +397,15 @@ fn wait_for_ready(lines: &mpsc::Receiver<String>) -> Result<Vec<String>> {
 
 /// SIGTERM.
 pub fn signal_terminate(process: u32) -> Result<()> {
+    signal(process, "TERM")
+}
+
+fn signal(process: u32, name: &str) -> Result<()> {
     let status = Command::new("kill")
-        .args(["-TERM", &process.to_string()])
+        .args(["-s", name, &process.to_string()])
         .status()
         .context("running kill")?;
-    ensure!(status.success(), "kill -TERM {process}: {status}");
+    ensure!(status.success(), "kill -s {name} {process}: {status}");
     Ok(())
 }
 

@@ -7,6 +7,7 @@
 //! cargo xtask bench micro     cost of the primitives, per core
 //! cargo xtask soak kill       kill -9 under load, for as long as you like
 //! cargo xtask soak mixed      steady load: memory, descriptors, clean end
+//! cargo xtask soak nemesis    kills, freezes, lost disks under a verified load
 //! cargo xtask soak listing    a bucket of a million objects, listed while others write
 //! cargo xtask fuzz            signatures, chunk framing, documents: a minute each, or as long as you like
 //! cargo xtask clients         every S3 client, one scenario, over http and https
@@ -62,6 +63,9 @@ enum Command {
         /// For how long
         #[arg(long, default_value_t = 20.0)]
         minutes: f64,
+        /// For how long, instead
+        #[arg(long, conflicts_with = "minutes")]
+        hours: Option<f64>,
         /// Replay the choices of an earlier run
         #[arg(long)]
         seed: Option<u64>,
@@ -110,6 +114,8 @@ pub(crate) enum Soak {
     Kill,
     /// Steady mixed load with flat memory
     Mixed,
+    /// Faults of every kind under a verified load
+    Nemesis,
     /// One bucket of a million objects, listed while others write
     Listing,
 }
@@ -124,9 +130,15 @@ fn main() -> ExitCode {
         Command::Soak {
             what,
             minutes,
+            hours,
             seed,
             objects,
-        } => soak::run(what, minutes, seed, objects),
+        } => soak::run(
+            what,
+            hours.map_or(minutes, |hours| hours * 60.0),
+            seed,
+            objects,
+        ),
         Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Command::Clients { names, report } => clients::run(&names, report),
         Command::Deny => policy::check(),

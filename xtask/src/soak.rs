@@ -14,6 +14,7 @@ pub(crate) fn run(what: Soak, minutes: f64, seed: Option<u64>, objects: u64) -> 
     let test = match what {
         Soak::Kill => "kill::nothing_acknowledged_is_lost",
         Soak::Mixed => "soak::mixed_load_leaves_nothing_behind",
+        Soak::Nemesis => "nemesis::faults_of_every_kind_lose_nothing",
         Soak::Listing => return listing(objects),
     };
     suite::program()?;

@@ -7,11 +7,13 @@
 //! GET /metrics   Prometheus text
 //! GET /status    JSON
 //! /users, /keys  users and access keys (see `accounts`)
+//! /disks, /check disks (see `disks`)
 //! ```
 //!
 //! It is served over mutual TLS only; what it reports comes from the process through [`Report`].
 
 mod accounts;
+mod disks;
 
 use axum::Router;
 use axum::extract::State;
@@ -25,6 +27,7 @@ use types::TenantId;
 use types::wire::Accounts;
 
 pub use accounts::{Complaint, MadeKey};
+pub use disks::{CheckRequest, Operations, Replacement};
 
 /// What a process says of itself.
 pub trait Report: Send + Sync + 'static {
@@ -68,13 +71,16 @@ impl Metrics {
     }
 }
 
-/// The admin API over `report` and `accounts`; users are made for `tenant`.
+/// The admin API; users are made for `tenant`.
 pub(crate) fn router(
     report: Arc<dyn Report>,
+    operations: Arc<dyn Operations>,
     accounts: Arc<dyn Accounts>,
     tenant: TenantId,
 ) -> Router {
-    reports(report).merge(accounts::router(accounts, tenant))
+    reports(report)
+        .merge(disks::router(operations))
+        .merge(accounts::router(accounts, tenant))
 }
 
 fn reports(report: Arc<dyn Report>) -> Router {

@@ -1,4 +1,4 @@
-//! Users and access keys over the admin API.
+//! Users, access keys and disks over the admin API.
 
 use crate::cluster::{World, service};
 use crate::server::Tls;
@@ -127,4 +127,22 @@ async fn complaints_say_why() {
             "{method} {path} {body:.40}"
         );
     }
+}
+
+/// A disk is replaced, a check is begun and followed; what cannot be done is said why.
+#[tokio::test]
+async fn disks_are_replaced_and_checked() {
+    let door = Door::new().await;
+    let replaced = door.ask("POST", "/disks/4/replace", "").await;
+    assert_eq!((replaced.status, &*replaced.body), (200, r#"{"disk":9}"#));
+    let serves = door.complaint("POST", "/disks/5/replace", "").await;
+    assert_eq!(serves, (409, "NotReplaced".to_owned()));
+    let begun = door.ask("POST", "/check", r#"{"deep":true}"#).await;
+    assert_eq!((begun.status, &*begun.body), (202, ""));
+    let runs = door.complaint("POST", "/check", "{}").await;
+    assert_eq!(runs, (409, "NotChecked".to_owned()));
+    let unknown = door.ask("POST", "/check", r#"{"shallow":true}"#).await;
+    assert_eq!(unknown.status, 422);
+    let check = door.ask("GET", "/check", "").await;
+    assert_eq!((check.status, &*check.body), (200, r#"{"done":true}"#));
 }

@@ -10,10 +10,13 @@ use crate::apply::unissued;
 use crate::log::Log;
 use crate::store::{Store, StoreError};
 use crate::tables::{
-    GROUP_RUNS, GROUPS, LEASES, NAMESPACE_COUNTERS, NamespaceId, REPAIRS, TableKey,
+    BLOBS, BlobPlace, BlobRow, GROUP_RUNS, GROUPS, LEASES, NAMESPACE_COUNTERS, NamespaceId,
+    REPAIRS, TableKey,
 };
 use std::collections::BTreeMap;
-use types::id::{ChunkId, GroupId};
+use types::block::SEGMENT;
+use types::id::{BlobId, ChunkId, GroupId};
+use types::manifest::Run;
 use types::placement::Slot;
 use types::wire::metadata::MetadataError;
 use types::wire::upkeep::{ChunkRange, Covered, CoveredRun, MAX_COVERED};
@@ -60,6 +63,7 @@ fn read_covered(
                 first: row.first,
                 last,
             },
+            last_segments: last_segments(store, row.blob, group, row.first)?,
             condemned: row.condemned,
             missing: Vec::new(),
         });
@@ -69,6 +73,32 @@ fn read_covered(
         run.missing = missing.remove(&run.chunks.first).unwrap_or_default();
     }
     Ok(Some(covered))
+}
+
+/// Segments in the last chunk of a run: what is left of the blob in its last one. 0 for a blob that is gone.
+fn last_segments(
+    store: &Store,
+    blob: BlobId,
+    group: GroupId,
+    first: ChunkId,
+) -> Result<u32, StoreError> {
+    let Some(BlobRow {
+        length,
+        place: BlobPlace::Runs { profile, runs },
+        ..
+    }) = BLOBS.get(store, &blob)?
+    else {
+        return Ok(0);
+    };
+    let this = |run: &&Run| (run.group, run.first_chunk) == (group, first);
+    let Some(run) = runs.iter().find(this) else {
+        return Ok(0);
+    };
+    let in_chunk = profile.segments_per_chunk() as u64;
+    let last = run.first_index + u64::from(run.chunks) - 1;
+    let segments = length.get().div_ceil(SEGMENT as u64);
+    let left = segments.saturating_sub(last * in_chunk).min(in_chunk);
+    Ok(u32::try_from(left).expect("a chunk has few segments"))
 }
 
 /// The slots that are recorded as missing of these runs, by their first chunks.

@@ -12,7 +12,7 @@ use crate::store::{Store, StoreError};
 use crate::tables::{BLOBS, DELETES, GROUP_RUNS, REPAIRS, TableKey};
 use std::collections::BTreeSet;
 use types::id::{ChunkId, DiskId, GroupId};
-use types::placement::{Disk, Slot};
+use types::placement::{Disk, GroupTable, Slot};
 use types::shard::ShardKey;
 use types::wire::Upkeep;
 use types::wire::metadata::{Answer, MetadataError};
@@ -172,6 +172,10 @@ fn unrecorded(store: &Store, shard: &ShardKey) -> Result<Option<RunSlot>, StoreE
 }
 
 impl<L: Log> Upkeep for Server<L> {
+    fn table(&self, known: u64) -> Answer<'_, Option<GroupTable>> {
+        Box::pin(self.inner.group_table(known))
+    }
+
     fn deletes(&self, disk: DiskId, after: Option<RunSlot>) -> Answer<'_, Vec<DeleteTask>> {
         Box::pin(self.inner.deletes(disk, after))
     }

@@ -72,6 +72,12 @@ impl Api {
         serde_json::from_slice(&answer).context("the answer is not as this build expects it")
     }
 
+    /// Begins something that takes its time.
+    pub(crate) fn begin(&self, path: &str, body: &impl Serialize) -> Result<()> {
+        self.ask(Method::POST, path, serde_json::to_vec(body)?)
+            .map(drop)
+    }
+
     /// Sets something.
     pub(crate) fn put(&self, path: &str, body: &impl Serialize) -> Result<()> {
         self.ask(Method::PUT, path, serde_json::to_vec(body)?)

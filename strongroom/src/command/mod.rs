@@ -1,6 +1,8 @@
 //! The operator's and the steward's commands: each connects to a running cluster as `profile.toml` says.
 
 mod api;
+pub(crate) mod check;
+pub(crate) mod disk;
 pub(crate) mod key;
 mod show;
 pub(crate) mod status;

@@ -1,11 +1,11 @@
 //! The metadata service as calls: what one end encodes and the other answers. No I/O.
 //!
 //! ```text
-//! caller   Remote (implements Metadata, Accounts) -> Call { path, body, repeat } -> Carrier
-//! server   answer_metadata, answer_accounts (path's name, body) -> encoded Result
+//! caller   Remote (implements Metadata, Accounts, Upkeep) -> Call { path, body, repeat } -> Carrier
+//! server   answer_metadata, answer_accounts, answer_upkeep (path's name, body) -> encoded Result
 //! ```
 //!
-//! A call's path is `/metadata/NAME` or `/accounts/NAME`, after the method. Its body encodes the arguments
+//! A call's path is `/metadata/NAME`, `/accounts/NAME` or `/upkeep/NAME`, after the method. Its body encodes the arguments
 //! by name, its answer a `Result`, both as [`crate::codec`] does. [`Leadership`] goes beside them: who must be
 //! asked.
 
@@ -16,10 +16,12 @@ use super::metadata::{
     ListUploads, Located, Lookup, Metadata, MetadataError, PartPage, Session, SetBucketTags,
     SetTags, Tags, UploadPage, WallTime, WriteLease,
 };
+use super::upkeep::{Covered, DeleteTask, Health, RepairTask, Repaired, RunSlot, Upkeep};
 use crate::codec::{self, DecodeError};
-use crate::id::{BucketId, LeaseId, NodeId, SessionId, TenantId};
+use crate::id::{BucketId, ChunkId, DiskId, GroupId, LeaseId, NodeId, SessionId, TenantId};
 use crate::name::{BucketName, ObjectKey};
-use crate::placement::GroupTable;
+use crate::placement::{Disk, GroupTable};
+use crate::shard::ShardKey;
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -28,6 +30,8 @@ use serde::{Deserialize, Serialize};
 pub const METADATA: &str = "/metadata/";
 /// What every path of [`Accounts`] begins with.
 pub const ACCOUNTS: &str = "/accounts/";
+/// What every path of [`Upkeep`] begins with.
+pub const UPKEEP: &str = "/upkeep/";
 /// The path that tells who leads; its body and its answer are a [`Leadership`]. It is answered once that is
 /// another than the body says, or after a while.
 pub const LEADER: &str = "/leader";
@@ -166,4 +170,18 @@ calls! {
     Harmless set_key_state(id: String, state: KeyState) -> ();
     Never remove_key(id: String) -> ();
     Harmless credential(id: String) -> Option<Credential>;
+}
+
+calls! {
+    Upkeep, answer_upkeep, "/upkeep/";
+    Harmless table(known: u64) -> Option<GroupTable>;
+    Harmless deletes(disk: DiskId, after: Option<RunSlot>) -> Vec<DeleteTask>;
+    Harmless deleted(disk: DiskId, done: Vec<RunSlot>) -> ();
+    Harmless repairs(disk: DiskId, after: Option<RunSlot>) -> Vec<RepairTask>;
+    Harmless repaired(disk: DiskId, done: Vec<Repaired>) -> ();
+    Harmless report_bad(disk: DiskId, shards: Vec<ShardKey>) -> ();
+    Harmless covered(group: GroupId, from: ChunkId) -> Covered;
+    Harmless health(away: Vec<DiskId>) -> Health;
+    Harmless reserve_disk_id() -> DiskId;
+    Harmless replace_disk(lost: DiskId, new: Disk) -> ();
 }

@@ -1,7 +1,7 @@
 //! Every message and value of this crate that is stored or sent, against its golden file.
 
-mod upkeep;
 mod calls;
+mod upkeep;
 mod uploads;
 
 use bytes::Bytes;
