@@ -12,7 +12,9 @@
 //! - all answers are about the version that the first one found, whatever became of the object since;
 //! - extents come in order and without a gap: an answer that does not go on where the one before it
 //!   ended is refused;
-//! - an error is reported only to who has to wait: what was asked ahead in vain is asked for once more.
+//! - an error is reported only to who has to wait: what was asked ahead in vain is asked for once more;
+//! - what an answer tells is read only for as long as it says: then that very version is looked up again,
+//!   since its bytes leave the disks some time after it was replaced or deleted.
 
 use crate::error::{GetError, Pressure};
 use crate::extent::{Extent, contradiction, cover};
@@ -22,6 +24,8 @@ use crate::task::Task;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 use types::id::{BucketId, VersionId};
 use types::manifest::LocatedExtent;
 use types::name::ObjectKey;
@@ -57,12 +61,31 @@ pub(crate) struct Extents {
     asking: Option<Task<Result<Told, GetError>>>,
     /// What was asked ahead was not answered.
     in_vain: bool,
+    /// What was told may be read until then.
+    valid: Validity,
 }
 
-/// An answer: extents, and where they end in the object.
+/// Until when what was told of a version may be read; none: for as long as one likes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Validity(Option<Instant>);
+
+impl Validity {
+    /// What an answer to a question asked then says.
+    fn of(found: &Located, asked: Instant) -> Self {
+        let valid_for = Duration::from_millis(found.valid_for_ms);
+        Self((found.valid_for_ms > 0).then(|| asked + valid_for))
+    }
+
+    fn is_over(self) -> bool {
+        self.0.is_some_and(|until| Instant::now() >= until)
+    }
+}
+
+/// An answer: extents, where they end in the object, and how long all of that may be read.
 struct Told {
     extents: Vec<Arc<Extent>>,
     end: u64,
+    valid: Validity,
 }
 
 impl Question {
@@ -81,14 +104,21 @@ impl Question {
     async fn go_on(&self, version: VersionId, untold: Range<u64>) -> Result<Told, GetError> {
         let length = ByteCount::new(untold.end - untold.start);
         let wanted = Wanted::Range(ByteOffset::new(untold.start), length);
+        let asked = Instant::now();
         let found = self.ask(wanted, Some(version)).await?;
         if found.version != version {
             return Err(contradiction());
         }
-        self.told(found.extents, &untold)
+        let valid = Validity::of(&found, asked);
+        self.told(found.extents, &untold, valid)
     }
 
-    fn told(&self, found: Vec<LocatedExtent>, untold: &Range<u64>) -> Result<Told, GetError> {
+    fn told(
+        &self,
+        found: Vec<LocatedExtent>,
+        untold: &Range<u64>,
+        valid: Validity,
+    ) -> Result<Told, GetError> {
         let end = cover(&found, untold)?;
         let told = untold.start..end;
         let mut extents = Vec::with_capacity(found.len());
@@ -98,7 +128,11 @@ impl Question {
                 extents.push(Arc::new(extent));
             }
         }
-        Ok(Told { extents, end })
+        Ok(Told {
+            extents,
+            end,
+            valid,
+        })
     }
 }
 
@@ -108,7 +142,9 @@ impl Extents {
         question: Question,
         wanted: Wanted,
     ) -> Result<(Located, Range<u64>, Self), GetError> {
+        let asked = Instant::now();
         let mut found = question.ask(wanted, None).await?;
+        let valid = Validity::of(&found, asked);
         let length = found.length;
         let range = match wanted {
             // Only the service knows where parts lie.
@@ -122,10 +158,11 @@ impl Extents {
             untold: range.clone(),
             asking: None,
             in_vain: false,
+            valid,
         };
         if !range.is_empty() {
             let shown = std::mem::take(&mut found.extents);
-            let told = extents.question.told(shown, &range)?;
+            let told = extents.question.told(shown, &range, valid)?;
             extents.learn(told);
         }
         Ok((found, range, extents))
@@ -134,6 +171,21 @@ impl Extents {
     /// What is known of the extents ahead.
     pub(crate) fn ready(&self) -> impl Iterator<Item = &Arc<Extent>> {
         self.ready.iter()
+    }
+
+    /// Looks the version up again when what was told of it may not be read any more.
+    pub(crate) async fn still_there(&mut self) -> Result<(), GetError> {
+        if !self.valid.is_over() {
+            return Ok(());
+        }
+        let asked = Instant::now();
+        let found = self.question.ask(Wanted::Nothing, Some(self.version));
+        let found = found.await?;
+        if found.version != self.version {
+            return Err(contradiction());
+        }
+        self.valid = Validity::of(&found, asked);
+        Ok(())
     }
 
     /// The next extent. `Later` only to who does not `wait`.
@@ -175,6 +227,7 @@ impl Extents {
 
     fn learn(&mut self, told: Told) {
         self.untold.start = told.end;
+        self.valid = told.valid;
         self.ready.extend(told.extents);
         self.in_vain = false;
     }

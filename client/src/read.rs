@@ -10,6 +10,7 @@
 //! What always holds:
 //!
 //! - a byte is handed out only after the tag of its segment was checked, and in its place;
+//! - nothing is read from a disk unless the version was looked up recently enough to be there;
 //! - what is in flight is paid for; a stream that waits for memory holds none but what it has to hand
 //!   out, and never more than one read is waited for;
 //! - a read goes on while nobody asks for bytes: a client that pauses keeps no disk waiting, and the
@@ -228,6 +229,9 @@ impl Reader {
             } else {
                 return Ok(());
             };
+            if let Some((_, Wish::Disk(_))) = &self.next {
+                self.extents.still_there().await?;
+            }
             let (extent, wish) = self.next.take().expect("it was just looked at");
             self.in_flight += bytes;
             let work = carry_out(Arc::clone(&self.inner), extent, wish, memory);

@@ -235,3 +235,45 @@ async fn a_dropped_reader_stops_asking() {
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(world.service.calls("lookup"), asked);
 }
+
+/// A reader that takes longer than an answer may be read looks that very version up again before it reads on;
+/// once it is not to be had any more, the body ends with an error and no byte of it is read from a disk.
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_asks_again() {
+    let config = ClientConfig {
+        window: ByteCount::new(256 * KIB),
+        ..config()
+    };
+    let world = World::with("4+2", 1, config);
+    let bytes = noise(8 << 20, 1);
+    world.service.valid_for(Duration::from_secs(60));
+    let stored = world.put("object", &bytes, 1 << 20).await.unwrap();
+    let download = world.download("object", Wanted::All);
+    let mut body = download.await.unwrap().body;
+    let mut read = take(&mut body, 1 << 20).await;
+    assert_eq!(world.service.lookups().len(), 1);
+    for times in 1..4 {
+        tokio::time::advance(Duration::from_secs(60)).await;
+        read.extend(take(&mut body, 1 << 20).await);
+        let lookups = world.service.lookups();
+        assert_eq!(lookups.len(), 1 + times, "once for each time that is over");
+        let last = lookups.last().unwrap();
+        assert_eq!(
+            (last.version, last.wanted),
+            (Some(stored.version), Wanted::Nothing)
+        );
+    }
+    world.put("object", &noise(10, 2), 10).await.unwrap();
+    read.extend(take(&mut body, 1 << 20).await);
+    assert!(
+        bytes.starts_with(&read),
+        "the replaced version is still read"
+    );
+    world.service.collect(stored.version);
+    tokio::time::advance(Duration::from_secs(60)).await;
+    let before = world.disks.reads.load(std::sync::atomic::Ordering::Relaxed);
+    let end = rest(&mut body).await;
+    assert!(matches!(end, Err(GetError::NoSuchObject)), "{end:?}");
+    let after = world.disks.reads.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(before, after, "nothing that may be gone is asked for");
+}

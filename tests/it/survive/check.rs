@@ -112,7 +112,7 @@ fn volume(disk: &Path) -> PathBuf {
     let entries = fs::read_dir(disk).unwrap().map(|entry| entry.unwrap());
     let mut volumes = entries.filter(|entry| {
         let name = entry.file_name();
-        name.to_string_lossy().starts_with("volume")
+        name.to_string_lossy().starts_with("volume-")
     });
     volumes.next().expect("a volume").path()
 }

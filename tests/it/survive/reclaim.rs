@@ -82,7 +82,7 @@ fn volume_bytes(cluster: &Cluster) -> u64 {
     let files = (0..6).flat_map(|disk| fs::read_dir(cluster.disk(disk)).unwrap());
     let volumes = files.map(|entry| entry.unwrap()).filter(|entry| {
         let name = entry.file_name();
-        name.to_string_lossy().starts_with("volume")
+        name.to_string_lossy().starts_with("volume-")
     });
     volumes.map(|entry| entry.metadata().unwrap().len()).sum()
 }

@@ -221,7 +221,7 @@ impl State {
             parts: 0,
             tags: 0,
             extents: self.extents(version, range),
-            valid_for_ms: 0,
+            valid_for_ms: self.valid_for_ms,
         };
         if current {
             let plain = version.parts[0].0 == 0;

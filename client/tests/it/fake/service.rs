@@ -4,6 +4,7 @@ use super::state::{Lie, State, unavailable};
 use bytes::Bytes;
 use futures::FutureExt;
 use std::sync::Mutex;
+use std::time::Duration;
 use types::ObjectKey;
 use types::id::{BlobId, BucketId, ChunkId, LeaseId, NodeId, SessionId, TenantId, VersionId};
 use types::placement::GroupTable;
@@ -72,6 +73,12 @@ impl Service {
         let table = &mut self.state.lock().unwrap().table;
         change(table);
         table.version += 1;
+    }
+
+    /// What lookups tell may be read for so long from now on.
+    pub(crate) fn valid_for(&self, time: Duration) {
+        let millis = u64::try_from(time.as_millis()).unwrap();
+        self.state.lock().unwrap().valid_for_ms = millis;
     }
 
     pub(crate) fn expire_sessions(&self) {

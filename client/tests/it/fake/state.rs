@@ -42,6 +42,8 @@ pub(super) struct State {
     pub(super) commits: HashMap<VersionId, CommitObject>,
     /// Everything that was looked up.
     pub(super) lookups: Vec<Lookup>,
+    /// How long their answers may be read, in milliseconds; 0: they do not say.
+    pub(super) valid_for_ms: u64,
     covered: HashSet<(GroupId, ChunkId)>,
     answers: HashMap<RequestId, Result<WallTime, MetadataError>>,
     pub(super) calls: HashMap<&'static str, u64>,

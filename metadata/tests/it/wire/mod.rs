@@ -29,10 +29,11 @@ use strongroom_metadata::supervise::{Start, State};
 use strongroom_metadata::{Replica, ReplicaConfig, ServerConfig, Supervised};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use types::shard::ChunkDescription;
 use types::wire::calls::Remote;
 use types::wire::storage::{DiskReport, PutError, PutShard, ReadError, ReadShard};
 use types::wire::{Metadata, ShardStore};
-use types::{ClusterId, NodeId};
+use types::{ClusterId, DiskId, NodeId, ShardKey};
 
 pub(crate) const CLUSTER: ClusterId = ClusterId::new([0x5e; 16]);
 pub(crate) const IDS: [NodeId; 3] = [NodeId::new(1), NodeId::new(2), NodeId::new(3)];
@@ -264,6 +265,13 @@ impl ShardStore for NoShards {
         request: ReadShard,
     ) -> futures::future::BoxFuture<'_, Result<bytes::Bytes, ReadError>> {
         unreachable!("{request:?}: every object is inline")
+    }
+    fn describe(
+        &self,
+        disk: DiskId,
+        key: ShardKey,
+    ) -> futures::future::BoxFuture<'_, Result<ChunkDescription, ReadError>> {
+        unreachable!("{key} on {disk}: every object is inline")
     }
     fn report(&self) -> futures::future::BoxFuture<'_, Vec<DiskReport>> {
         async { Vec::new() }.boxed()
