@@ -28,8 +28,8 @@ fn high() -> Label {
 pub(crate) fn life(store: &Store, blob: BlobId) -> (u32, bool) {
     let row = BLOBS.get(store, &blob).unwrap().unwrap();
     let is_it = |key: &[u8]| key[8..] == blob.to_be_bytes();
-    let dead = RECLAIMS.scan(store, &[]).any(|row| is_it(&row.unwrap().0));
-    (row.references, dead)
+    let waits = RECLAIMS.scan(store, &[]).any(|row| is_it(&row.unwrap().0));
+    (row.references, waits || row.condemned.is_some())
 }
 
 fn source(of: &CommitObject) -> CopySource {
