@@ -66,8 +66,8 @@ pub struct Limits {
     pub head: Duration,
     /// A body, in either direction, must move within this.
     pub idle: Duration,
-    /// Every so many bytes of a request's body may be waited for `idle` long, all waits together. It
-    /// bounds how long an upload can hold what it holds.
+    /// Every so many bytes of a body, in either direction, may be waited for `idle` long, all waits together.
+    /// It bounds how long a transfer can hold what it holds.
     pub least: ByteCount,
     /// Requests under way at shutdown may finish within this.
     pub drain: Duration,

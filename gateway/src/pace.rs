@@ -1,8 +1,8 @@
-//! How slowly a body may come.
+//! How slowly a body may come, or be taken.
 //!
-//! A bound on each wait alone would let a client send one byte a minute, and hold what its upload holds
-//! for ever. So the waits for so many bytes together are bounded. Only time spent waiting for the client
-//! counts: while we are slow, it is not asked to be fast.
+//! A bound on each wait alone would let a client send one byte a minute, or take one, and hold what its
+//! transfer holds for ever. So the waits for so many bytes together are bounded. Only time spent waiting for
+//! the client counts: while we are slow, it is not asked to be fast.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -13,6 +13,7 @@ use crate::date;
 use crate::domain::Domains;
 use crate::identity::Identity;
 use crate::linger::Lingering;
+use crate::pace::Pace;
 use crate::refuse::Gate;
 use crate::route::Routes;
 use crate::s3::{Adapter, DOCUMENT, Documents, LONG_DOCUMENT, Whole};
@@ -357,7 +358,8 @@ impl Connection {
         S::ResBody: 'static,
         <S::ResBody as http_body::Body>::Error: Into<BoxError>,
     {
-        let io = TokioIo::new(Lingering::new(Moving::new(stream, self.limits.idle)));
+        let pace = Pace::new(self.limits.idle, self.limits.least);
+        let io = TokioIo::new(Lingering::new(Moving::new(stream, pace)));
         let connection = self.http.serve_connection(io, service);
         if let Err(error) = self.watcher.watch(connection).await {
             tracing::debug!(%error, "a connection broke");
