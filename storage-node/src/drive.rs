@@ -1,18 +1,18 @@
 //! One serving disk: its store, its open files, its writer.
 
+use crate::condition::Watchdog;
 use crate::delete::DeleteError;
-use crate::index::Location;
 use crate::opening::{self, Acknowledged, Damage, OpenError};
 use crate::plan::{Limits, Removed};
 use crate::reading::Compared;
 use crate::store::Store;
+use crate::ticket::{Refusal, Stored, Ticket};
 use crate::tombstone::Tombstone;
 use crate::volume::VolumeId;
-use crate::writer::{self, QUEUE, Refusal, Stored, Ticket, WriteError};
+use crate::writer::{self, QUEUE, WriteError};
 use disk::{Disk, File};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use types::wire::storage::{DiskReport, DiskState, PutError, PutShard, ReadError};
@@ -29,37 +29,13 @@ pub(crate) struct Drive {
     pub(crate) id: DiskId,
     pub(crate) disk: Arc<dyn Disk>,
     state: RwLock<State>,
-    failed: OnceLock<String>,
-    stalled: Mutex<Option<String>>,
+    pub(crate) failed: OnceLock<String>,
+    pub(crate) stalled: Mutex<Option<String>>,
     /// Since when the writer is at one action.
     pub(crate) busy: Watchdog,
     /// Since when the disk is being checked.
     pub(crate) checked: Watchdog,
     pub(crate) reads: Semaphore,
-}
-
-/// Since when something is under way.
-#[derive(Default)]
-pub(crate) struct Watchdog(Mutex<Option<Instant>>);
-
-impl Watchdog {
-    /// It begins. `false` when it is under way already.
-    pub(crate) fn begin(&self) -> bool {
-        let mut since = lock(&self.0);
-        let idle = since.is_none();
-        since.get_or_insert_with(Instant::now);
-        idle
-    }
-
-    /// It is done.
-    pub(crate) fn end(&self) {
-        *lock(&self.0) = None;
-    }
-
-    /// For how long it is under way.
-    pub(crate) fn elapsed(&self) -> Duration {
-        lock(&self.0).map_or(Duration::ZERO, |since| since.elapsed())
-    }
 }
 
 /// Why a ticket was not queued.
@@ -287,38 +263,6 @@ impl Drive {
         }
     }
 
-    /// Serving, failed or stalled.
-    pub(crate) fn condition(&self) -> DiskState {
-        match (self.failed.get(), &*lock(&self.stalled)) {
-            (Some(why), _) => DiskState::Failed(why.clone()),
-            (None, Some(why)) => DiskState::Stalled(why.clone()),
-            (None, None) => DiskState::Serving,
-        }
-    }
-
-    /// Whether it may be asked for what it holds.
-    pub(crate) fn answering(&self) -> Result<(), ReadError> {
-        match self.condition() {
-            DiskState::Serving => Ok(()),
-            _ => Err(ReadError::DiskUnavailable { disk: self.id }),
-        }
-    }
-
-    /// Notes whether a call has not returned for that long. Returns whether that is new.
-    pub(crate) fn note_stall(&self, patience: Duration) -> bool {
-        let since = self.busy.elapsed().max(self.checked.elapsed());
-        let why = (since >= patience).then(|| "a call to it does not return".to_owned());
-        let mut stalled = lock(&self.stalled);
-        let new = stalled.is_some() != why.is_some();
-        if new && why.is_some() {
-            tracing::error!(disk = %self.id, "the disk is stalled: a call has not returned for {since:?}");
-        } else if new {
-            tracing::info!(disk = %self.id, "the disk's calls have returned: it serves again");
-        }
-        *stalled = why;
-        new
-    }
-
     /// How far it has come: what lies behind was not acknowledged.
     pub(crate) fn acknowledged(&self) -> Acknowledged {
         self.state().store.acknowledged()
@@ -329,25 +273,6 @@ impl Drive {
         if self.failed.set(why.to_string()).is_ok() {
             tracing::error!(disk = %self.id, "the disk failed and was stopped: {why}");
         }
-    }
-
-    /// Compares a retry with the durable record under its key. Nobody is told that a record is stored whose
-    /// file has no name any more.
-    async fn settle(&self, location: Location, put: &PutShard) -> Result<Compared, PutError> {
-        let disk = self.id;
-        let Ok(_permit) = self.reads.try_acquire() else {
-            return Err(PutError::Busy { disk });
-        };
-        let compared = self.compare(location, put).await;
-        let Some(file) = self.file_of(location.volume) else {
-            return Ok(Compared::Gone);
-        };
-        let named = writer::named(self, location.volume, &file).await;
-        if let Err(why) = named.and_then(|()| self.serving()) {
-            self.fail(&why);
-            return Err(PutError::DiskFailed { disk });
-        }
-        Ok(compared)
     }
 }
 

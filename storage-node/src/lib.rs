@@ -5,24 +5,31 @@
 //! ```text
 //! put: blocks verified -> queued -> appended -> synced with all that waited -> live, answered
 //! read: looked up -> one read -> blocks verified -> answered from the read's own buffer
+//! delete: fenced -> queued -> tombstone appended -> synced with all that waited -> gone, answered
+//!         -> its volume, once nothing lives in it: off the roster -> unlinked
 //! ```
 //!
-//! A disk is a folder with a stamp (`stamp`) and volumes (`volume`), files of records (`record`) that
-//! end in a footer once they are full (`footer`). Where each shard lies is kept in memory (`index`).
-//! What to do next is decided without I/O (`store`) and done by one task a disk (`writer`).
+//! A disk is a folder with a stamp (`stamp`) and volumes (`volume`), files of records (`record`,
+//! `tombstone`) that end in a footer once they are full (`footer`); a roster says which there should be
+//! (`roster`). Where each shard lies is kept in memory (`index`), and what keeps which dead (`volumes`).
+//! What to do next is decided without I/O (`store`) and done by one task a disk (`writer`). Another task
+//! looks after all disks (`watch`).
 //!
 //! | fault | what happens |
 //! | --- | --- |
 //! | torn tail after a power cut | cut at open; nothing acknowledged is in it |
 //! | bad record with a good one behind it | damage: reported, the rest of the disk serves |
 //! | block fails its checksum | that read says so; its reader rebuilds it from other shards |
-//! | write or sync fails | the disk stops for good; nothing is acknowledged any more |
-//! | its files are deleted under it | noticed before an answer out of that file, and when the next volume is created; the disk stops |
-//! | full | refused while a twentieth is left; the disk goes on |
-//! | emptied, missing, foreign, duplicate | absent; the node serves its other disks |
+//! | stored record does not verify | a put under its key takes its place; a whole one is a conflict |
+//! | write or sync fails | the disk stops; it is closed, and opened anew from what it had acknowledged |
+//! | its folder or files are deleted under it | noticed before an answer out of that file, and within a second; the disk stops |
+//! | a call does not return | the disk is stalled: it refuses at once, others go on; it serves when the call returns |
+//! | full | shards are refused while a twentieth is left, or the file system has none; removals find room |
+//! | emptied, missing, foreign, duplicate, replaced | absent with the reason; looked at again every second, and served once its own stamp is back |
 
 mod admit;
 mod checksum;
+mod condition;
 mod delete;
 mod drive;
 pub mod footer;
@@ -38,6 +45,7 @@ pub mod roster;
 pub mod service;
 pub mod stamp;
 pub mod store;
+mod ticket;
 pub mod tombstone;
 pub mod upkeep;
 pub mod volume;

@@ -3,13 +3,14 @@
 use crate::drive::Drive;
 use crate::index::Location;
 use crate::record::{self, Header};
+use crate::writer;
 use bytes::Bytes;
 use disk::{BLOCK, File};
 use std::io;
 use std::sync::Arc;
 use tokio::sync::SemaphorePermit;
 use types::shard::{ChunkDescription, ShardKey};
-use types::wire::storage::{PutShard, ReadError, ReadShard};
+use types::wire::storage::{PutError, PutShard, ReadError, ReadShard};
 use types::{ByteCount, ByteOffset, block};
 
 /// A record that is about to be read. Its file stays open for as long as this is there.
@@ -75,8 +76,31 @@ impl Drive {
         proved
     }
 
+    /// Compares a retry with the durable record under its key. Nobody is told that a record is stored whose
+    /// file has no name any more.
+    pub(crate) async fn settle(
+        &self,
+        location: Location,
+        put: &PutShard,
+    ) -> Result<Compared, PutError> {
+        let disk = self.id;
+        let Ok(_permit) = self.reads.try_acquire() else {
+            return Err(PutError::Busy { disk });
+        };
+        let compared = self.compare(location, put).await;
+        let Some(file) = self.file_of(location.volume) else {
+            return Ok(Compared::Gone);
+        };
+        let named = writer::named(self, location.volume, &file).await;
+        if let Err(why) = named.and_then(|()| self.serving()) {
+            self.fail(&why);
+            return Err(PutError::DiskFailed { disk });
+        }
+        Ok(compared)
+    }
+
     /// Compares the record at a location with what is sent under its key. The caller has a permit.
-    pub(crate) async fn compare(&self, location: Location, put: &PutShard) -> Compared {
+    async fn compare(&self, location: Location, put: &PutShard) -> Compared {
         let Some(file) = self.file_of(location.volume) else {
             return Compared::Gone;
         };

@@ -9,112 +9,20 @@
 //! and nothing is written any more.
 
 use crate::drive::Drive;
-use crate::index::Location;
 use crate::ledger::Ledger;
-use crate::plan::{Action, Batch, Removed, Request, Verdict};
+use crate::plan::{Action, Batch, Request};
 use crate::record;
-use crate::tombstone::Tombstone;
+use crate::ticket::{Refusal, Ticket};
 use crate::volume::VolumeId;
 use disk::{Buffer, File};
 use futures::future::join_all;
 use std::io;
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot};
-use types::wire::storage::{PutError, PutShard};
+use tokio::sync::mpsc;
 use types::{ByteCount, ByteOffset};
 
 /// Requests that may wait for a disk; more are told that it is busy.
 pub(crate) const QUEUE: usize = 256;
-
-/// A request that waits until it is durable.
-pub(crate) enum Ticket {
-    /// A shard, and where its damaged record was found.
-    Put(
-        PutShard,
-        Option<Location>,
-        oneshot::Sender<Result<Stored, PutError>>,
-    ),
-    /// What is to be removed.
-    Delete(Tombstone, oneshot::Sender<Result<Removed, Refusal>>),
-    /// What is not needed any more is to be removed: of the open volume too, when nothing was written since
-    /// the last time.
-    Look(oneshot::Sender<()>),
-}
-
-/// What happened to a shard.
-#[derive(Debug)]
-pub(crate) enum Stored {
-    /// It is durable.
-    Durable,
-    /// A durable record stands under its key already: compare.
-    Before(Location),
-}
-
-/// Why what waited was refused.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Refusal {
-    /// The file system has no room.
-    Full,
-    /// The disk was stopped.
-    Failed,
-}
-
-impl Ticket {
-    fn is_look(&self) -> bool {
-        matches!(self, Self::Look(_))
-    }
-
-    fn looked(self) {
-        if let Self::Look(answer) = self {
-            let _abandoned = answer.send(());
-        }
-    }
-
-    fn request(&self) -> Request<'_> {
-        match self {
-            Self::Put(put, damaged, _) => Request::Put(put, *damaged),
-            Self::Delete(dead, _) => Request::Delete(*dead),
-            Self::Look(_) => unreachable!("a look waits for nothing durable"),
-        }
-    }
-
-    /// Whoever waited may have given up; what was done stands all the same.
-    fn refuse(self, drive: &Drive, why: Refusal) {
-        let disk = drive.id;
-        match self {
-            Self::Put(_, _, answer) => {
-                let error = match why {
-                    Refusal::Full => PutError::Full { disk },
-                    Refusal::Failed => PutError::DiskFailed { disk },
-                };
-                let _abandoned = answer.send(Err(error));
-            }
-            Self::Delete(_, answer) => {
-                let _abandoned = answer.send(Err(why));
-            }
-            Self::Look(_) => {}
-        }
-    }
-
-    fn answer(self, verdict: Verdict, removed: &[Removed]) {
-        match (self, verdict) {
-            (Self::Put(_, _, answer), verdict) => {
-                let _abandoned = answer.send(match verdict {
-                    Verdict::Compare(location) => Ok(Stored::Before(location)),
-                    Verdict::Refuse(error) => Err(error),
-                    _ => Ok(Stored::Durable),
-                });
-            }
-            (Self::Delete(_, answer), verdict) => {
-                let _abandoned = answer.send(match verdict {
-                    Verdict::Bury(range) => Ok(removed[range]),
-                    _ => Ok(Removed::default()),
-                });
-            }
-            (Self::Look(_), _) => {}
-        }
-    }
-}
 
 /// Serves tickets until their senders are gone.
 pub(crate) async fn run(

@@ -85,6 +85,8 @@ pub(crate) struct DiskOutcome {
     pub(crate) held: u64,
     /// Shards that should be there and are not.
     pub(crate) missing: u64,
+    /// Shards that are not there, as the metadata knows: they are being made again.
+    pub(crate) repairing: u64,
     /// Shards that are nobody's: of uploads that were given up.
     pub(crate) extra: u64,
     /// Shards under ids that were never given out.
@@ -106,7 +108,8 @@ impl Outcome {
 
 impl DiskOutcome {
     fn is_clean(&self) -> bool {
-        self.away.is_none() && self.missing + self.extra + self.stray + self.corrupt == 0
+        let wrong = self.missing + self.repairing + self.extra + self.stray + self.corrupt;
+        self.away.is_none() && wrong == 0
     }
 
     fn found(disk: DiskId, findings: &Findings, corrupt: &[ShardKey]) -> Self {
@@ -114,6 +117,7 @@ impl DiskOutcome {
         let Findings {
             held,
             missing,
+            repairing,
             orphans,
             strays,
             removed,
@@ -127,6 +131,7 @@ impl DiskOutcome {
             away: None,
             held: *held,
             missing: count(missing),
+            repairing: *repairing,
             extra: count(orphans),
             stray: count(strays),
             corrupt: count(corrupt),
@@ -288,7 +293,7 @@ async fn look_at(
         let found = keeper.verify_all(disk, read).await;
         corrupt = found.map_err(|error| error.to_string())?;
         if request.repair {
-            keeper.make_again(disk, &corrupt).await;
+            keeper.make_again(disk, &corrupt);
         }
     }
     Ok(DiskOutcome::found(disk, &findings, &corrupt))

@@ -59,8 +59,7 @@ impl Keeper {
     }
 
     /// Has shards of a disk made again.
-    pub async fn make_again(&self, disk: DiskId, shards: &[ShardKey]) {
-        let bad: Vec<_> = shards.iter().map(|key| (disk, *key)).collect();
-        self.report(&bad).await;
+    pub fn make_again(&self, disk: DiskId, shards: &[ShardKey]) {
+        self.suspect(shards.iter().map(|key| (disk, *key)));
     }
 }

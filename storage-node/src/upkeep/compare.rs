@@ -13,6 +13,8 @@ use types::{ChunkId, Profile};
 pub struct Difference {
     /// Chunks of living runs whose shard is not there, and should be.
     pub missing: Vec<ChunkId>,
+    /// How many shards are not there and recorded as missing.
+    pub known: u64,
     /// Chunks that no run covers and no lease: the upload was given up.
     pub orphans: Vec<ChunkId>,
     /// Chunks under ids that were never given out: damage, or a foreign writer. Never removed by itself.
@@ -42,12 +44,17 @@ pub fn compare(
         while let Some(chunk) = held.next_if(|chunk| *chunk < run.chunks.first) {
             uncovered(chunk, &mut difference);
         }
-        let wanted = !run.condemned && !run.missing.contains(&slot);
+        let known = run.missing.contains(&slot);
         for chunk in ids(&run.chunks) {
             let there = held.next_if(|there| *there == chunk).is_some();
             let last = chunk == run.chunks.last;
             let stored = !last || has_bytes(profile, run.last_segments, slot);
-            if !there && wanted && stored && inside(chunk) {
+            if there || run.condemned || !stored || !inside(chunk) {
+                continue;
+            }
+            if known {
+                difference.known += 1;
+            } else {
                 difference.missing.push(chunk);
             }
         }
@@ -144,8 +151,10 @@ mod tests {
                         let full = chunk < run.chunks.last;
                         // Data shard i has segments i × rows and on; parity has as many as shard 0.
                         let stored = full || usize::from(slot) >= K || usize::from(slot) * rows < segments;
-                        let known = run.condemned || run.missing.contains(&Slot(slot));
-                        if stored && !there && !known {
+                        let lacks = stored && !there && !run.condemned;
+                        if lacks && run.missing.contains(&Slot(slot)) {
+                            expected.known += 1;
+                        } else if lacks {
                             expected.missing.push(chunk);
                         }
                     }

@@ -44,6 +44,8 @@ pub use reconcile::{Findings, Removal};
 const ROUND: Duration = Duration::from_secs(1);
 /// Between two looks at what could not be done.
 const LATER: Duration = Duration::from_secs(5);
+/// Shards that are remembered to be reported.
+const SUSPECTS: usize = 1 << 20;
 /// Moments over which rates are told.
 const REMEMBERED: usize = 10;
 
@@ -56,6 +58,7 @@ pub struct Keeper {
     table: RwLock<Arc<GroupTable>>,
     counted: Counted,
     look_again: Duration,
+    suspects: Mutex<BTreeSet<(DiskId, ShardKey)>>,
     stop: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -138,6 +141,7 @@ impl Keeper {
             table: RwLock::default(),
             counted: Counted::default(),
             look_again,
+            suspects: Mutex::default(),
             stop: watch::Sender::new(false),
             tasks: Mutex::default(),
         });
@@ -188,8 +192,7 @@ impl Keeper {
         loop {
             tokio::time::sleep(wait).await;
             let table = self.learn().await;
-            let suspects = self.node.take_suspects();
-            self.report(&suspects).await;
+            self.send_reports().await;
             let repairs = self.serving().await;
             let repairs = repairs.into_iter().map(|disk| self.repair(disk, &table));
             let waits = futures::future::join_all(repairs).await;
@@ -270,16 +273,34 @@ impl Keeper {
         serving.map(|report| report.disk).collect()
     }
 
-    /// Tells the metadata service of shards that are not what they should be.
-    async fn report(&self, bad: &[(DiskId, ShardKey)]) {
-        let disks: BTreeSet<DiskId> = bad.iter().map(|(disk, _)| *disk).collect();
-        for disk in disks {
-            let of_disk = bad.iter().filter(|(on, _)| *on == disk);
-            let shards: Vec<ShardKey> = of_disk.map(|(_, key)| *key).collect();
-            for some in shards.chunks(MAX_TASKS as usize) {
-                if let Err(error) = self.upkeep.report_bad(disk, some.to_vec()).await {
-                    tracing::debug!(%disk, %error, "bad shards are reported when they are met again");
-                }
+    /// Notes shards that are not what they should be, to be told.
+    fn suspect(&self, bad: impl IntoIterator<Item = (DiskId, ShardKey)>) {
+        let mut suspects = lock(&self.suspects);
+        for shard in bad {
+            // What is forgotten is met again.
+            if suspects.len() < SUSPECTS {
+                suspects.insert(shard);
+            }
+        }
+    }
+
+    /// Tells the metadata service of shards that are not what they should be. While no repair is under way:
+    /// one that looked before the damage must not be reported behind it, and take it off the list.
+    async fn send_reports(&self) {
+        self.suspect(self.node.take_suspects());
+        let bad: Vec<(DiskId, ShardKey)> = std::mem::take(&mut *lock(&self.suspects))
+            .into_iter()
+            .collect();
+        let of_disk = |one: &(DiskId, ShardKey), next: &(DiskId, ShardKey)| one.0 == next.0;
+        let reports = bad
+            .chunk_by(of_disk)
+            .flat_map(|shards| shards.chunks(MAX_TASKS as usize));
+        for some in reports {
+            let disk = some[0].0;
+            let shards = some.iter().map(|(_, key)| *key).collect();
+            if let Err(error) = self.upkeep.report_bad(disk, shards).await {
+                tracing::debug!(%disk, %error, "bad shards are reported later");
+                self.suspect(some.iter().copied());
             }
         }
     }

@@ -35,6 +35,8 @@ pub struct Findings {
     pub held: u64,
     /// Shards that should be there, and are not, without anybody having known.
     pub missing: Vec<ShardKey>,
+    /// Shards that are not there, as the metadata knows: they are being made again.
+    pub repairing: u64,
     /// Shards that no run covers and no lease.
     pub orphans: Vec<ShardKey>,
     /// Shards under ids that were never given out.
@@ -80,6 +82,7 @@ impl Keeper {
             orphans,
             strays,
             removed,
+            ..
         } = &findings;
         if missing.len() + orphans.len() + strays.len() > 0 {
             tracing::warn!(
@@ -88,8 +91,7 @@ impl Keeper {
             );
         }
         if removal == Removal::Remove {
-            let bad: Vec<_> = findings.missing.iter().map(|key| (disk, *key)).collect();
-            self.report(&bad).await;
+            self.make_again(disk, &findings.missing);
         }
         Ok(findings)
     }
@@ -123,9 +125,11 @@ impl Keeper {
             let difference = compare(&held, start, &covered, slot, group.profile);
             let Difference {
                 missing,
+                known,
                 orphans,
                 strays,
             } = difference;
+            findings.repairing += known;
             // What has landed since the inventory was taken is not missing.
             let now = node.inventory(disk, group.id, slot);
             let now = now.map_err(|_| unavailable())?;

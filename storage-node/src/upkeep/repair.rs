@@ -120,7 +120,7 @@ impl Keeper {
         let rebuilt = rebuilder
             .rebuild(group, key.chunk, key.index, &mut bad)
             .await;
-        self.report(&bad).await;
+        self.suspect(bad);
         let rebuilt = rebuilt.map_err(|error| {
             if error == RebuildError::NoMajority {
                 tracing::error!(%key, "{error}");

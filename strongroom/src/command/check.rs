@@ -70,7 +70,14 @@ fn follow(api: &Api) -> Result<Checked> {
 
 fn show(outcome: &Outcome) -> Result<()> {
     let heading = [
-        "DISK", "SHARDS", "MISSING", "EXTRA", "STRAY", "CORRUPT", "REMOVED",
+        "DISK",
+        "SHARDS",
+        "MISSING",
+        "REPAIRING",
+        "EXTRA",
+        "STRAY",
+        "CORRUPT",
+        "REMOVED",
     ];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     for disk in &outcome.disks {
@@ -81,13 +88,14 @@ fn show(outcome: &Outcome) -> Result<()> {
         let DiskOutcome {
             held,
             missing,
+            repairing,
             extra,
             stray,
             corrupt,
             removed,
             ..
         } = disk;
-        let numbers = [held, missing, extra, stray, corrupt, removed];
+        let numbers = [held, missing, repairing, extra, stray, corrupt, removed];
         let numbers = numbers.into_iter().map(ToString::to_string);
         rows.push([disk.disk.to_string()].into_iter().chain(numbers).collect());
     }

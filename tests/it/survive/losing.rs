@@ -21,7 +21,7 @@ enum Loss {
     Emptied,
     /// A folder with somebody else's files is.
     Foreign,
-    /// Another disk's folder is: two claim the same id.
+    /// A copy of another disk's folder is: that one goes on, the copy is refused.
     Cloned,
     /// Something that is no folder is: it cannot be opened.
     Unreadable,
