@@ -326,7 +326,7 @@ impl Report {
             upkeep: UpkeepStatus {
                 repaired_shards: done.shards,
                 repaired_bytes: done.bytes,
-                bytes_a_second: done.bytes_a_second as u64,
+                bytes_a_second: done.bytes_a_second,
                 shards_a_second: done.shards_a_second,
                 removed_shards: done.removed,
             },

@@ -31,7 +31,7 @@ pub(crate) struct UpkeepStatus {
     /// Bytes in them.
     pub(crate) repaired_bytes: u64,
     /// Bytes a second lately.
-    pub(crate) bytes_a_second: u64,
+    pub(crate) bytes_a_second: f64,
     /// Shards a second lately.
     pub(crate) shards_a_second: f64,
     /// Shards that were removed.
@@ -86,8 +86,8 @@ impl Status {
             let runs: u64 = health.repairs.iter().map(|backlog| backlog.runs).sum();
             let rate = self.upkeep.shards_a_second;
             let left = if rate > 0.0 {
-                let speed = self.upkeep.bytes_a_second / types::size::MIB;
-                format!("{speed} MiB/s, {:.0} s left", shards as f64 / rate)
+                let speed = self.upkeep.bytes_a_second / types::size::MIB as f64;
+                format!("{speed:.0} MiB/s, {:.0} s left", shards as f64 / rate)
             } else {
                 "waiting for disks".to_owned()
             };

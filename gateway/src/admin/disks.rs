@@ -61,7 +61,10 @@ pub(super) fn router(operations: Arc<dyn Operations>) -> Router {
 }
 
 async fn replace(State(operations): Shared, Path(id): Path<u64>) -> Response {
-    match operations.replace(DiskId::new(id)).await {
+    // Begun, it is done to its end, whether or not anybody waits for the answer.
+    let work = async move { operations.replace(DiskId::new(id)).await };
+    let replaced = tokio::spawn(work).await;
+    match replaced.unwrap_or_else(|_| Err("it broke off; see the log, and ask again".to_owned())) {
         Ok(disk) => {
             tracing::info!(lost = id, %disk, "a disk was replaced");
             Json(Replacement { disk }).into_response()

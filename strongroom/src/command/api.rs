@@ -21,6 +21,8 @@ use tokio_rustls::TlsConnector;
 
 /// How long the cluster may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it may take over what is long: a line for every run of a disk of a million objects.
+const LONG: Duration = Duration::from_secs(600);
 /// Longest answer: hundreds of thousands of keys.
 const ANSWER: usize = 64 << 20;
 
@@ -72,6 +74,12 @@ impl Api {
         serde_json::from_slice(&answer).context("the answer is not as this build expects it")
     }
 
+    /// Makes something that takes its time, and is told.
+    pub(crate) fn post_patiently<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let answer = self.ask_within(LONG, Method::POST, path, b"null".to_vec())?;
+        serde_json::from_slice(&answer).context("the answer is not as this build expects it")
+    }
+
     /// Begins something that takes its time.
     pub(crate) fn begin(&self, path: &str, body: &impl Serialize) -> Result<()> {
         self.ask(Method::POST, path, serde_json::to_vec(body)?)
@@ -90,11 +98,21 @@ impl Api {
     }
 
     fn ask(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Bytes> {
+        self.ask_within(PATIENCE, method, path, body)
+    }
+
+    fn ask_within(
+        &self,
+        patience: Duration,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<Bytes> {
         self.runtime.block_on(async {
-            let asked = tokio::time::timeout(PATIENCE, self.exchange(method, path, body)).await;
+            let asked = tokio::time::timeout(patience, self.exchange(method, path, body)).await;
             asked.unwrap_or_else(|_| {
                 let admin = self.profile.admin;
-                bail!("{admin} did not answer within {PATIENCE:?}; look at the log of the cluster")
+                bail!("{admin} did not answer within {patience:?}; look at the log of the cluster")
             })
         })
     }

@@ -61,7 +61,7 @@ pub(crate) fn run(options: Options) -> Result<()> {
         What::Replace { disk } => {
             let path = format!("/disks/{disk}/replace");
             let replaced: Replacement = api
-                .post(&path, &())
+                .post_patiently(&path)
                 .with_context(|| format!("replacing disk {disk}"))?;
             if options.target.json {
                 return write_json(&replaced);
