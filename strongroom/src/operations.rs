@@ -256,7 +256,7 @@ async fn look(
         let disk = report.disk;
         let found = match report.state {
             DiskState::Serving => look_at(&keeper, disk, request, &progress).await,
-            DiskState::Absent(why) | DiskState::Failed(why) => Err(why),
+            DiskState::Absent(why) | DiskState::Failed(why) | DiskState::Stalled(why) => Err(why),
             other => Err(format!("{other:?}")),
         };
         outcome.disks.push(found.unwrap_or_else(|why| DiskOutcome {

@@ -125,6 +125,7 @@ impl fmt::Display for Status {
                 DiskState::Serving => format!("serving  {}", disk.engine),
                 DiskState::Absent(why) => format!("absent   {why}"),
                 DiskState::Failed(why) => format!("failed   {why}"),
+                DiskState::Stalled(why) => format!("stalled  {why}"),
                 other => format!("{other:?}"),
             };
             let (shards, used, free) = (disk.shards, mebibytes(disk.used), mebibytes(disk.free));

@@ -5,6 +5,7 @@
 //! cargo xtask test            everything, as continuous integration does
 //! cargo xtask test erasure    the inner loop of one crate
 //! cargo xtask bench micro     cost of the primitives, per core
+//! cargo xtask bench repair    a lost disk made whole again beside readers
 //! cargo xtask soak kill       kill -9 under load, for as long as you like
 //! cargo xtask soak mixed      steady load: memory, descriptors, clean end
 //! cargo xtask soak nemesis    kills, freezes, lost disks under a verified load
@@ -106,6 +107,8 @@ enum Command {
 enum Bench {
     /// Encode, rebuild, seal, open, check, hash: bytes a second of one core
     Micro,
+    /// A disk with a gigabyte on it lost, replaced and made again, beside readers
+    Repair,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -127,6 +130,9 @@ fn main() -> ExitCode {
             package: Some(package),
         } => suite::one(&package),
         Command::Bench { what: Bench::Micro } => bench_micro(),
+        Command::Bench {
+            what: Bench::Repair,
+        } => soak::repair(),
         Command::Soak {
             what,
             minutes,

@@ -73,6 +73,72 @@ async fn any_two_disks_may_be_lost() {
     world.memory_comes_back().await;
 }
 
+/// The same when they are lost in the middle of a download: what was read ahead is handed out, the rest is
+/// rebuilt.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_two_disks_may_be_lost_while_they_are_read() {
+    let faults = [
+        Fault::Absent,
+        Fault::Corrupt,
+        Fault::Flips,
+        Fault::Failing,
+        Fault::Silent,
+    ];
+    let (world, objects) = filled("4+2", config()).await;
+    let mut lost_amid = 0;
+    for (nth, lost) in pairs(6).into_iter().enumerate() {
+        for (name, bytes) in &objects {
+            let download = world.download(name, Wanted::All).await.unwrap();
+            let mut body = download.body;
+            let mut read = body.try_next().await.unwrap().unwrap().to_vec();
+            for disk in &lost {
+                world.disks.fault(*disk, faults[nth % faults.len()]);
+            }
+            lost_amid += usize::from(read.len() < bytes.len());
+            while let Some(piece) = body.try_next().await.unwrap() {
+                read.extend_from_slice(&piece);
+            }
+            assert!(read == *bytes, "{lost:?}: {name}");
+            world.disks.heal();
+        }
+    }
+    assert!(lost_amid >= 4 * 21, "{lost_amid} downloads were under way");
+    world.memory_comes_back().await;
+}
+
+/// Each three of six disks lost are a clear error, or, where an object has nothing on them that it takes,
+/// no error at all; never a wrong byte.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_three_lost_disks_are_a_clear_error() {
+    let (world, objects) = filled("4+2", config()).await;
+    let (mut refused, mut read) = (0, 0);
+    for mask in (0_u32..64).filter(|mask| mask.count_ones() == 3) {
+        let lost: Vec<u64> = (1..=6)
+            .filter(|disk| mask & (1 << (disk - 1)) != 0)
+            .collect();
+        for disk in &lost {
+            world.disks.fault(*disk, Fault::Absent);
+        }
+        for (name, bytes) in &objects {
+            match world.get(name, Wanted::All).await {
+                Ok(got) => {
+                    assert!(got == *bytes, "{lost:?}: {name}");
+                    read += 1;
+                }
+                Err(error) => {
+                    assert_eq!(error, TOO_FEW, "{lost:?}: {name}");
+                    refused += 1;
+                }
+            }
+        }
+        world.disks.heal();
+    }
+    assert!(
+        refused >= 40 && read >= 10,
+        "{refused} refused, {read} read"
+    );
+}
+
 /// A disk whose blocks match their checksums and do not open is read around.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lying_disk_is_read_around() {

@@ -44,6 +44,7 @@ pub(crate) fn run(options: Options) -> Result<()> {
                     DiskState::Serving => ("serving", disk.engine.clone()),
                     DiskState::Absent(why) => ("absent", why.clone()),
                     DiskState::Failed(why) => ("failed", why.clone()),
+                    DiskState::Stalled(why) => ("stalled", why.clone()),
                     other => ("?", format!("{other:?}")),
                 };
                 let mebibytes = |count: ByteCount| (count.get() / MIB).to_string();

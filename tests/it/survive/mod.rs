@@ -3,7 +3,9 @@
 
 mod check;
 mod losing;
+mod mounted;
 mod reclaim;
+mod repair;
 mod replace;
 
 use serde_json::Value;
