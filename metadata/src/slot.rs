@@ -127,15 +127,6 @@ impl Slot {
         }
     }
 
-    /// Whether both hold the same ring keys: else one could not open what the other wrapped.
-    pub fn same_rings(&self, other: &Self) -> bool {
-        let keys = |slot: &Self| -> Vec<(u32, [u8; KEY])> {
-            let key = |ring: &RingKey| (ring.version(), *ring.expose());
-            slot.rings.iter().map(key).collect()
-        };
-        keys(self) == keys(other)
-    }
-
     /// The ring key that new wraps are made with.
     ///
     /// # Panics

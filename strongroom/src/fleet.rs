@@ -331,7 +331,7 @@ fn slots(data: &Path, settings: &Settings, members: &[Member]) -> Result<Vec<Slo
             Some(first) => Slot::open_or_join(&keys, provider, cluster, id, before, &first.rings),
         };
         let slot = slot.with_context(|| format!("starting {}", member.folder.display()))?;
-        if slots.first().is_some_and(|first| !first.same_rings(&slot)) {
+        if slots.first().is_some_and(|first| first.rings != slot.rings) {
             bail!("{} holds other keys than metadata-0", keys.slot.display());
         }
         if begun(data).exists() && !member.had_log {

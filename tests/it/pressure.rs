@@ -25,8 +25,10 @@ const LARGE: u64 = 256 * MIB;
 const TIME: Duration = Duration::from_secs(20);
 /// Memory for objects' bytes, as `strongroom dev` has it.
 const BUDGET: u64 = 512 * MIB;
-/// Memory for everything else: caches of metadata, sockets, 100 kB a connection with its TLS and buffers.
-const BESIDES: u64 = 400 * MIB;
+/// Memory for everything else: the caches of log and store where they are full, buffers of each connection,
+/// and the program itself.
+const BESIDES: u64 = 192 * MIB + CONNECTIONS * 100 * KIB + 64 * MIB;
+const CONNECTIONS: u64 = (IDLE + BUSY + SLOW_READERS + SLOW_WRITERS) as u64;
 /// A small request is answered within so much, at 99 of 100. On two cores that 200 clients share with the
 /// cluster, most of it is waiting for a core.
 const BOUND: Duration = Duration::from_secs(5);

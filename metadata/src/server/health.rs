@@ -3,7 +3,8 @@
 //! A *tally* counts what is recorded: repairs by slot, deletes, dead blobs; and which sets of slots living
 //! runs lack, which is all that it takes to say, for any disks that are away, how many more may fail. It
 //! is counted in pages, and kept for ten times as long as it took, a second at least: asked all the time,
-//! it takes a tenth of a core at most. So what it says may be that old.
+//! it takes a tenth of a core at most. So what it says may be that old; but for what is recorded of a disk
+//! that is replaced, or of shards that are reported, which counts at once.
 
 use super::Inner;
 use super::placement::Placement;
@@ -106,6 +107,11 @@ impl<L: Log> Inner<L> {
         let away = BTreeSet::from_iter(away);
         self.read_placed(move |_, placement| Ok(tally.health(placement, &away)))
             .await
+    }
+
+    /// What was recorded just now counts at once.
+    pub(super) async fn count_anew(&self) {
+        *self.tally.lock().await = None;
     }
 
     /// What is recorded, as it was not long ago.

@@ -31,7 +31,9 @@ impl<L: Log> Inner<L> {
             let held = self.held_by(lost).await?;
             if held.is_empty() {
                 let end = ClusterCommand::EndReplacement { lost };
-                return self.cluster(end).await;
+                self.cluster(end).await?;
+                self.count_anew().await;
+                return Ok(());
             }
             let mut swaps = Vec::new();
             for (group, seen) in &held {

@@ -103,8 +103,13 @@ impl<L: Log> Inner<L> {
                 Ok(Vec::from_iter(slots))
             })
             .await?;
+        if slots.is_empty() {
+            return Ok(());
+        }
         self.propose_some(slots, |slots| NamespaceCommand::RecordMissing { slots })
-            .await
+            .await?;
+        self.count_anew().await;
+        Ok(())
     }
 
     async fn propose_some<T>(

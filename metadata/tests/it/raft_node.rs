@@ -28,6 +28,7 @@ async fn a_server_proposes_reads_and_restarts() {
     assert_eq!(node.status().leader, Some(server.id()));
     node.shutdown().await;
     assert!(node.propose(keep(9)).await.is_err());
+    drop(node);
 
     server.after_kill();
     let node = server.alone().await.unwrap();
@@ -156,6 +157,7 @@ async fn a_store_ahead_of_its_log_is_rebuilt() {
         node.propose(keep(number)).await.unwrap();
     }
     node.shutdown().await;
+    drop(node);
     let before = server.disk.restart();
     server.after_kill();
     let node = server.alone().await.unwrap();
@@ -239,6 +241,7 @@ async fn a_snapshot_is_taken_when_it_is_due() {
     }
     eventually("the log is purged", || node.status().purged > Some(50)).await;
     node.shutdown().await;
+    drop(node);
     let files = (1..100).filter(|file| server.disk.content(&format!("log-{file:08x}")).is_some());
     let files = files.count();
     assert!(files < 10, "{files} log files of 64 KiB are left");
@@ -462,6 +465,7 @@ async fn an_almost_full_disk_refuses_proposals_alone() {
         assert_eq!(node.status().stopped, None);
         if round == 0 {
             node.shutdown().await;
+            drop(node);
             server.after_kill();
             node = server.alone().await.unwrap();
         }

@@ -73,6 +73,33 @@ fn keys_are_made_once() {
     }
 }
 
+/// A server of several is given the others' ring keys, and a storage key of its own; once made, it keeps
+/// them; and with a log it is not made at all.
+#[test]
+fn servers_share_ring_keys_and_nothing_else() {
+    let (first, second) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let given = open(first.path(), Before::Never).unwrap();
+    let keys = KeyFiles {
+        root: first.path().join("root.key"),
+        slot: second.path().join("slot"),
+    };
+    let provider = seal::provider::default();
+    let join = |before, rings: &[seal::RingKey]| {
+        let node = NodeId::new(4);
+        Slot::open_or_join(&keys, provider.as_ref(), CLUSTER, node, before, rings)
+    };
+    let refused = join(Before::Log, &given.rings).unwrap_err();
+    assert!(
+        matches!(refused, SlotError::SlotMissing { .. }),
+        "{refused}"
+    );
+    let joined = join(Before::Never, &given.rings).unwrap();
+    assert_eq!(joined.rings, given.rings);
+    assert_ne!(joined.storage, given.storage);
+    let again = join(Before::Log, &[seal::RingKey::random(7)]).unwrap();
+    assert_eq!((again.rings, again.storage), (joined.rings, joined.storage));
+}
+
 /// A log without its slot, and a slot without its root key, are refused: fresh keys would lose both.
 #[test]
 fn keys_are_never_made_over() {

@@ -81,11 +81,7 @@ async fn disks_come_and_go_under_load() {
         tokio::time::sleep(Duration::from_millis(dice.below(500))).await;
         let lost = lose(&cluster, disk, loss);
         until(&format!("{told}: it is told"), || serving(&cluster) < 6).await;
-        assert_eq!(
-            serving(&cluster),
-            if loss == Loss::Cloned { 4 } else { 5 },
-            "{told}"
-        );
+        assert_eq!(serving(&cluster), 5, "{told}");
         for (key, content) in &objects {
             let read = support::check(&client, "data", key, *content).await;
             read.unwrap_or_else(|error| panic!("{told}: {error}"));

@@ -67,11 +67,17 @@ pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Waits until nothing is to be made again and two more disks may fail.
+/// Waits until nothing is to be made again and two more disks may fail. Said twice: what is said may be a
+/// second old.
 pub(crate) async fn whole(cluster: &Cluster) {
-    until("every shard is back", || {
+    let is_whole = || {
         let health = &status(cluster)["health"];
         health["tolerates"] == 2 && health["repairs"] == Value::Array(Vec::new())
+    };
+    let mut since = None;
+    until("every shard is back", || {
+        since = is_whole().then(|| since.unwrap_or_else(Instant::now));
+        since.is_some_and(|since| since.elapsed() > Duration::from_secs(2))
     })
     .await;
 }

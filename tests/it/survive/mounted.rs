@@ -67,10 +67,11 @@ async fn put_and_check(
     client: &aws_sdk_s3::Client,
     name: &str,
     count: u64,
+    length: u64,
 ) -> Vec<(String, Content)> {
     let mut objects = Vec::new();
     for number in 0..count {
-        let (key, content) = (format!("{name}-{number}"), Content::new(number, 6 * MIB));
+        let (key, content) = (format!("{name}-{number}"), Content::new(number, length));
         let stored = support::put(client, "data", &key, content).await;
         stored.unwrap_or_else(|error| panic!("{key}: {error:?}"));
         support::check(client, "data", &key, content).await.unwrap();
@@ -89,10 +90,10 @@ async fn a_full_disk_is_done_without() {
     let small = Mounted::mount(&cluster, 3, 200 * MIB);
     cluster.start_again().unwrap();
     let client = support::client(&cluster);
-    let mut objects = put_and_check(&client, "before", 4).await;
+    let mut objects = put_and_check(&client, "before", 4, 6 * MIB).await;
     let inside = small.folder.join("filler");
     fill(&inside);
-    objects.extend(put_and_check(&client, "full", 20).await);
+    objects.extend(put_and_check(&client, "full", 16, 32 * MIB).await);
     let health = status(&cluster)["health"].clone();
     assert_eq!(
         health["tolerates"], 1,
@@ -128,10 +129,10 @@ async fn a_stalled_disk_is_done_without() {
     let stalling = Mounted::mount(&cluster, 1, 400 * MIB);
     cluster.start_again().unwrap();
     let client = support::client(&cluster);
-    let mut objects = put_and_check(&client, "before", 3).await;
+    let mut objects = put_and_check(&client, "before", 3, 6 * MIB).await;
     stalling.freeze("-f");
     let began = std::time::Instant::now();
-    objects.extend(put_and_check(&client, "stalled", 10).await);
+    objects.extend(put_and_check(&client, "stalled", 10, 6 * MIB).await);
     let took = began.elapsed();
     eprintln!("a stalled disk: 10 uploads and downloads in {took:?}");
     until("it is told", || serving(&cluster) == 5).await;
