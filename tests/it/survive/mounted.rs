@@ -87,7 +87,7 @@ async fn a_full_disk_is_done_without() {
     let mut cluster = Cluster::start("full-disk").unwrap();
     support::make_bucket(&support::client(&cluster), "data").await;
     cluster.stop().unwrap();
-    let small = Mounted::mount(&cluster, 3, 200 * MIB);
+    let small = Mounted::mount(&cluster, 3, 400 * MIB);
     cluster.start_again().unwrap();
     let client = support::client(&cluster);
     let mut objects = put_and_check(&client, "before", 4, 6 * MIB).await;
