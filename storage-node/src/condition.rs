@@ -2,7 +2,8 @@
 
 use crate::drive::{Drive, lock};
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 use types::wire::storage::{DiskState, ReadError};
 
 /// Since when something is under way.
