@@ -1,0 +1,215 @@
+//! What gateways are asked for: puts of contents that occur once, with conditions or without; reads;
+//! deletions; uploads that are given up.
+
+use crate::history::History;
+use crate::judge::Did;
+use bytes::Bytes;
+use client::{Client, DeleteError, GetError, PutError};
+use futures::TryStreamExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use strongroom_tests::Dice;
+use types::wire::metadata::{Bucket, Condition, EtagMatch, Tags, Wanted};
+use types::{Attributes, ByteCount, ObjectKey};
+
+/// How many keys there are.
+pub const KEYS: u64 = 4;
+const SIZES: [u64; 12] = [
+    0,
+    1,
+    4095,
+    4096,
+    4097,
+    65_535,
+    65_536,
+    65_537,
+    300_000,
+    1 << 20,
+    (1 << 20) + 1,
+    5 << 20,
+];
+const PIECE: usize = 128 << 10;
+
+/// One gateway at work.
+#[derive(Clone)]
+pub(crate) struct Worker {
+    pub(crate) client: Arc<Client>,
+    pub(crate) bucket: Bucket,
+    pub(crate) history: Arc<History>,
+    /// Numbers contents.
+    pub(crate) next: Arc<AtomicU64>,
+}
+
+/// The bytes of a content: nothing in it is like another.
+fn content(number: u64, length: u64) -> Bytes {
+    let length = usize::try_from(length).expect("it fits into memory");
+    let mut dice = Dice::new(number << 32);
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        bytes.extend_from_slice(&dice.next_word().to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes.into()
+}
+
+fn etag(number: u64, length: u64) -> String {
+    format!("{number}-{length}")
+}
+
+/// The number and length that an ETag of ours tells.
+fn told(etag: &str) -> Option<(u64, u64)> {
+    let (number, length) = etag.split_once('-')?;
+    Some((number.parse().ok()?, length.parse().ok()?))
+}
+
+pub(crate) fn name(key: u64) -> ObjectKey {
+    let name = format!("key-{key}");
+    name.try_into().expect("a name")
+}
+
+impl Worker {
+    /// Does so many things, one after the other.
+    pub(crate) async fn work(self, mut dice: Dice, times: u64) {
+        let mut known = None;
+        for _ in 0..times {
+            let key = dice.below(KEYS);
+            match dice.below(20) {
+                0..7 => self.put(key, &mut dice, Only::Always).await,
+                7 => self.put(key, &mut dice, Only::Absent).await,
+                8 => {
+                    let only = known.map_or(Only::Absent, Only::Current);
+                    self.put(key, &mut dice, only).await;
+                }
+                9 => self.give_up(key, &mut dice).await,
+                10 | 11 => self.delete(key).await,
+                _ => known = self.get(key).await.unwrap_or(None),
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(dice.below(400))).await;
+        }
+    }
+
+    async fn put(&self, key: u64, dice: &mut Dice, only: Only) {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let length = *dice.pick(&SIZES);
+        let did = match only {
+            Only::Always => Did::Wrote(Some(number)),
+            Only::Absent => Did::Swapped(None, number),
+            Only::Current((current, _)) => Did::Swapped(Some(current), number),
+        };
+        let begun = self.history.begin(key, did);
+        let answer = self.send(key, number, length, only).await;
+        match answer {
+            Ok(()) => self.history.end(begun, Some(did)),
+            Err(PutError::OutcomeUnknown(_)) => {}
+            Err(PutError::ConditionFailed) => {
+                let other = match only {
+                    Only::Current((current, _)) => Some(current),
+                    _ => None,
+                };
+                self.history.end(begun, Some(Did::FoundNot(other)));
+            }
+            Err(PutError::NoSuchObject) => self.history.end(begun, Some(Did::Found(None))),
+            Err(PutError::SlowDown(_)) => self.history.end(begun, None),
+            Err(other) => self.history.wrong(format!("a put: {other:?}")),
+        }
+    }
+
+    async fn send(&self, key: u64, number: u64, length: u64, only: Only) -> Result<(), PutError> {
+        let declared = Some(ByteCount::new(length));
+        let mut upload = self.client.put(&self.bucket, name(key), declared).await?;
+        let bytes = content(number, length);
+        for at in (0..bytes.len()).step_by(PIECE) {
+            let end = bytes.len().min(at + PIECE);
+            upload.write(bytes.slice(at..end)).await?;
+        }
+        let attributes = Attributes {
+            etag: etag(number, length),
+            ..Attributes::default()
+        };
+        let condition = match only {
+            Only::Always => Condition::default(),
+            Only::Absent => Condition {
+                differs: Some(EtagMatch::Any),
+                ..Condition::default()
+            },
+            Only::Current((number, length)) => Condition {
+                matches: Some(EtagMatch::OneOf(vec![etag(number, length)])),
+                ..Condition::default()
+            },
+        };
+        upload
+            .finish(attributes, Tags::default(), condition)
+            .await?;
+        Ok(())
+    }
+
+    /// An upload whose client goes away in the middle.
+    async fn give_up(&self, key: u64, dice: &mut Dice) {
+        let Ok(mut upload) = self.client.put(&self.bucket, name(key), None).await else {
+            return;
+        };
+        let bytes = content(u64::MAX, 100_000 + dice.below(5 << 20));
+        let _lost = upload.write(bytes).await;
+        tokio::time::sleep(std::time::Duration::from_millis(dice.below(20))).await;
+    }
+
+    async fn delete(&self, key: u64) {
+        let begun = self.history.begin(key, Did::Wrote(None));
+        let name = name(key);
+        let deleted = self
+            .client
+            .delete(&self.bucket, &name, Condition::default());
+        match deleted.await {
+            Ok(()) => self.history.end(begun, Some(Did::Wrote(None))),
+            Err(DeleteError::SlowDown(_)) => {}
+            Err(other) => self.history.wrong(format!("a deletion: {other:?}")),
+        }
+    }
+
+    /// Reads a key: what was found, if that is known.
+    pub(crate) async fn get(&self, key: u64) -> Result<Option<(u64, u64)>, GetError> {
+        // What it will have found is not known yet; without an answer it says nothing.
+        let begun = self.history.begin(key, Did::Found(None));
+        let read = self.read(key).await;
+        let did = match &read {
+            Ok(found) => Some(Did::Found(found.map(|(number, _)| number))),
+            Err(_) => None,
+        };
+        self.history.end(begun, did);
+        read
+    }
+
+    async fn read(&self, key: u64) -> Result<Option<(u64, u64)>, GetError> {
+        let found = self.client.get(&self.bucket, &name(key), Wanted::All).await;
+        let download = match found {
+            Err(GetError::NoSuchObject) => return Ok(None),
+            other => other?,
+        };
+        let (number, length) = told(&download.located.attributes.etag).expect("an ETag of ours");
+        let expected = content(number, length);
+        let (mut at, mut body) = (0, download.body);
+        loop {
+            let piece = body.try_next().await?;
+            let Some(piece) = piece else { break };
+            if expected.get(at..at + piece.len()) != Some(&piece[..]) {
+                self.history
+                    .wrong(format!("a wrong byte of content {number} behind {at}"));
+            }
+            at += piece.len();
+        }
+        if at != expected.len() {
+            let wrong = format!("{at} bytes of content {number}, which has {length}");
+            self.history.wrong(wrong);
+        }
+        Ok(Some((number, length)))
+    }
+}
+
+/// On which condition something is put.
+#[derive(Clone, Copy)]
+enum Only {
+    Always,
+    Absent,
+    /// While this is the current content.
+    Current((u64, u64)),
+}

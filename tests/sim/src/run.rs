@@ -1,0 +1,206 @@
+//! One run by a seed.
+
+use crate::bay::lock;
+use crate::faults::{Faults, Nemesis};
+use crate::history::History;
+use crate::load::{KEYS, Worker};
+use crate::plant::Plant;
+use crate::world::World;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+use storage_node::upkeep::Removal;
+use strongroom_tests::Dice;
+use types::wire::metadata::Bucket;
+
+/// Operations of each gateway in a round.
+const OPERATIONS: u64 = 8;
+/// How long everything may take to be made whole; what is dead is kept for some seconds of it.
+const WHOLE_WITHIN: u32 = 600;
+/// A session, and what is leased under it, ends after this at the latest.
+const SESSIONS_END: Duration = Duration::from_secs(130);
+
+/// What a run has come to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What happened to the cluster.
+    pub faults: Faults,
+    /// Operations of clients, and those of which nobody knows the outcome.
+    pub operations: (usize, usize),
+    /// What was wrong, if anything was.
+    pub verdict: Result<(), String>,
+}
+
+/// Runs a cluster of its own by a seed, in a runtime of its own.
+///
+/// # Panics
+/// When the runtime does not start, and when the cluster breaks a rule of its own.
+pub fn run(seed: u64, plant: Option<Plant>) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async move {
+        let mut dice = Dice::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let world = World::begin(dice.split(), plant).await;
+        let mut run = Run {
+            bucket: world.bucket().await,
+            nemesis: Arc::new(Nemesis::new(Arc::clone(&world))),
+            world,
+            history: Arc::default(),
+            next: Arc::new(AtomicU64::new(1)),
+            dice,
+        };
+        let verdict = match run.live().await {
+            Ok(()) => run.history.judge(),
+            // What a client saw says more than what came of it.
+            Err(why) => run.history.judge().and(Err(why)),
+        };
+        run.world.stop().await;
+        run.world.fleet.stop().await;
+        Outcome {
+            faults: lock(&run.nemesis.faults).clone(),
+            operations: run.history.count(),
+            verdict,
+        }
+    })
+}
+
+struct Run {
+    world: Arc<World>,
+    bucket: Bucket,
+    nemesis: Arc<Nemesis>,
+    history: Arc<History>,
+    next: Arc<AtomicU64>,
+    dice: Dice,
+}
+
+impl Run {
+    fn worker(&self, number: u64) -> Worker {
+        Worker {
+            client: self.world.client(number),
+            bucket: self.bucket.clone(),
+            history: Arc::clone(&self.history),
+            next: Arc::clone(&self.next),
+        }
+    }
+
+    async fn live(&mut self) -> Result<(), String> {
+        for _ in 0..2 + self.dice.below(2) {
+            self.round().await;
+        }
+        self.heal().await?;
+        self.compare("with every disk").await?;
+        self.look_through().await?;
+        self.lose_some().await?;
+        self.clean().await
+    }
+
+    /// Both gateways work while faults happen; at the end of some rounds the power goes everywhere.
+    async fn round(&mut self) {
+        let workers = [self.worker(1), self.worker(2)];
+        let clients = workers.each_ref().map(|worker| Arc::clone(&worker.client));
+        let works: Vec<_> = workers
+            .map(|worker| tokio::spawn(worker.work(self.dice.split(), OPERATIONS)))
+            .into();
+        let suffering = Arc::clone(&self.nemesis).torment(self.dice.split());
+        let suffering = tokio::spawn(suffering);
+        let stops: Vec<_> = works
+            .iter()
+            .map(tokio::task::JoinHandle::abort_handle)
+            .collect();
+        let done = futures::future::join_all(works);
+        if self.dice.below(2) == 0 {
+            let moment = Duration::from_millis(self.dice.below(3000));
+            let _cut_short = tokio::time::timeout(moment, done).await;
+            suffering.abort();
+            let _aborted = suffering.await;
+            self.nemesis.cut_all(&mut self.dice).await;
+            for stop in &stops {
+                stop.abort();
+            }
+            // Their gateways are gone without a word.
+            drop(clients);
+            return;
+        }
+        done.await;
+        suffering.abort();
+        let _aborted = suffering.await;
+        let [first, second] = clients;
+        first.shutdown().await;
+        // The other one is killed: its session has to expire.
+        drop(second);
+    }
+
+    async fn heal(&mut self) -> Result<(), String> {
+        self.nemesis.end().await?;
+        self.world.until_whole(WHOLE_WITHIN).await
+    }
+
+    /// Every key is read.
+    async fn compare(&self, when: &str) -> Result<(), String> {
+        let reader = self.worker(3);
+        for key in 0..KEYS {
+            let read = reader.get(key).await;
+            read.map_err(|error| format!("key {key} cannot be read {when}: {error:?}"))?;
+        }
+        reader.client.shutdown().await;
+        Ok(())
+    }
+
+    /// Nothing is missing that nobody knew of.
+    async fn look_through(&self) -> Result<u64, String> {
+        let mut held = 0;
+        for (_, disk) in self.world.disks() {
+            let found = self.world.keeper().reconcile(disk, Removal::Tell).await;
+            let found = found.map_err(|error| format!("looking through {disk}: {error}"))?;
+            if !found.missing.is_empty() || found.repairing != 0 || !found.strays.is_empty() {
+                return Err(format!(
+                    "all was called whole, and {disk} is not: {found:?}"
+                ));
+            }
+            held += found.held;
+        }
+        Ok(held)
+    }
+
+    /// Any two disks may go, and everything is still read.
+    async fn lose_some(&mut self) -> Result<(), String> {
+        let mut disks = self.world.disks();
+        for _ in 0..2 {
+            let at = usize::try_from(self.dice.below(disks.len() as u64)).expect("a few");
+            let (bay, _) = disks.remove(at);
+            self.world.bays[bay].disk().cut();
+        }
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        self.compare("without two disks").await?;
+        for bay in &self.world.bays {
+            if bay.disk().is_cut() {
+                bay.power_cycle();
+            }
+        }
+        self.world.until_whole(WHOLE_WITHIN).await
+    }
+
+    /// Once all sessions have ended, what belongs to nobody goes.
+    async fn clean(&mut self) -> Result<(), String> {
+        self.world.stop().await;
+        tokio::time::sleep(SESSIONS_END).await;
+        self.world.restart(Duration::from_secs(20)).await;
+        self.world.until_whole(WHOLE_WITHIN).await?;
+        let mut orphans = 0;
+        for (_, disk) in self.world.disks() {
+            let found = self.world.keeper().reconcile(disk, Removal::Tell).await;
+            let found = found.map_err(|error| format!("looking through {disk}: {error}"))?;
+            if !found.missing.is_empty() || found.repairing != 0 || !found.strays.is_empty() {
+                return Err(format!("{disk} is not as it was: {found:?}"));
+            }
+            orphans += found.orphans.len();
+        }
+        if orphans != 0 {
+            return Err(format!("{orphans} shards belong to nobody, and stay"));
+        }
+        self.compare("at last").await
+    }
+}

@@ -1,0 +1,285 @@
+//! The cluster: three metadata servers, one storage node of six disks with its upkeep, two gateways.
+
+use crate::bay::{Bay, Syncs, lock};
+use crate::fleet::{Fleet, Way};
+use crate::plant::{Plant, Planted};
+use client::{Client, ClientConfig, NewBucket};
+use disk::sim::SimDisk;
+use metadata::ServerConfig;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use storage_node::upkeep::{Keeper, Quiet};
+use storage_node::{DiskDevice, Limits, Node, Stamp, Watch, stamp};
+use strongroom_tests::Dice;
+use tokio::task::JoinHandle;
+use types::placement::Disk;
+use types::profile::DiskClass;
+use types::wire::calls::Remote;
+use types::wire::metadata::Bucket;
+use types::wire::storage::DiskState;
+use types::wire::upkeep::Health;
+use types::wire::{ShardStore, Upkeep};
+use types::{ByteCount, ClusterId, DiskId, Label, NodeId, TenantId};
+
+const CLUSTER: ClusterId = ClusterId::new([0xc1; 16]);
+/// Disks that hold data.
+pub const DISKS: usize = 6;
+/// Places for those that replace them.
+const SPARE: usize = 4;
+
+/// The cluster.
+pub struct World {
+    pub(crate) fleet: Arc<Fleet>,
+    pub(crate) upkeep: Arc<dyn Upkeep>,
+    plant: Option<Plant>,
+    server: NodeId,
+    pub(crate) bays: Vec<Bay>,
+    /// Which disk should be in each bay.
+    expected: Mutex<Vec<Option<DiskId>>>,
+    running: Mutex<Option<Running>>,
+    look_again: Mutex<Duration>,
+    dice: Mutex<Dice>,
+}
+
+#[derive(Clone)]
+struct Running {
+    node: Arc<Node>,
+    keeper: Arc<Keeper>,
+    looks: Arc<JoinHandle<()>>,
+}
+
+impl World {
+    /// A cluster that has just begun.
+    pub async fn begin(mut dice: Dice, plant: Option<Plant>) -> Arc<Self> {
+        let config = ServerConfig {
+            reclaim_after: Duration::from_secs(1 + dice.below(8)),
+            ..ServerConfig::new("4+2".parse().expect("a profile"))
+        };
+        let profile = config.default_profile;
+        let fleet = Fleet::begin(&mut dice, config).await;
+        let leader = fleet.leader().await;
+        let server = leader.admit_node().await.expect("an id");
+        let syncs = match plant {
+            Some(Plant::SkippedSyncs) => Syncs::Skipped,
+            _ => Syncs::Done,
+        };
+        let bays: Vec<Bay> = (0..DISKS + SPARE)
+            .map(|_| Bay::new(dice.split(), syncs))
+            .collect();
+        let mut expected = vec![None; DISKS + SPARE];
+        for (bay, expected) in bays.iter().zip(&mut expected).take(DISKS) {
+            let id = leader.reserve_disk_id().await.expect("an id");
+            stamp_as(&bay.disk(), server, id).await;
+            leader.admit_disk(listed(id, server)).await.expect("a disk");
+            *expected = Some(id);
+        }
+        leader.create_groups(profile).await.expect("groups");
+        let look_again = [20, 3600][usize::from(dice.below(2) == 0)];
+        let world = Arc::new(Self {
+            upkeep: Arc::new(Remote(Way(Arc::clone(&fleet)))),
+            fleet,
+            plant,
+            server,
+            bays,
+            expected: Mutex::new(expected),
+            running: Mutex::default(),
+            look_again: Mutex::new(Duration::from_secs(look_again)),
+            dice: Mutex::new(dice),
+        });
+        world.start().await;
+        world
+    }
+
+    /// Starts the storage node.
+    pub async fn start(&self) {
+        let expected = lock(&self.expected).clone();
+        let devices = self.bays.iter().zip(expected);
+        let devices = devices.map(|(bay, expected)| DiskDevice {
+            disk: Arc::new(bay.clone()),
+            expected,
+        });
+        let limits = Limits {
+            volume: ByteCount::new(4 << 20),
+            allocate: ByteCount::new(1 << 20),
+            ..Limits::default()
+        };
+        let watch = Watch::default();
+        let node = Node::with_devices(CLUSTER, self.server, devices.collect(), limits, watch);
+        let node = Arc::new(node.await);
+        let keeper = Keeper::start(
+            Arc::clone(&node),
+            Arc::clone(&self.upkeep),
+            Arc::new(Quiet(Arc::clone(&node))),
+            *lock(&self.look_again),
+        );
+        let looked_after = Arc::clone(&node);
+        let looks = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(watch.every).await;
+                looked_after.check().await;
+            }
+        });
+        *lock(&self.running) = Some(Running {
+            node,
+            keeper,
+            looks: Arc::new(looks),
+        });
+    }
+
+    /// Stops the storage node.
+    pub async fn stop(&self) {
+        let running = lock(&self.running).take();
+        if let Some(running) = running {
+            running.looks.abort();
+            running.keeper.shutdown().await;
+            running.node.shutdown().await;
+        }
+    }
+
+    /// Starts the storage node again, which compares disks with the metadata that often.
+    pub async fn restart(&self, look_again: Duration) {
+        self.stop().await;
+        *lock(&self.look_again) = look_again;
+        self.start().await;
+    }
+
+    /// The power of everything is cut, and is back: what disks had not made durable may be lost.
+    pub async fn cut_all(&self, dice: &mut Dice) {
+        for bay in &self.bays {
+            bay.disk().cut();
+            bay.disk().fail_stalled(5);
+        }
+        self.fleet.cut_all(dice).await;
+        self.stop().await;
+        for bay in &self.bays {
+            bay.power_cycle();
+        }
+        self.fleet.start().await;
+        self.fleet.leader().await;
+        self.start().await;
+    }
+
+    /// A gateway's client.
+    pub fn client(&self, number: u64) -> Arc<Client> {
+        let config = ClientConfig {
+            memory: ByteCount::new(128 << 20),
+            metadata_patience: Duration::from_secs(8),
+            shard_patience: Duration::from_secs(2),
+            ..ClientConfig::new(NodeId::new(100 + number))
+        };
+        let dice = lock(&self.dice).split();
+        let planted = Planted::new(Way(Arc::clone(&self.fleet)), self.plant, dice);
+        Client::start(config, Arc::new(Remote(planted)), self.node())
+    }
+
+    /// Makes the bucket.
+    pub async fn bucket(&self) -> Bucket {
+        let client = self.client(0);
+        let new = NewBucket {
+            tenant: TenantId::new(1),
+            owner: "steward".to_owned(),
+            name: "bucket".to_owned().try_into().expect("a name"),
+            label: Label::default(),
+            profile: None,
+        };
+        let bucket = client.create_bucket(new).await.expect("a bucket");
+        client.shutdown().await;
+        bucket
+    }
+
+    pub(crate) fn node(&self) -> Arc<Node> {
+        let running = lock(&self.running).clone();
+        running.expect("the node runs").node
+    }
+
+    pub(crate) fn keeper(&self) -> Arc<Keeper> {
+        let running = lock(&self.running).clone();
+        running.expect("the node runs").keeper
+    }
+
+    /// The disks that hold data, and where they are.
+    pub(crate) fn disks(&self) -> Vec<(usize, DiskId)> {
+        let expected = lock(&self.expected);
+        let disks = expected.iter().enumerate();
+        disks
+            .filter_map(|(at, disk)| disk.map(|disk| (at, disk)))
+            .collect()
+    }
+
+    /// Disks that do not serve.
+    pub(crate) async fn away(&self) -> Vec<DiskId> {
+        let reports = self.node().report().await;
+        let serving = |disk: &DiskId| {
+            let mut of = reports.iter().filter(|report| report.disk == *disk);
+            of.any(|report| report.state == DiskState::Serving)
+        };
+        let disks = self.disks().into_iter().map(|(_, disk)| disk);
+        disks.filter(|disk| !serving(disk)).collect()
+    }
+
+    /// How safe the data is, if anybody can tell.
+    pub(crate) async fn health(&self) -> Option<(Health, bool)> {
+        let away = self.away().await;
+        let all_there = away.is_empty();
+        let health = self.upkeep.health(away).await.ok()?;
+        let whole = all_there
+            && health.repairs.is_empty()
+            && health.deletes == 0
+            && health.waiting == 0
+            && health.tolerates.is_none_or(|tolerates| tolerates == 2);
+        Some((health, whole))
+    }
+
+    /// Waits until the data is as safe as it can be.
+    pub(crate) async fn until_whole(&self, seconds: u32) -> Result<(), String> {
+        let mut last = None;
+        for _ in 0..seconds {
+            match self.health().await {
+                Some((_, true)) => return Ok(()),
+                other => last = other.or(last),
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let away = self.node().report().await;
+        Err(format!("not whole: {last:?}, {away:?}"))
+    }
+
+    /// Puts a fresh disk in the place of one whose content is gone, into a spare bay if one is left.
+    pub(crate) async fn replace(&self, at: usize, lost: DiskId) -> Result<(), String> {
+        let why = |error: &dyn std::fmt::Display| format!("replacing {lost}: {error}");
+        let id = self
+            .upkeep
+            .reserve_disk_id()
+            .await
+            .map_err(|error| why(&error))?;
+        let taken = lock(&self.expected).clone();
+        let spare = (0..self.bays.len()).find(|spare| *spare != at && taken[*spare].is_none());
+        let spare = spare.ok_or_else(|| why(&"no bay is left"))?;
+        let fresh = SimDisk::new(id.get());
+        stamp_as(&fresh, self.server, id).await;
+        let replaced = self
+            .upkeep
+            .replace_disk(lost, listed(id, self.server))
+            .await;
+        replaced.map_err(|error| why(&error))?;
+        self.node().retire(lost).await;
+        let mut expected = lock(&self.expected);
+        (expected[at], expected[spare]) = (None, Some(id));
+        self.bays[spare].put(fresh);
+        Ok(())
+    }
+}
+
+fn listed(id: DiskId, node: NodeId) -> Disk {
+    let class = DiskClass::Flash;
+    Disk { id, node, class }
+}
+
+async fn stamp_as(disk: &SimDisk, node: NodeId, id: DiskId) {
+    let stamp = Stamp {
+        cluster: CLUSTER,
+        node,
+        disk: id,
+    };
+    stamp::write_to(disk, &stamp).await.expect("an empty disk");
+}
