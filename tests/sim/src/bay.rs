@@ -13,7 +13,7 @@ use types::{ByteCount, ByteOffset};
 
 /// Whether syncs are done, or only said to be: a bug that a simulation must find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Syncs {
+pub(crate) enum Syncs {
     /// They are done.
     Done,
     /// They are answered, and nothing is done.
@@ -22,7 +22,7 @@ pub enum Syncs {
 
 /// A place for a disk; clones share it.
 #[derive(Clone)]
-pub struct Bay {
+pub(crate) struct Bay {
     disk: Arc<Mutex<SimDisk>>,
     line: Line,
 }
@@ -36,7 +36,7 @@ struct Line {
 
 impl Bay {
     /// A place with an empty disk.
-    pub fn new(mut dice: Dice, syncs: Syncs) -> Self {
+    pub(crate) fn new(mut dice: Dice, syncs: Syncs) -> Self {
         let disk = SimDisk::new(dice.next_word());
         let line = Line {
             dice: Arc::new(Mutex::new(dice)),
@@ -49,17 +49,17 @@ impl Bay {
     }
 
     /// The disk that is in it.
-    pub fn disk(&self) -> SimDisk {
+    pub(crate) fn disk(&self) -> SimDisk {
         lock(&self.disk).clone()
     }
 
     /// Puts another disk in.
-    pub fn put(&self, disk: SimDisk) {
+    pub(crate) fn put(&self, disk: SimDisk) {
         *lock(&self.disk) = disk;
     }
 
     /// Power is back after it was cut, or is cut now: the disk shows what it kept.
-    pub fn power_cycle(&self) {
+    pub(crate) fn power_cycle(&self) {
         let seed = lock(&self.line.dice).next_word();
         let mut disk = lock(&self.disk);
         let after = disk.crash(seed);

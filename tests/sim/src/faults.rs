@@ -1,30 +1,250 @@
-//! What happens to disks and servers.
+//! What happens to disks and servers, as a seed has it.
+//!
+//! Never more than the promise allows: of acknowledged shards those of one disk are lost at a time, and the
+//! next one's only once the first have been made again; any number of disks may be away.
 
+use crate::bay::lock;
 use crate::world::World;
+use disk::Disk;
+use disk::sim::{Fate, Operation, SimDisk};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use strongroom_tests::Dice;
+use tokio::time::Instant;
+use types::{ByteCount, DiskId};
 
-/// How often what happened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Faults {}
+/// As much as any disk needs.
+const ROOM: ByteCount = ByteCount::new(1 << 40);
+/// `EIO`.
+const BROKEN: i32 = 5;
+
+/// How often what happened; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Faults(Arc<Mutex<BTreeMap<&'static str, u64>>>);
+
+impl Faults {
+    /// All kinds that a run can meet.
+    pub const KINDS: [&'static str; 10] = [
+        "power of a disk",
+        "power of a metadata server",
+        "power of everything",
+        "stalled call",
+        "failed sync",
+        "failed read",
+        "full disk",
+        "lost disk",
+        "killed gateway",
+        "upload given up",
+    ];
+
+    pub(crate) fn note(&self, kind: &'static str) {
+        *lock(&self.0).entry(kind).or_default() += 1;
+    }
+
+    /// How often each happened.
+    pub fn counts(&self) -> BTreeMap<&'static str, u64> {
+        lock(&self.0).clone()
+    }
+}
 
 pub(crate) struct Nemesis {
     world: Arc<World>,
-    pub(crate) faults: Mutex<Faults>,
+    pub(crate) faults: Faults,
+    /// Bays with which something is the matter.
+    taken: Mutex<BTreeSet<usize>>,
+    /// Whether disks were lost, and one is being lost.
+    lost: AtomicBool,
+    losing: tokio::sync::Mutex<()>,
+    metadata: tokio::sync::Mutex<()>,
+    ends: AtomicBool,
 }
 
 impl Nemesis {
     pub(crate) fn new(world: Arc<World>) -> Self {
         Self {
             world,
-            faults: Mutex::default(),
+            faults: Faults::default(),
+            taken: Mutex::default(),
+            lost: AtomicBool::new(false),
+            losing: tokio::sync::Mutex::default(),
+            metadata: tokio::sync::Mutex::default(),
+            ends: AtomicBool::new(false),
         }
     }
-    pub(crate) async fn torment(self: Arc<Self>, _dice: Dice) {}
-    pub(crate) async fn cut_all(&self, dice: &mut Dice) {
-        self.world.cut_all(dice).await;
-    }
-    pub(crate) async fn end(&self) -> Result<(), String> {
+
+    /// Lets one thing after the other happen, until it is told to end.
+    pub(crate) async fn torment(self: Arc<Self>, mut dice: Dice) -> Result<(), String> {
+        while !self.ends.load(Ordering::Relaxed) {
+            self.pause(&mut dice, 100).await;
+            match dice.below(8) {
+                0 => self.cut_metadata(&mut dice).await,
+                1 => self.lose_disk(&mut dice).await?,
+                _ => self.trouble_disk(&mut dice).await,
+            }
+        }
         Ok(())
     }
+
+    /// Whoever torments ends soon; or may go on.
+    pub(crate) fn ends(&self, ends: bool) {
+        self.ends.store(ends, Ordering::Relaxed);
+    }
+
+    /// Cuts the power of everything.
+    pub(crate) async fn cut_all(&self, dice: &mut Dice) {
+        self.faults.note("power of everything");
+        self.world.cut_all(dice).await;
+    }
+
+    /// Nothing is the matter any more.
+    pub(crate) async fn heal(&self) {
+        self.world.fleet.start().await;
+        for bay in &self.world.bays {
+            calm(&bay.disk());
+            if bay.disk().is_cut() {
+                bay.power_cycle();
+            }
+        }
+    }
+
+    /// Waits for up to so long, or until there is to be an end.
+    async fn pause(&self, dice: &mut Dice, millis: u64) {
+        let until = Instant::now() + Duration::from_millis(dice.below(millis));
+        while Instant::now() < until && !self.ends.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn cut_metadata(&self, dice: &mut Dice) {
+        let _one_at_a_time = self.metadata.lock().await;
+        let fleet = &self.world.fleet;
+        let at = usize::try_from(dice.below(fleet.size() as u64)).expect("one of three");
+        fleet.cut(at, dice.next_word()).await;
+        self.faults.note("power of a metadata server");
+        self.pause(dice, 4000).await;
+        fleet.start().await;
+    }
+
+    /// One that nothing is the matter with.
+    fn take(&self, dice: &mut Dice) -> Option<(usize, DiskId)> {
+        let disks = self.world.disks();
+        let index = usize::try_from(dice.below(disks.len() as u64)).expect("one of six");
+        let chosen = disks[index];
+        lock(&self.taken).insert(chosen.0).then_some(chosen)
+    }
+
+    /// A disk comes back empty, and is replaced.
+    async fn lose_disk(&self, dice: &mut Dice) -> Result<(), String> {
+        let _one_at_a_time = self.losing.lock().await;
+        let safe = self.world.health().await.is_some_and(|(health, _)| {
+            health.repairs.is_empty() && health.tolerates.is_none_or(|tolerates| tolerates > 0)
+        });
+        if self.lost.load(Ordering::Relaxed) && !(safe && self.world.away().await.is_empty()) {
+            return Ok(());
+        }
+        let Some((at, id)) = self.take(dice) else {
+            return Ok(());
+        };
+        self.lost.store(true, Ordering::Relaxed);
+        self.world.bays[at].disk().cut();
+        self.world.bays[at].put(SimDisk::new(dice.next_word()));
+        self.faults.note("lost disk");
+        self.pause(dice, 3000).await;
+        let replaced = self.world.replace(at, id).await;
+        lock(&self.taken).remove(&at);
+        replaced
+    }
+
+    async fn trouble_disk(&self, dice: &mut Dice) {
+        let Some((at, _)) = self.take(dice) else {
+            return;
+        };
+        let bay = &self.world.bays[at];
+        let disk = bay.disk();
+        match dice.below(5) {
+            0 => self.cut_soon(&disk, dice),
+            1 => self.fail(
+                &disk,
+                Operation::Sync,
+                "failed sync",
+                Fate::Fail(BROKEN),
+                dice,
+            ),
+            2 => self.fail(
+                &disk,
+                Operation::Read,
+                "failed read",
+                Fate::Fail(BROKEN),
+                dice,
+            ),
+            3 => {
+                let operation = *dice.pick(&[Operation::Sync, Operation::Read]);
+                self.fail(&disk, operation, "stalled call", Fate::Stall, dice);
+            }
+            _ => self.fill(&disk, dice).await,
+        }
+        self.pause(dice, 7000).await;
+        calm(&disk);
+        if disk.is_cut() {
+            bay.power_cycle();
+        }
+        lock(&self.taken).remove(&at);
+    }
+
+    /// The power goes at one of the next changes.
+    fn cut_soon(&self, disk: &SimDisk, dice: &mut Dice) {
+        let (mut left, faults) = (dice.below(12), self.faults.clone());
+        disk.script(move |call| {
+            if !call.operation.changes() {
+                return Fate::Proceed;
+            }
+            if left > 0 {
+                left -= 1;
+                return Fate::Proceed;
+            }
+            faults.note("power of a disk");
+            Fate::CutPower
+        });
+    }
+
+    /// Some of the next calls of a kind end so.
+    fn fail(
+        &self,
+        disk: &SimDisk,
+        operation: Operation,
+        kind: &'static str,
+        fate: Fate,
+        dice: &mut Dice,
+    ) {
+        let (mut before, mut times) = (dice.below(4), 1 + dice.below(3));
+        let faults = self.faults.clone();
+        disk.script(move |call| {
+            if call.operation != operation || times == 0 {
+                return Fate::Proceed;
+            }
+            if before > 0 {
+                before -= 1;
+                return Fate::Proceed;
+            }
+            times -= 1;
+            faults.note(kind);
+            fate
+        });
+    }
+
+    async fn fill(&self, disk: &SimDisk, dice: &mut Dice) {
+        let Ok(files) = disk.list().await else { return };
+        let used: u64 = files.iter().map(|file| file.length.get()).sum();
+        disk.set_capacity(ByteCount::new(used + dice.below(1 << 20)));
+        self.faults.note("full disk");
+    }
+}
+
+/// The disk does again what it is told.
+fn calm(disk: &SimDisk) {
+    disk.script(|_| Fate::Proceed);
+    disk.release();
+    disk.set_capacity(ROOM);
 }

@@ -1,4 +1,4 @@
-//! Three metadata servers on simulated disks, over a network of function calls; and the way to whichever
+//! One metadata server or three on simulated disks, over a network of function calls; and the way to whichever
 //! leads.
 
 use crate::bay::lock;
@@ -20,10 +20,10 @@ use types::wire::{Metadata, Upkeep};
 use types::{ByteCount, NodeId, codec};
 
 /// A server that runs.
-pub type MetadataServer = Arc<Server<Arc<Node>>>;
+pub(crate) type MetadataServer = Arc<Server<Arc<Node>>>;
 
 /// The servers, running or not.
-pub struct Fleet {
+pub(crate) struct Fleet {
     members: Vec<Member>,
     network: Network,
     rings: Vec<RingKey>,
@@ -40,12 +40,13 @@ struct Member {
 }
 
 impl Fleet {
-    /// Starts three servers and begins their cluster.
-    pub async fn begin(dice: &mut Dice, config: ServerConfig) -> Arc<Self> {
-        let members = (1..=3).map(|id| Member {
+    /// Starts one server, or three, and begins their cluster.
+    pub(crate) async fn begin(dice: &mut Dice, config: ServerConfig) -> Arc<Self> {
+        let count = [1, 1, 3][usize::try_from(dice.below(3)).expect("one of three")];
+        let members = (1..=count).map(|id| Member {
             id: NodeId::new(id),
             disk: Mutex::new(SimDisk::new(dice.next_word())),
-            cache: TempDir::new().expect("a temporary folder"),
+            cache: cache(),
             open: Mutex::default(),
             running: Mutex::default(),
         });
@@ -65,7 +66,7 @@ impl Fleet {
     }
 
     /// Starts those that are down.
-    pub async fn start(&self) {
+    pub(crate) async fn start(&self) {
         for member in &self.members {
             if lock(&member.running).is_some() {
                 continue;
@@ -82,8 +83,8 @@ impl Fleet {
         let store = Arc::new(store);
         *lock(&member.open) = Arc::downgrade(&store);
         let config = NodeConfig {
-            heartbeat: Duration::from_millis(200),
-            election: Duration::from_millis(1000),
+            heartbeat: Duration::from_millis(400),
+            election: Duration::from_millis(1600),
             patience: Duration::from_secs(3),
             log_file: ByteCount::new(64 << 10),
             keep_entries: 50,
@@ -96,7 +97,7 @@ impl Fleet {
     }
 
     /// Cuts the power of one server, by its number from 0; it stays down until [`Fleet::start`].
-    pub async fn cut(&self, at: usize, seed: u64) {
+    pub(crate) async fn cut(&self, at: usize, seed: u64) {
         let member = &self.members[at];
         lock(&member.disk).cut();
         let running = lock(&member.running).take();
@@ -116,8 +117,13 @@ impl Fleet {
         *disk = disk.crash(seed);
     }
 
+    /// How many there are.
+    pub(crate) fn size(&self) -> usize {
+        self.members.len()
+    }
+
     /// Cuts the power of all.
-    pub async fn cut_all(&self, dice: &mut Dice) {
+    pub(crate) async fn cut_all(&self, dice: &mut Dice) {
         for member in &self.members {
             lock(&member.disk).cut();
         }
@@ -127,7 +133,7 @@ impl Fleet {
     }
 
     /// The server that leads, as far as they know.
-    pub fn leading(&self) -> Option<MetadataServer> {
+    pub(crate) fn leading(&self) -> Option<MetadataServer> {
         let running = self.members.iter();
         let running = running.filter_map(|member| lock(&member.running).clone());
         let leading = running.filter(|server| {
@@ -141,7 +147,7 @@ impl Fleet {
     ///
     /// # Panics
     /// When none does for a minute.
-    pub async fn leader(&self) -> MetadataServer {
+    pub(crate) async fn leader(&self) -> MetadataServer {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             if let Some(server) = self.leading()
@@ -155,7 +161,7 @@ impl Fleet {
     }
 
     /// Ends them all.
-    pub async fn stop(&self) {
+    pub(crate) async fn stop(&self) {
         for member in &self.members {
             let running = lock(&member.running).take();
             if let Some(server) = running {
@@ -166,8 +172,14 @@ impl Fleet {
     }
 }
 
+/// A folder for rows, in memory where the machine has such folders: nothing counts on it after a cut.
+fn cache() -> TempDir {
+    let folder = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new());
+    folder.expect("a temporary folder")
+}
+
 /// Carries calls to whichever server leads.
-pub struct Way(pub Arc<Fleet>);
+pub(crate) struct Way(pub(crate) Arc<Fleet>);
 
 impl Carrier for Way {
     fn carry(&self, call: Call) -> BoxFuture<'_, Result<Vec<u8>, MetadataError>> {

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 /// The history of one run.
 #[derive(Default)]
-pub struct History(Mutex<Inner>);
+pub(crate) struct History(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
@@ -60,7 +60,7 @@ impl History {
     }
 
     /// How many operations there were, and of how many nobody knows the outcome.
-    pub fn count(&self) -> (usize, usize) {
+    pub(crate) fn count(&self) -> (usize, usize) {
         let inner = lock(&self.0);
         let all = || inner.keys.values().flatten().flatten();
         (
@@ -71,7 +71,7 @@ impl History {
 
     /// # Errors
     /// What was wrong.
-    pub fn judge(&self) -> Result<(), String> {
+    pub(crate) fn judge(&self) -> Result<(), String> {
         let inner = lock(&self.0);
         if let Some(wrong) = inner.wrong.first() {
             return Err(wrong.clone());
@@ -79,7 +79,9 @@ impl History {
         for (key, operations) in &inner.keys {
             let operations: Vec<Operation> = operations.iter().flatten().copied().collect();
             if !linearizable(&operations) {
-                return Err(format!("key {key} is not linearizable: {operations:#?}"));
+                let lines = operations.iter().map(|one| format!("\n  {one:?}"));
+                let lines: String = lines.collect();
+                return Err(format!("key {key} is not linearizable:{lines}"));
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! What gateways are asked for: puts of contents that occur once, with conditions or without; reads;
 //! deletions; uploads that are given up.
 
+use crate::faults::Faults;
 use crate::history::History;
 use crate::judge::Did;
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use types::wire::metadata::{Bucket, Condition, EtagMatch, Tags, Wanted};
 use types::{Attributes, ByteCount, ObjectKey};
 
 /// How many keys there are.
-pub const KEYS: u64 = 4;
+pub(crate) const KEYS: u64 = 4;
 const SIZES: [u64; 12] = [
     0,
     1,
@@ -38,6 +39,7 @@ pub(crate) struct Worker {
     pub(crate) history: Arc<History>,
     /// Numbers contents.
     pub(crate) next: Arc<AtomicU64>,
+    pub(crate) faults: Faults,
 }
 
 /// The bytes of a content: nothing in it is like another.
@@ -84,7 +86,7 @@ impl Worker {
                 10 | 11 => self.delete(key).await,
                 _ => known = self.get(key).await.unwrap_or(None),
             }
-            tokio::time::sleep(std::time::Duration::from_millis(dice.below(400))).await;
+            tokio::time::sleep(std::time::Duration::from_millis(dice.below(150))).await;
         }
     }
 
@@ -149,6 +151,7 @@ impl Worker {
             return;
         };
         let bytes = content(u64::MAX, 100_000 + dice.below(5 << 20));
+        self.faults.note("upload given up");
         let _lost = upload.write(bytes).await;
         tokio::time::sleep(std::time::Duration::from_millis(dice.below(20))).await;
     }

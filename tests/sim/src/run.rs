@@ -1,6 +1,5 @@
 //! One run by a seed.
 
-use crate::bay::lock;
 use crate::faults::{Faults, Nemesis};
 use crate::history::History;
 use crate::load::{KEYS, Worker};
@@ -11,12 +10,15 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use storage_node::upkeep::Removal;
 use strongroom_tests::Dice;
+use types::ShardKey;
 use types::wire::metadata::Bucket;
 
 /// Operations of each gateway in a round.
-const OPERATIONS: u64 = 8;
+const OPERATIONS: u64 = 12;
 /// How long everything may take to be made whole; what is dead is kept for some seconds of it.
 const WHOLE_WITHIN: u32 = 600;
+/// How long what belongs to nobody may stay once that is so.
+const CLEAN_WITHIN: u32 = 120;
 /// A session, and what is leased under it, ends after this at the latest.
 const SESSIONS_END: Duration = Duration::from_secs(130);
 
@@ -60,7 +62,7 @@ pub fn run(seed: u64, plant: Option<Plant>) -> Outcome {
         run.world.stop().await;
         run.world.fleet.stop().await;
         Outcome {
-            faults: lock(&run.nemesis.faults).clone(),
+            faults: run.nemesis.faults.clone(),
             operations: run.history.count(),
             verdict,
         }
@@ -83,58 +85,76 @@ impl Run {
             bucket: self.bucket.clone(),
             history: Arc::clone(&self.history),
             next: Arc::clone(&self.next),
+            faults: self.nemesis.faults.clone(),
         }
     }
 
     async fn live(&mut self) -> Result<(), String> {
         for _ in 0..2 + self.dice.below(2) {
-            self.round().await;
+            self.round().await?;
         }
         self.heal().await?;
         self.compare("with every disk").await?;
         self.look_through().await?;
         self.lose_some().await?;
-        self.clean().await
+        if self.dice.below(3) == 0 {
+            self.clean().await?;
+        }
+        Ok(())
     }
 
-    /// Both gateways work while faults happen; at the end of some rounds the power goes everywhere.
-    async fn round(&mut self) {
+    /// Both gateways work while faults happen; in some rounds the power then goes everywhere.
+    async fn round(&mut self) -> Result<(), String> {
         let workers = [self.worker(1), self.worker(2)];
-        let clients = workers.each_ref().map(|worker| Arc::clone(&worker.client));
-        let works: Vec<_> = workers
-            .map(|worker| tokio::spawn(worker.work(self.dice.split(), OPERATIONS)))
-            .into();
-        let suffering = Arc::clone(&self.nemesis).torment(self.dice.split());
-        let suffering = tokio::spawn(suffering);
-        let stops: Vec<_> = works
-            .iter()
-            .map(tokio::task::JoinHandle::abort_handle)
-            .collect();
-        let done = futures::future::join_all(works);
-        if self.dice.below(2) == 0 {
-            let moment = Duration::from_millis(self.dice.below(3000));
-            let _cut_short = tokio::time::timeout(moment, done).await;
-            suffering.abort();
-            let _aborted = suffering.await;
-            self.nemesis.cut_all(&mut self.dice).await;
-            for stop in &stops {
-                stop.abort();
+        let [first, second] = workers.each_ref().map(|worker| Arc::clone(&worker.client));
+        let mut works =
+            workers.map(|worker| tokio::spawn(worker.work(self.dice.split(), OPERATIONS)));
+        self.nemesis.ends(false);
+        let torments = [(); 2].map(|()| {
+            let torment = Arc::clone(&self.nemesis).torment(self.dice.split());
+            tokio::spawn(torment)
+        });
+        let cut_short = self.dice.below(2) == 0;
+        if cut_short {
+            let moment = self.dice.below(1500);
+            tokio::time::sleep(Duration::from_millis(moment)).await;
+            self.nemesis.ends(true);
+            if self.dice.below(2) == 0 {
+                // The gateways die of it at once.
+                for work in &works {
+                    work.abort();
+                }
             }
-            // Their gateways are gone without a word.
-            drop(clients);
-            return;
         }
-        done.await;
-        suffering.abort();
-        let _aborted = suffering.await;
-        let [first, second] = clients;
-        first.shutdown().await;
-        // The other one is killed: its session has to expire.
-        drop(second);
+        if !cut_short {
+            for work in &mut works {
+                work.await
+                    .map_err(|error| format!("a gateway broke off: {error}"))?;
+            }
+            self.nemesis.ends(true);
+        }
+        for torment in torments {
+            torment
+                .await
+                .map_err(|error| format!("a fault: {error}"))??;
+        }
+        if cut_short {
+            self.nemesis.cut_all(&mut self.dice).await;
+            for work in works {
+                work.abort();
+                let _aborted = work.await;
+            }
+        } else {
+            first.shutdown().await;
+        }
+        // Gateways that are killed: their sessions have to expire.
+        drop((first, second));
+        self.nemesis.faults.note("killed gateway");
+        Ok(())
     }
 
     async fn heal(&mut self) -> Result<(), String> {
-        self.nemesis.end().await?;
+        self.nemesis.heal().await;
         self.world.until_whole(WHOLE_WITHIN).await
     }
 
@@ -149,20 +169,19 @@ impl Run {
         Ok(())
     }
 
-    /// Nothing is missing that nobody knew of.
-    async fn look_through(&self) -> Result<u64, String> {
-        let mut held = 0;
+    /// Nothing is missing that nobody knew of; what belongs to nobody.
+    async fn look_through(&self) -> Result<Vec<ShardKey>, String> {
+        let mut orphans = Vec::new();
         for (_, disk) in self.world.disks() {
             let found = self.world.keeper().reconcile(disk, Removal::Tell).await;
             let found = found.map_err(|error| format!("looking through {disk}: {error}"))?;
             if !found.missing.is_empty() || found.repairing != 0 || !found.strays.is_empty() {
-                return Err(format!(
-                    "all was called whole, and {disk} is not: {found:?}"
-                ));
+                let why = "all was called whole, and is not";
+                return Err(format!("{why}: {disk} has {found:?}"));
             }
-            held += found.held;
+            orphans.extend(found.orphans);
         }
-        Ok(held)
+        Ok(orphans)
     }
 
     /// Any two disks may go, and everything is still read.
@@ -189,17 +208,16 @@ impl Run {
         tokio::time::sleep(SESSIONS_END).await;
         self.world.restart(Duration::from_secs(20)).await;
         self.world.until_whole(WHOLE_WITHIN).await?;
-        let mut orphans = 0;
-        for (_, disk) in self.world.disks() {
-            let found = self.world.keeper().reconcile(disk, Removal::Tell).await;
-            let found = found.map_err(|error| format!("looking through {disk}: {error}"))?;
-            if !found.missing.is_empty() || found.repairing != 0 || !found.strays.is_empty() {
-                return Err(format!("{disk} is not as it was: {found:?}"));
+        let mut orphans = Vec::new();
+        for _ in 0..CLEAN_WITHIN {
+            orphans = self.look_through().await?;
+            if orphans.is_empty() {
+                break;
             }
-            orphans += found.orphans.len();
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        if orphans != 0 {
-            return Err(format!("{orphans} shards belong to nobody, and stay"));
+        if !orphans.is_empty() {
+            return Err(format!("shards belong to nobody, and stay: {orphans:?}"));
         }
         self.compare("at last").await
     }

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use types::placement::Disk;
 use types::profile::DiskClass;
 use types::wire::calls::Remote;
-use types::wire::metadata::Bucket;
+use types::wire::metadata::{Answer, Bucket};
 use types::wire::storage::DiskState;
 use types::wire::upkeep::Health;
 use types::wire::{ShardStore, Upkeep};
@@ -23,12 +23,12 @@ use types::{ByteCount, ClusterId, DiskId, Label, NodeId, TenantId};
 
 const CLUSTER: ClusterId = ClusterId::new([0xc1; 16]);
 /// Disks that hold data.
-pub const DISKS: usize = 6;
+pub(crate) const DISKS: usize = 6;
 /// Places for those that replace them.
 const SPARE: usize = 4;
 
 /// The cluster.
-pub struct World {
+pub(crate) struct World {
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) upkeep: Arc<dyn Upkeep>,
     plant: Option<Plant>,
@@ -50,7 +50,7 @@ struct Running {
 
 impl World {
     /// A cluster that has just begun.
-    pub async fn begin(mut dice: Dice, plant: Option<Plant>) -> Arc<Self> {
+    pub(crate) async fn begin(mut dice: Dice, plant: Option<Plant>) -> Arc<Self> {
         let config = ServerConfig {
             reclaim_after: Duration::from_secs(1 + dice.below(8)),
             ..ServerConfig::new("4+2".parse().expect("a profile"))
@@ -91,7 +91,7 @@ impl World {
     }
 
     /// Starts the storage node.
-    pub async fn start(&self) {
+    pub(crate) async fn start(&self) {
         let expected = lock(&self.expected).clone();
         let devices = self.bays.iter().zip(expected);
         let devices = devices.map(|(bay, expected)| DiskDevice {
@@ -127,7 +127,7 @@ impl World {
     }
 
     /// Stops the storage node.
-    pub async fn stop(&self) {
+    pub(crate) async fn stop(&self) {
         let running = lock(&self.running).take();
         if let Some(running) = running {
             running.looks.abort();
@@ -137,14 +137,14 @@ impl World {
     }
 
     /// Starts the storage node again, which compares disks with the metadata that often.
-    pub async fn restart(&self, look_again: Duration) {
+    pub(crate) async fn restart(&self, look_again: Duration) {
         self.stop().await;
         *lock(&self.look_again) = look_again;
         self.start().await;
     }
 
     /// The power of everything is cut, and is back: what disks had not made durable may be lost.
-    pub async fn cut_all(&self, dice: &mut Dice) {
+    pub(crate) async fn cut_all(&self, dice: &mut Dice) {
         for bay in &self.bays {
             bay.disk().cut();
             bay.disk().fail_stalled(5);
@@ -160,7 +160,7 @@ impl World {
     }
 
     /// A gateway's client.
-    pub fn client(&self, number: u64) -> Arc<Client> {
+    pub(crate) fn client(&self, number: u64) -> Arc<Client> {
         let config = ClientConfig {
             memory: ByteCount::new(128 << 20),
             metadata_patience: Duration::from_secs(8),
@@ -173,7 +173,7 @@ impl World {
     }
 
     /// Makes the bucket.
-    pub async fn bucket(&self) -> Bucket {
+    pub(crate) async fn bucket(&self) -> Bucket {
         let client = self.client(0);
         let new = NewBucket {
             tenant: TenantId::new(1),
@@ -244,30 +244,34 @@ impl World {
         Err(format!("not whole: {last:?}, {away:?}"))
     }
 
-    /// Puts a fresh disk in the place of one whose content is gone, into a spare bay if one is left.
+    /// Puts a fresh disk into a spare bay, for one whose content is gone.
     pub(crate) async fn replace(&self, at: usize, lost: DiskId) -> Result<(), String> {
-        let why = |error: &dyn std::fmt::Display| format!("replacing {lost}: {error}");
-        let id = self
-            .upkeep
-            .reserve_disk_id()
-            .await
-            .map_err(|error| why(&error))?;
+        let id = patiently(|| self.upkeep.reserve_disk_id()).await?;
         let taken = lock(&self.expected).clone();
         let spare = (0..self.bays.len()).find(|spare| *spare != at && taken[*spare].is_none());
-        let spare = spare.ok_or_else(|| why(&"no bay is left"))?;
+        let spare = spare.expect("one bay more than disks");
         let fresh = SimDisk::new(id.get());
         stamp_as(&fresh, self.server, id).await;
-        let replaced = self
-            .upkeep
-            .replace_disk(lost, listed(id, self.server))
-            .await;
-        replaced.map_err(|error| why(&error))?;
+        patiently(|| self.upkeep.replace_disk(lost, listed(id, self.server))).await?;
         self.node().retire(lost).await;
         let mut expected = lock(&self.expected);
         (expected[at], expected[spare]) = (None, Some(id));
         self.bays[spare].put(fresh);
         Ok(())
     }
+}
+
+/// Asks the metadata service until it answers.
+async fn patiently<'a, T>(ask: impl Fn() -> Answer<'a, T>) -> Result<T, String> {
+    let mut last = String::new();
+    for _ in 0..120 {
+        match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => last = format!("the metadata service: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    Err(last)
 }
 
 fn listed(id: DiskId, node: NodeId) -> Disk {
