@@ -82,7 +82,9 @@ struct Head {
 
 fn parse(head: &[u8]) -> Head {
     let text = String::from_utf8_lossy(head).into_owned();
-    let mut lines = text.split('\n').map(|line| line.trim_end_matches('\r'));
+    let lines = text.split('\n').map(|line| line.trim_end_matches('\r'));
+    // Empty lines before a request are ignored (RFC 9112, 2.2).
+    let mut lines = lines.skip_while(|line| line.is_empty());
     // The version of HTTP is nobody's secret.
     let mut words = lines.next().unwrap_or_default().split(' ');
     let method = words.next().unwrap_or_default().to_owned();
