@@ -8,6 +8,8 @@
 //! DIR/ca.pem, tls/    the cluster's authority
 //! DIR/profile.toml    what commands read
 //! DIR/metadata-0/ …   slot, log, snapshots, cache
+//! DIR/metadata.begun  three metadata servers were begun: none of their logs may be missing
+//! DIR/disks.toml      which disk is in which folder
 //! DIR/disk-0/ …       stamp, volumes
 //! ```
 //!

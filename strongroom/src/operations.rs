@@ -1,6 +1,7 @@
 //! What an operator may have done to the disks of a running cluster: one replaced, all checked.
 
 use crate::disks::{self, Folders};
+use crate::status::told;
 use anyhow::{Context, Result, bail};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -42,8 +43,9 @@ pub(crate) struct Check {
 struct Progress {
     deep: bool,
     began: Instant,
-    /// Shards to be read, and read.
-    shards: AtomicU64,
+    /// Shards to be read.
+    shards: u64,
+    /// And read.
     read: AtomicU64,
     outcome: Mutex<Option<Outcome>>,
 }
@@ -68,8 +70,6 @@ pub(crate) struct Checked {
 /// What a check found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Outcome {
-    /// Why it broke off, if it did.
-    pub(crate) broken_off: Option<String>,
     /// Each disk.
     pub(crate) disks: Vec<DiskOutcome>,
 }
@@ -102,7 +102,7 @@ pub(crate) struct DiskOutcome {
 impl Outcome {
     /// Whether all is as it should be.
     pub(crate) fn is_clean(&self) -> bool {
-        self.broken_off.is_none() && self.disks.iter().all(DiskOutcome::is_clean)
+        self.disks.iter().all(DiskOutcome::is_clean)
     }
 }
 
@@ -206,7 +206,7 @@ impl gateway::Operations for Operations {
             let progress = Arc::new(Progress {
                 deep: request.deep,
                 began: Instant::now(),
-                shards: AtomicU64::new(reports.iter().map(|report| report.shards).sum()),
+                shards: reports.iter().map(|report| report.shards).sum(),
                 read: AtomicU64::new(0),
                 outcome: Mutex::default(),
             });
@@ -238,7 +238,7 @@ impl Progress {
             done: outcome.is_some(),
             deep: self.deep,
             seconds: self.began.elapsed().as_secs_f64(),
-            shards: self.shards.load(Ordering::Relaxed),
+            shards: self.shards,
             read: self.read.load(Ordering::Relaxed),
             outcome: outcome.clone(),
         }
@@ -256,8 +256,7 @@ async fn look(
         let disk = report.disk;
         let found = match report.state {
             DiskState::Serving => look_at(&keeper, disk, request, &progress).await,
-            DiskState::Absent(why) | DiskState::Failed(why) | DiskState::Stalled(why) => Err(why),
-            other => Err(format!("{other:?}")),
+            _ => Err(told(&report).1.to_owned()),
         };
         outcome.disks.push(found.unwrap_or_else(|why| DiskOutcome {
             disk: disk.get(),

@@ -57,6 +57,17 @@ pub(crate) struct MetadataStatus {
     pub(crate) stopped: Option<String>,
 }
 
+/// A disk's state in a word, and which engine serves it or why none does.
+pub(crate) fn told(disk: &DiskReport) -> (&'static str, &str) {
+    match &disk.state {
+        DiskState::Serving => ("serving", &disk.engine),
+        DiskState::Absent(why) => ("absent", why),
+        DiskState::Failed(why) => ("failed", why),
+        DiskState::Stalled(why) => ("stalled", why),
+        _ => ("unknown", "a later build says why"),
+    }
+}
+
 impl Status {
     fn serving(&self) -> usize {
         self.disks
@@ -121,17 +132,11 @@ impl fmt::Display for Status {
             writeln!(f, "metadata {}  {server}", server.node)?;
         }
         for disk in &self.disks {
-            let state = match &disk.state {
-                DiskState::Serving => format!("serving  {}", disk.engine),
-                DiskState::Absent(why) => format!("absent   {why}"),
-                DiskState::Failed(why) => format!("failed   {why}"),
-                DiskState::Stalled(why) => format!("stalled  {why}"),
-                other => format!("{other:?}"),
-            };
+            let (state, why) = told(disk);
             let (shards, used, free) = (disk.shards, mebibytes(disk.used), mebibytes(disk.free));
             writeln!(
                 f,
-                "{}  {shards:>8} shards  {used:>8} MiB used  {free:>8} MiB free  {state}",
+                "{}  {shards:>8} shards  {used:>8} MiB used  {free:>8} MiB free  {state:<8} {why}",
                 disk.disk
             )?;
         }

@@ -65,40 +65,34 @@ impl Gateway {
         Ok(located.valid_for_ms)
     }
 
-    /// Every disk's tasks, page by page.
     async fn all_deletes(&self) -> BTreeMap<DiskId, Vec<DeleteTask>> {
-        let mut all = BTreeMap::new();
-        for disk in self.table().await.disks {
-            let mut tasks: Vec<DeleteTask> = Vec::new();
-            loop {
-                let after = tasks.last().map(|task| task.at);
-                let page = self.server.deletes(disk.id, after).await.unwrap();
-                assert!(page.len() <= MAX_TASKS as usize);
-                if page.is_empty() {
-                    break;
-                }
-                tasks.extend(page);
-            }
-            assert!(tasks.is_sorted_by_key(|task| task.at));
-            all.insert(disk.id, tasks);
-        }
-        all
+        let page = async |disk, after| self.server.deletes(disk, after).await.unwrap();
+        self.all(page, |task| task.at).await
     }
 
     pub(crate) async fn all_repairs(&self) -> BTreeMap<DiskId, Vec<RepairTask>> {
+        let page = async |disk, after| self.server.repairs(disk, after).await.unwrap();
+        self.all(page, |task| task.at).await
+    }
+
+    /// Every disk's tasks, page by page.
+    async fn all<T>(
+        &self,
+        page: impl AsyncFn(DiskId, Option<RunSlot>) -> Vec<T>,
+        at: fn(&T) -> RunSlot,
+    ) -> BTreeMap<DiskId, Vec<T>> {
         let mut all = BTreeMap::new();
         for disk in self.table().await.disks {
-            let mut tasks: Vec<RepairTask> = Vec::new();
+            let mut tasks: Vec<T> = Vec::new();
             loop {
-                let after = tasks.last().map(|task| task.at);
-                let page = self.server.repairs(disk.id, after).await.unwrap();
+                let page = page(disk.id, tasks.last().map(at)).await;
                 assert!(page.len() <= MAX_TASKS as usize);
                 if page.is_empty() {
                     break;
                 }
                 tasks.extend(page);
             }
-            assert!(tasks.is_sorted_by_key(|task| task.at));
+            assert!(tasks.is_sorted_by_key(at));
             all.insert(disk.id, tasks);
         }
         all

@@ -130,12 +130,14 @@ impl Keeper {
                 strays,
             } = difference;
             findings.repairing += known;
-            // What has landed since the inventory was taken is not missing.
-            let now = node.inventory(disk, group.id, slot);
-            let now = now.map_err(|_| unavailable())?;
-            let landed = |chunk: &ChunkId| now.binary_search_by_key(chunk, |s| s.chunk).is_ok();
-            let missing = missing.into_iter().filter(|chunk| !landed(chunk));
-            findings.missing.extend(missing.map(key));
+            if !missing.is_empty() {
+                // What has landed since the inventory was taken is not missing.
+                let now = node.inventory(disk, group.id, slot);
+                let now = now.map_err(|_| unavailable())?;
+                let landed = |chunk: &ChunkId| now.binary_search_by_key(chunk, |s| s.chunk).is_ok();
+                let missing = missing.into_iter().filter(|chunk| !landed(chunk));
+                findings.missing.extend(missing.map(key));
+            }
             findings.strays.extend(strays.into_iter().map(key));
             if removal == Removal::Remove {
                 self.remove_orphans(disk, group, slot, &orphans, &covered, findings)

@@ -103,8 +103,5 @@ fn show(outcome: &Outcome) -> Result<()> {
     for disk in outcome.disks.iter().filter(|disk| !disk.named.is_empty()) {
         write_line(&format!("disk {}: {}", disk.disk, disk.named.join(" ")))?;
     }
-    if let Some(why) = &outcome.broken_off {
-        write_line(&format!("broken off: {why}"))?;
-    }
     Ok(())
 }

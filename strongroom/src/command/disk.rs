@@ -2,12 +2,11 @@
 
 use super::api::{Target, write_json, write_line};
 use super::show;
-use crate::status::Status;
+use crate::status::{Status, told};
 use anyhow::{Context, Result};
 use gateway::Replacement;
 use types::ByteCount;
 use types::size::MIB;
-use types::wire::storage::DiskState;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -40,13 +39,7 @@ pub(crate) fn run(options: Options) -> Result<()> {
             let heading = ["DISK", "STATE", "SHARDS", "USED MiB", "FREE MiB", "WHY"];
             let mut rows = vec![heading.map(str::to_owned).to_vec()];
             for disk in &status.disks {
-                let (state, why) = match &disk.state {
-                    DiskState::Serving => ("serving", disk.engine.clone()),
-                    DiskState::Absent(why) => ("absent", why.clone()),
-                    DiskState::Failed(why) => ("failed", why.clone()),
-                    DiskState::Stalled(why) => ("stalled", why.clone()),
-                    other => ("?", format!("{other:?}")),
-                };
+                let (state, why) = told(disk);
                 let mebibytes = |count: ByteCount| (count.get() / MIB).to_string();
                 rows.push(vec![
                     disk.disk.get().to_string(),
@@ -54,7 +47,7 @@ pub(crate) fn run(options: Options) -> Result<()> {
                     disk.shards.to_string(),
                     mebibytes(disk.used),
                     mebibytes(disk.free),
-                    why,
+                    why.to_owned(),
                 ]);
             }
             write_line(&show::table(&rows))

@@ -1,6 +1,6 @@
 //! Disks fail while the cluster serves, and come back.
 
-use super::{Aside, serving, status, until, whole};
+use super::{Aside, exact, fill, serving, status, until, whole};
 use crate::load::{self, Pace, Tally, Worker};
 use crate::sizes;
 use crate::support::{self, MIB};
@@ -8,7 +8,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use strongroom_tests::{Cluster, Content, Dice};
+use strongroom_tests::{Cluster, Dice};
 
 const WORKERS: u64 = 4;
 
@@ -67,7 +67,7 @@ async fn disks_come_and_go_under_load() {
     let mut cluster = Cluster::start("losing").unwrap();
     let client = support::client(&cluster);
     support::make_bucket(&client, "data").await;
-    let objects = fill(&client).await;
+    let objects = fill(&client, sizes::boundaries()).await;
     let pace = Pace::new(24 * MIB);
     let mut workers: Vec<Worker> = (0..WORKERS)
         .map(|name| Worker::new("data", name, 8, dice.split(), &pace))
@@ -82,10 +82,7 @@ async fn disks_come_and_go_under_load() {
         let lost = lose(&cluster, disk, loss);
         until(&format!("{told}: it is told"), || serving(&cluster) < 6).await;
         assert_eq!(serving(&cluster), 5, "{told}");
-        for (key, content) in &objects {
-            let read = support::check(&client, "data", key, *content).await;
-            read.unwrap_or_else(|error| panic!("{told}: {error}"));
-        }
+        exact(&client, &objects, &told).await;
         let tolerates = status(&cluster)["health"]["tolerates"].clone();
         assert!(tolerates.as_i64() < Some(2), "{told}: {tolerates}");
         lost.back();
@@ -119,23 +116,9 @@ async fn disks_come_and_go_under_load() {
             worker.settle(&client).await;
             assert!(worker.broken.is_empty(), "{pair:?}: {:#?}", worker.broken);
         }
-        for (key, content) in &objects {
-            let read = support::check(&client, "data", key, *content).await;
-            read.unwrap_or_else(|error| panic!("{pair:?}: {error}"));
-        }
+        exact(&client, &objects, &format!("without {pair:?}")).await;
         lost.into_iter().for_each(Aside::back);
         until("both are back", || serving(&cluster) == 6).await;
     }
     assert!(cluster.stop().unwrap().success());
-}
-
-async fn fill(client: &aws_sdk_s3::Client) -> Vec<(String, Content)> {
-    let mut objects = Vec::new();
-    for length in sizes::boundaries() {
-        let (key, content) = (format!("object-{length}"), Content::new(length + 1, length));
-        let stored = support::put(client, "data", &key, content).await;
-        stored.expect("the upload is accepted");
-        objects.push((key, content));
-    }
-    objects
 }

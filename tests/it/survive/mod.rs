@@ -1,18 +1,20 @@
 //! The cluster survives: disks that fail while it serves come back whole, deleted bytes leave the disks,
 //! damage is found.
 
-mod check;
+pub(crate) mod check;
 mod losing;
 mod mounted;
 mod reclaim;
 mod repair;
 mod replace;
 
+use crate::support;
+use aws_sdk_s3::Client;
 use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use strongroom_tests::Cluster;
+use strongroom_tests::{Cluster, Content};
 
 /// What takes seconds may take minutes beside builds.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -80,6 +82,45 @@ pub(crate) async fn whole(cluster: &Cluster) {
         since.is_some_and(|since| since.elapsed() > Duration::from_secs(2))
     })
     .await;
+}
+
+/// Objects of these lengths, uploaded: a key and what is under it.
+pub(crate) async fn fill(
+    client: &Client,
+    lengths: impl IntoIterator<Item = u64>,
+) -> Vec<(String, Content)> {
+    let mut objects = Vec::new();
+    for length in lengths {
+        let (key, content) = (format!("object-{length}"), Content::new(length + 1, length));
+        let stored = support::put(client, "data", &key, content).await;
+        stored.unwrap_or_else(|error| panic!("{key}: {error:?}"));
+        objects.push((key, content));
+    }
+    objects
+}
+
+/// Reads all of them, and compares every byte.
+pub(crate) async fn exact(client: &Client, objects: &[(String, Content)], told: &str) {
+    for (key, content) in objects {
+        let read = support::check(client, "data", key, *content).await;
+        read.unwrap_or_else(|error| panic!("{told}: {error}"));
+    }
+}
+
+/// Every object is exact without either disk of each pair; then the disks are put back.
+pub(crate) async fn bears_loss_of(
+    pairs: &[[u8; 2]],
+    cluster: &Cluster,
+    client: &Client,
+    objects: &[(String, Content)],
+) {
+    for pair in pairs {
+        let away = pair.map(|disk| Aside::put(cluster, disk));
+        until("both are told", || serving(cluster) == 4).await;
+        exact(client, objects, &format!("without {pair:?}")).await;
+        away.into_iter().for_each(Aside::back);
+        until("both are back", || serving(cluster) == 6).await;
+    }
 }
 
 /// A disk's folder put aside, and put back when told.

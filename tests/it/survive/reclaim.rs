@@ -1,6 +1,6 @@
 //! Deleted bytes leave the disks.
 
-use super::{start_with, status, until};
+use super::{fill, start_with, status, until};
 use crate::support::{self, MIB};
 use std::fs;
 use strongroom_tests::{Cluster, Content};
@@ -12,20 +12,8 @@ async fn deleted_bytes_leave_the_disks() {
     let mut cluster = start_with("reclaim", &[("reclaim_after_seconds", 5)]);
     let client = support::client(&cluster);
     support::make_bucket(&client, "data").await;
-    let mut objects = Vec::new();
-    for (number, length) in [0, 100, 5000, 70_000, MIB, 30 * MIB, 200 * MIB]
-        .into_iter()
-        .enumerate()
-    {
-        let (key, content) = (
-            format!("object-{number}"),
-            Content::new(number as u64, length),
-        );
-        support::put(&client, "data", &key, content)
-            .await
-            .expect("stored");
-        objects.push((key, content));
-    }
+    let lengths = [0, 100, 5000, 70_000, MIB, 30 * MIB, 200 * MIB];
+    let objects = fill(&client, lengths).await;
     assert!(volume_bytes(&cluster) > 250 * MIB);
     for (key, _) in &objects {
         support::delete(&client, "data", key)

@@ -1,6 +1,6 @@
 //! A disk that is lost for good, and a new one in its place.
 
-use super::{Aside, ids, serving, status, until, whole};
+use super::{Aside, bears_loss_of, exact, fill, ids, serving, status, until, whole};
 use crate::sizes;
 use crate::support::{self, MIB};
 use std::fs;
@@ -14,14 +14,8 @@ async fn a_lost_disk_is_replaced() {
     let mut cluster = Cluster::start("replace").unwrap();
     let client = support::client(&cluster);
     support::make_bucket(&client, "data").await;
-    let mut objects = Vec::new();
-    for length in sizes::boundaries().into_iter().chain([40 * MIB]) {
-        let (key, content) = (format!("object-{length}"), Content::new(length + 1, length));
-        support::put(&client, "data", &key, content)
-            .await
-            .expect("stored");
-        objects.push((key, content));
-    }
+    let lengths = sizes::boundaries().into_iter().chain([40 * MIB]);
+    let mut objects = fill(&client, lengths).await;
     let before = ids(&cluster);
     let lost = before[3];
     let replace = |id: u64| {
@@ -44,11 +38,7 @@ async fn a_lost_disk_is_replaced() {
     let (done, said) = replace(lost);
     assert!(done, "{said}");
     assert_eq!(serving(&cluster), 6);
-    for (key, content) in &objects {
-        support::check(&client, "data", key, *content)
-            .await
-            .expect("exact");
-    }
+    exact(&client, &objects, "while it is made again").await;
     let late = Content::new(5, 9 * MIB);
     support::put(&client, "data", "late", late)
         .await
@@ -64,16 +54,8 @@ async fn a_lost_disk_is_replaced() {
     cluster.start_again().unwrap();
     assert_eq!(serving(&cluster), 6);
     let client = support::client(&cluster);
-    for pair in [[0, 1], [4, 5], [2, 4]] {
-        let away = pair.map(|disk| Aside::put(&cluster, disk));
-        until("both are told", || serving(&cluster) == 4).await;
-        for (key, content) in &objects {
-            let read = support::check(&client, "data", key, *content).await;
-            read.unwrap_or_else(|error| panic!("without {pair:?}: {error}"));
-        }
-        away.into_iter().for_each(Aside::back);
-        until("both are back", || serving(&cluster) == 6).await;
-    }
+    let pairs = [[0, 1], [4, 5], [2, 4]];
+    bears_loss_of(&pairs, &cluster, &client, &objects).await;
     // The old disk comes back to the place of the new one: it is nobody's any more.
     cluster.stop().unwrap();
     let new = cluster.disk(3).with_extension("new");
