@@ -6,12 +6,15 @@ use std::env;
 use std::fs;
 use std::path::PathBuf;
 
-/// Cargo's target folder: the nearest one above this executable that carries cargo's own mark.
+const MARKS: [&str; 2] = ["CACHEDIR.TAG", ".rustc_info.json"];
+
+/// Cargo's target folder: the nearest one above this executable that carries one of cargo's own marks. The tag
+/// is missing where the folder was there before cargo, as one that several checkouts share is.
 pub fn target() -> Result<PathBuf> {
     let executable = env::current_exe().context("asking where this executable is")?;
     let found = executable
         .ancestors()
-        .find(|folder| folder.join("CACHEDIR.TAG").is_file());
+        .find(|folder| MARKS.iter().any(|mark| folder.join(mark).is_file()));
     Ok(found
         .with_context(|| format!("no target folder above {}", executable.display()))?
         .to_owned())
