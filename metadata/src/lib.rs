@@ -48,7 +48,7 @@ pub use asked::Asked;
 pub use command::{Command, Proposal};
 pub use front::Front;
 pub use keys::Keyring;
-pub use log::{Log, LogError};
+pub use log::{Log, LogError, Read};
 pub use replica::{Replica, ReplicaConfig, ReplicaError};
 pub use reply::{Refusal, Reply};
 pub use server::{Server, ServerConfig};

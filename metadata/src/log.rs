@@ -19,17 +19,17 @@ pub enum LogError {
     Stopped,
 }
 
+/// What is to be done with rows when they may be read; it keeps what it found.
+pub type Read = Box<dyn FnOnce(&Store) + Send>;
+
 /// The replicated log and the state machine behind it.
 pub trait Log: Send + Sync + 'static {
     /// Proposes; answers once applied here.
     fn propose(&self, proposal: Proposal) -> BoxFuture<'_, Result<Reply, LogError>>;
 
     /// Runs `read` on rows that hold everything acknowledged before the call, while no batch is being
-    /// applied.
-    fn linearizable<T, R>(&self, read: R) -> BoxFuture<'_, Result<T, LogError>>
-    where
-        T: Send + 'static,
-        R: FnOnce(&Store) -> T + Send + 'static;
+    /// applied. It has been run when the answer is good, and not otherwise.
+    fn linearizable(&self, read: Read) -> BoxFuture<'_, Result<(), LogError>>;
 
     /// Whether this server leads as far as it knows. Only the leader ticks.
     fn leads(&self) -> bool;
@@ -40,11 +40,7 @@ impl<L: Log> Log for std::sync::Arc<L> {
         (**self).propose(proposal)
     }
 
-    fn linearizable<T, R>(&self, read: R) -> BoxFuture<'_, Result<T, LogError>>
-    where
-        T: Send + 'static,
-        R: FnOnce(&Store) -> T + Send + 'static,
-    {
+    fn linearizable(&self, read: Read) -> BoxFuture<'_, Result<(), LogError>> {
         (**self).linearizable(read)
     }
 

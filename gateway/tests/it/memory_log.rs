@@ -3,7 +3,7 @@
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use metadata::{Log, LogError, Proposal, Reply, Store, apply};
+use metadata::{Log, LogError, Proposal, Read, Reply, Store, apply};
 use std::sync::{Mutex, MutexGuard};
 use tempfile::TempDir;
 use types::wire::metadata::WallTime;
@@ -56,14 +56,11 @@ impl Log for MemoryLog {
         .boxed()
     }
 
-    fn linearizable<T, R>(&self, read: R) -> BoxFuture<'_, Result<T, LogError>>
-    where
-        T: Send + 'static,
-        R: FnOnce(&Store) -> T + Send + 'static,
-    {
+    fn linearizable(&self, read: Read) -> BoxFuture<'_, Result<(), LogError>> {
         async move {
             let _no_batch = self.lock();
-            Ok(read(&self.store))
+            read(&self.store);
+            Ok(())
         }
         .boxed()
     }

@@ -1,7 +1,7 @@
 //! One metadata server's part in Raft: what the rest of the crate sees of all this.
 
 use crate::command::{MAX_COMMAND_BYTES, Proposal};
-use crate::log::{Log, LogError};
+use crate::log::{Log, LogError, Read};
 use crate::raft::config::NodeConfig;
 use crate::raft::due::{Due, snapshot};
 use crate::raft::frames::Sealing;
@@ -384,11 +384,7 @@ impl Log for Node {
         Node::propose(self, proposal).boxed()
     }
 
-    fn linearizable<T, R>(&self, read: R) -> BoxFuture<'_, Result<T, LogError>>
-    where
-        T: Send + 'static,
-        R: FnOnce(&Store) -> T + Send + 'static,
-    {
+    fn linearizable(&self, read: Read) -> BoxFuture<'_, Result<(), LogError>> {
         Node::linearizable(self, read).boxed()
     }
 

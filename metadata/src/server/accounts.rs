@@ -93,7 +93,7 @@ impl<L: Log> Server<L> {
     }
 }
 
-impl<L: Log> Inner<L> {
+impl Inner {
     async fn add_user(&self, name: String, tenant: TenantId) -> Result<User, MetadataError> {
         if !is_user_name(&name) {
             let text = "a user's name has 1 to 64 letters, digits and +=,.@_-";

@@ -5,7 +5,6 @@
 
 use super::{Inner, lock, wall_now};
 use crate::command::{Command, Proposal, Tick};
-use crate::log::Log;
 use crate::reply::{Refusal, Reply};
 use crate::tables::CLOCK;
 use std::sync::Arc;
@@ -24,7 +23,7 @@ struct Reading {
     at: Instant,
 }
 
-pub(super) async fn run<L: Log>(server: Arc<Inner<L>>, mut stopped: watch::Receiver<bool>) {
+pub(super) async fn run(server: Arc<Inner>, mut stopped: watch::Receiver<bool>) {
     let mut interval = tokio::time::interval(INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = None;
@@ -66,7 +65,7 @@ pub(super) async fn run<L: Log>(server: Arc<Inner<L>>, mut stopped: watch::Recei
 }
 
 /// Proposes what has passed since the last reading; the next reading, if this server leads.
-async fn advance<L: Log>(server: &Inner<L>, last: Option<Reading>) -> Option<Reading> {
+async fn advance(server: &Inner, last: Option<Reading>) -> Option<Reading> {
     if !server.log.leads() {
         return None;
     }

@@ -14,7 +14,6 @@ use crate::apply::foreseen;
 use crate::asked::Asked;
 use crate::command::{Command, Expected, NamespaceCommand};
 use crate::condition::{Current, judge};
-use crate::log::Log;
 use crate::reply::{Refusal, Reply};
 use crate::store::{Store, StoreError};
 use crate::tables::{BUCKETS, HEADS, HeadRow};
@@ -41,7 +40,7 @@ pub(super) enum Seen {
     Head(Option<HeadRow>),
 }
 
-impl<L: Log> Inner<L> {
+impl Inner {
     /// Proposes a command once the condition holds, again if the head moves meanwhile.
     pub(super) async fn propose_if(
         &self,

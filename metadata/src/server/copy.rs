@@ -12,7 +12,6 @@ use crate::apply::foreseen;
 use crate::asked::Asked;
 use crate::command::{self, Command, Copied, CopiedManifest, MAX_COMMAND_BYTES, NamespaceCommand};
 use crate::keys::BucketKey;
-use crate::log::Log;
 use crate::manifest::{Laid, lay_out};
 use crate::pieces::{Piece, by_part, part_row};
 use crate::reply::Reply;
@@ -49,7 +48,7 @@ struct Destination<'a> {
     version: VersionId,
 }
 
-impl<L: Log> Inner<L> {
+impl Inner {
     pub(super) async fn copy_object(&self, request: CopyObject) -> Result<WallTime, MetadataError> {
         bounded_attributes(&request.attributes)?;
         tags::bounded(&request.tags, MAX_TAGS)?;

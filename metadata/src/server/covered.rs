@@ -7,7 +7,6 @@
 use super::Inner;
 use super::upkeep::trailing_chunk;
 use crate::apply::unissued;
-use crate::log::Log;
 use crate::store::{Store, StoreError};
 use crate::tables::{
     BLOBS, BlobPlace, BlobRow, GROUP_RUNS, GROUPS, LEASES, NAMESPACE_COUNTERS, NamespaceId,
@@ -21,7 +20,7 @@ use types::placement::Slot;
 use types::wire::metadata::MetadataError;
 use types::wire::upkeep::{ChunkRange, Covered, CoveredRun, MAX_COVERED};
 
-impl<L: Log> Inner<L> {
+impl Inner {
     pub(super) async fn covered(
         &self,
         group: GroupId,

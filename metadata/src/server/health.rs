@@ -10,7 +10,6 @@ use super::Inner;
 use super::placement::Placement;
 use super::repairs::PAGE_ROWS;
 use super::upkeep::trailing_chunk;
-use crate::log::Log;
 use crate::store::{Store, StoreError};
 use crate::tables::{BLOBS, DELETES, GROUP_RUNS, RECLAIMS, REPAIRS, TableKey};
 use std::collections::{BTreeMap, BTreeSet};
@@ -101,7 +100,7 @@ fn bit(slot: Slot) -> Slots {
     1_u32.checked_shl(u32::from(slot.0)).unwrap_or(0)
 }
 
-impl<L: Log> Inner<L> {
+impl Inner {
     pub(super) async fn health(&self, away: Vec<DiskId>) -> Result<Health, MetadataError> {
         let tally = self.tally().await?;
         let away = BTreeSet::from_iter(away);

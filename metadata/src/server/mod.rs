@@ -39,7 +39,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use types::id::{BucketId, LeaseId, NodeId, SessionId};
 use types::placement::GroupTable;
@@ -82,13 +82,15 @@ impl ServerConfig {
 
 /// The metadata service.
 pub struct Server<L> {
-    inner: Arc<Inner<L>>,
+    inner: Arc<Inner>,
+    log: Arc<L>,
     stop: watch::Sender<bool>,
     clock: Mutex<Option<JoinHandle<()>>>,
 }
 
-struct Inner<L> {
-    log: L,
+/// All that does not care which log it is: compiled once, and not anew by each crate that has one.
+struct Inner {
+    log: Arc<dyn Log>,
     keys: Arc<Keyring>,
     config: ServerConfig,
     /// Buckets that were looked up. Their label never changes; that they exist is `apply`'s to say.
@@ -104,8 +106,9 @@ struct Inner<L> {
 impl<L: Log> Server<L> {
     /// Starts the service over a running log. While that leads, cluster time moves on.
     pub fn start(log: L, keys: Keyring, config: ServerConfig) -> Arc<Self> {
+        let log = Arc::new(log);
         let inner = Arc::new(Inner {
-            log,
+            log: Arc::clone(&log) as Arc<dyn Log>,
             keys: Arc::new(keys),
             config,
             buckets: Mutex::default(),
@@ -118,6 +121,7 @@ impl<L: Log> Server<L> {
         let clock = tokio::spawn(clock::run(inner.clone(), stopped));
         Arc::new(Self {
             inner,
+            log,
             stop,
             clock: Mutex::new(Some(clock)),
         })
@@ -125,7 +129,7 @@ impl<L: Log> Server<L> {
 
     /// The log below.
     pub fn log(&self) -> &L {
-        &self.inner.log
+        &self.log
     }
 
     /// Ends the clock. The log below goes on until its owner ends it.
@@ -140,7 +144,7 @@ impl<L: Log> Server<L> {
     }
 }
 
-impl<L: Log> Inner<L> {
+impl Inner {
     /// Proposes a command; a refusal is an error.
     async fn propose(&self, command: Command) -> Result<Reply, MetadataError> {
         self.ask(command).await?.granted()
@@ -158,7 +162,10 @@ impl<L: Log> Inner<L> {
         &self,
         read: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, MetadataError> {
-        let rows = self.log.linearizable(read).await.map_err(unavailable)?;
+        let (answer, answered) = oneshot::channel();
+        let read = Box::new(move |store: &Store| drop(answer.send(read(store))));
+        self.log.linearizable(read).await.map_err(unavailable)?;
+        let rows = answered.await.expect("what was let in has read");
         rows.map_err(|error| {
             tracing::error!(%error, "a read found the store broken");
             MetadataError::Unavailable(error.to_string())

@@ -3,7 +3,6 @@
 use super::{Inner, damaged};
 use crate::keys::BucketKey;
 use crate::list::MAX_ENTRIES;
-use crate::log::Log;
 use crate::manifest::ManifestError;
 use crate::store::{Store, StoreError};
 use crate::tables::{BUCKETS, UploadRow};
@@ -20,7 +19,7 @@ use types::wire::metadata::{
 /// Parts of one page, at most: all that an upload may have.
 const MAX_PARTS: u32 = MAX_PART_NUMBER;
 
-impl<L: Log> Inner<L> {
+impl Inner {
     pub(super) async fn list_parts(&self, request: ListParts) -> Result<PartPage, MetadataError> {
         if request.limit > MAX_PARTS {
             let text = format!("a page of {}; {MAX_PARTS} are allowed", request.limit);
@@ -129,11 +128,7 @@ impl Keys {
     }
 
     /// The key that a value is sealed under.
-    async fn of<L: Log>(
-        &mut self,
-        server: &Inner<L>,
-        sealed: &[u8],
-    ) -> Result<Arc<BucketKey>, MetadataError> {
+    async fn of(&mut self, server: &Inner, sealed: &[u8]) -> Result<Arc<BucketKey>, MetadataError> {
         let version = row::kek_version(sealed).map_err(|_| MetadataError::RowDamaged)?;
         if let Some(held) = self.held.get(&version) {
             return Ok(held.clone());

@@ -1,7 +1,6 @@
 //! Which slots a disk has: the group table turned round, kept until its version rises.
 
 use super::{Inner, lock};
-use crate::log::Log;
 use crate::store::{Store, StoreError};
 use crate::tables::{GROUP_TABLE_VERSION, GROUPS};
 use std::collections::{BTreeMap, HashMap};
@@ -49,7 +48,7 @@ impl Placement {
     }
 }
 
-impl<L: Log> Inner<L> {
+impl Inner {
     /// Reads rows together with the placement of the same moment, linearizably.
     pub(super) async fn read_placed<T: Send + 'static>(
         &self,

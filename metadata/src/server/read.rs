@@ -4,7 +4,6 @@ use super::{Inner, damaged, lock, millis};
 use crate::keys::BucketKey;
 use crate::list::{self, Entry, MAX_ENTRIES};
 use crate::locate::{self, Found, FoundExtent};
-use crate::log::Log;
 use crate::manifest::FoundRow;
 use crate::store::{Store, StoreError};
 use crate::tables::{BUCKET_NAMES, BUCKETS, DISKS, GROUP_TABLE_VERSION, GROUPS, HeadRow, TableKey};
@@ -23,7 +22,7 @@ use types::wire::metadata::{
     Bucket, List, ListEntry, ListPage, Located, Lookup, MetadataError, WallTime,
 };
 
-impl<L: Log> Inner<L> {
+impl Inner {
     pub(super) async fn lookup(&self, request: Lookup) -> Result<Located, MetadataError> {
         let asked = request.clone();
         let found = self

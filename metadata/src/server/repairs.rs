@@ -8,7 +8,6 @@ use super::Inner;
 use super::health::Tally;
 use super::placement::Placement;
 use super::upkeep::{first_behind, trailing_chunk};
-use crate::log::Log;
 use crate::store::{Store, StoreError};
 use crate::tables::{REPAIRS, TableKey};
 use std::sync::Arc;
@@ -29,7 +28,7 @@ struct Search {
     done: bool,
 }
 
-impl<L: Log> Inner<L> {
+impl Inner {
     pub(super) async fn repairs(
         &self,
         disk: DiskId,

@@ -6,7 +6,6 @@
 use super::{Inner, unexpected};
 use crate::apply::MAX_SWAPS;
 use crate::command::{ClusterCommand, Command, MemberSwap, NamespaceCommand};
-use crate::log::Log;
 use crate::replace::{self, Step};
 use crate::reply::{Refusal, Reply};
 use crate::tables::{GROUP_EPOCHS, GroupEpochRow};
@@ -21,7 +20,7 @@ const GROUPS_AT_ONCE: usize = 16;
 /// Rounds after which somebody else keeps changing the groups.
 const ROUNDS: usize = 10_000;
 
-impl<L: Log> Inner<L> {
+impl Inner {
     pub(super) async fn replace_disk(&self, lost: DiskId, new: Disk) -> Result<(), MetadataError> {
         const { assert!(GROUPS_AT_ONCE <= MAX_SWAPS) };
         self.cluster(ClusterCommand::BeginReplacement { lost, new })

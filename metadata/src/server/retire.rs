@@ -9,7 +9,6 @@
 
 use super::Inner;
 use crate::command::{ClusterCommand, Command, NamespaceCommand};
-use crate::log::Log;
 use crate::store::{Store, StoreError};
 use crate::tables::{BUCKET_IDS, BucketIdRow, CLOCK};
 use types::id::BucketId;
@@ -20,7 +19,7 @@ const RESERVED_FOR_MS: u64 = 600_000;
 /// Most ids that are looked at in one round.
 const IDS_PER_ROUND: usize = 100;
 
-impl<L: Log> Inner<L> {
+impl Inner {
     /// Gives up an id that was reserved for a bucket. What fails is left to the next round.
     pub(super) async fn give_up(&self, bucket: BucketId) {
         let retire = Command::Namespace(NamespaceCommand::RetireBucketId { bucket });

@@ -7,7 +7,6 @@ use super::write::WRAP_TTL_MS;
 use super::{Inner, millis};
 use crate::apply::forgettable;
 use crate::command::{Command, NamespaceCommand};
-use crate::log::Log;
 use crate::store::{Store, StoreError};
 use crate::tables::{
     CLOCK, CONDEMNED, GONE_BUCKETS, PASTS, RECLAIMS, SWEEPS, SweepKind, TableKey, UPLOAD_AGES,
@@ -29,7 +28,7 @@ struct Delays {
     reclaim_ms: u64,
 }
 
-impl<L: Log> Inner<L> {
+impl Inner {
     /// Proposes what is due.
     pub(super) async fn sweep_round(&self) -> Result<(), MetadataError> {
         let delays = Delays {

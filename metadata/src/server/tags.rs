@@ -5,7 +5,6 @@ use super::{Inner, damaged};
 use crate::asked::Asked;
 use crate::command::{self, Command, NamespaceCommand, SealedTags};
 use crate::keys::BucketKey;
-use crate::log::Log;
 use crate::store::{Store, StoreError};
 use crate::tables::{BUCKET_TAGS, BUCKETS, HEADS, TAGS};
 use seal::row;
@@ -20,7 +19,7 @@ pub const MAX_TAGS: usize = 16 << 10;
 /// Tags of a bucket encode to at most this: S3 allows 50.
 pub const MAX_BUCKET_TAGS: usize = 80 << 10;
 
-impl<L: Log> Inner<L> {
+impl Inner {
     pub(super) async fn set_tags(&self, request: SetTags) -> Result<(), MetadataError> {
         bounded(&request.tags, MAX_TAGS)?;
         let bucket = request.bucket;

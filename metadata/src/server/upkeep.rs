@@ -18,7 +18,7 @@ use types::wire::Upkeep;
 use types::wire::metadata::{Answer, MetadataError};
 use types::wire::upkeep::{Covered, DeleteTask, Health, MAX_TASKS, RepairTask, Repaired, RunSlot};
 
-impl<L: Log> Inner<L> {
+impl Inner {
     async fn deletes(
         &self,
         disk: DiskId,

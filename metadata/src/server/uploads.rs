@@ -10,7 +10,6 @@ use super::{Inner, lock, unexpected};
 use crate::asked::Asked;
 use crate::command::{self, NamespaceCommand};
 use crate::keys::BucketKey;
-use crate::log::Log;
 use crate::manifest::{Laid, lay_out};
 use crate::reply::Reply;
 use crate::sealed::{PartFacts, UploadFacts};
@@ -32,7 +31,7 @@ const MAX_CHECKSUM: usize = 64;
 /// An ETag is 32 hex digits; another one of a copied part may be longer.
 const MAX_ETAG: usize = 256;
 
-impl<L: Log> Inner<L> {
+impl Inner {
     pub(super) async fn create_upload(
         &self,
         request: CreateUpload,

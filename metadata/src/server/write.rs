@@ -8,7 +8,6 @@ use crate::asked::Asked;
 use crate::command::{
     ClusterCommand, Command, Commit, CommittedPlace, Delete, MakeBucket, NamespaceCommand,
 };
-use crate::log::Log;
 use crate::reply::{Refusal, Reply};
 use crate::store::{Store, StoreError};
 use crate::tables::{BUCKET_NAMES, BUCKETS, BucketRow, CLOCK, SESSIONS};
@@ -47,7 +46,7 @@ fn namespace(command: NamespaceCommand) -> Command {
     Command::Namespace(command)
 }
 
-impl<L: Log> Inner<L> {
+impl Inner {
     pub(super) async fn open_session(&self, gateway: NodeId) -> Result<Session, MetadataError> {
         let command = NamespaceCommand::OpenSession { gateway };
         match self.propose(namespace(command)).await? {

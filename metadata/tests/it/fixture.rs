@@ -7,7 +7,7 @@ use strongroom_metadata::command::{
     ClusterCommand, Commit, CommittedPlace, Delete, LearntGroup, MAX_COMMAND_BYTES, MakeBucket,
     NamespaceCommand, Tick,
 };
-use strongroom_metadata::{Command, Log, LogError, Proposal, Reply, Store, apply, plan};
+use strongroom_metadata::{Command, Log, LogError, Proposal, Read, Reply, Store, apply, plan};
 use tempfile::TempDir;
 use types::Label;
 use types::block::{SEAL_OVERHEAD, SEGMENT};
@@ -128,12 +128,11 @@ impl Log for MemoryLog {
         })
     }
 
-    fn linearizable<T, R>(&self, read: R) -> BoxFuture<'_, Result<T, LogError>>
-    where
-        T: Send + 'static,
-        R: FnOnce(&Store) -> T + Send + 'static,
-    {
-        Box::pin(async move { Ok(read(&self.0.store)) })
+    fn linearizable(&self, read: Read) -> BoxFuture<'_, Result<(), LogError>> {
+        Box::pin(async move {
+            read(&self.0.store);
+            Ok(())
+        })
     }
 
     fn leads(&self) -> bool {

@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use strongroom_metadata::raft::NodeConfig;
 use strongroom_metadata::supervise::State;
-use strongroom_metadata::{Keyring, Log, LogError, Proposal, Reply, Server, ServerConfig, Store};
+use strongroom_metadata::{
+    Keyring, Log, LogError, Proposal, Read, Reply, Server, ServerConfig, Store,
+};
 use strongroom_register::{Did, Operation, Violation, check};
 use types::NodeId;
 
@@ -107,12 +109,12 @@ impl Log for Stale {
         async { Err(LogError::Unavailable("it only reads".into())) }.boxed()
     }
 
-    fn linearizable<T, R>(&self, read: R) -> BoxFuture<'_, Result<T, LogError>>
-    where
-        T: Send + 'static,
-        R: FnOnce(&Store) -> T + Send + 'static,
-    {
-        async move { Ok(read(&self.0)) }.boxed()
+    fn linearizable(&self, read: Read) -> BoxFuture<'_, Result<(), LogError>> {
+        async move {
+            read(&self.0);
+            Ok(())
+        }
+        .boxed()
     }
 
     fn leads(&self) -> bool {
