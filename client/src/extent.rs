@@ -2,6 +2,7 @@
 
 use crate::error::GetError;
 use crate::inner::Inner;
+use crate::plain::Plain;
 use crate::plan::{Plan, trim};
 use bytes::Bytes;
 use erasure::{BlobLayout, Coder, Layout};
@@ -9,7 +10,7 @@ use seal::OpenError;
 use seal::segment::SegmentOpener;
 use std::ops::Range;
 use std::sync::Arc;
-use types::block::SEGMENT;
+use types::block::{SEALED_SEGMENT, SEGMENT};
 use types::id::ChunkId;
 use types::manifest::{LocatedExtent, Place, Run};
 use types::profile::Profile;
@@ -123,7 +124,13 @@ impl Extent {
     /// checked.
     pub(crate) fn open(&self, segment: u64, sealed: &[u8]) -> Result<Bytes, OpenError> {
         let last = self.layout.is_last(segment).into();
-        let plain = self.opener.open(segment, last, sealed)?;
+        let plain = if sealed.len() == SEALED_SEGMENT {
+            let mut plain = Plain::recycled();
+            self.opener.open_into(segment, last, sealed, plain.room())?;
+            plain.freeze()
+        } else {
+            self.opener.open(segment, last, sealed)?
+        };
         Ok(plain.slice(trim(segment, &self.wanted)))
     }
 }

@@ -1,8 +1,10 @@
 //! Sealed blocks from disks: directly from the shard that has them, or rebuilt from k others.
 //!
 //! A range that cannot be had from its own disk is rebuilt from the *same block rows* of any k other
-//! shards, and from nothing more. What always holds: every block that is returned matched its checksum,
-//! or was computed from blocks that did; and has the length that the layout gives it.
+//! shards, and from nothing more. What always holds: every block that is returned has the length that the
+//! layout gives it, and was computed from blocks that matched their checksums, or comes from its own disk,
+//! which checked it. Then its checksum is not looked at again here: its tag, which is, proves more, and
+//! whoever finds that it does not open has it rebuilt ([`Way::Around`]; decision 0018).
 
 use crate::chunk::shard_key;
 use crate::error::GetError;
@@ -31,8 +33,17 @@ struct TooFew {
 pub(crate) enum Way {
     /// From the shard that has them, and from others if that fails.
     Any,
-    /// From others only: what that shard gave matched its checksums and did not open.
+    /// From others only: what that shard gave did not open.
     Around,
+}
+
+/// How blocks from a disk are proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proof {
+    /// By their checksums, here.
+    Checksum,
+    /// By the tags of the segments that they are, when these are opened.
+    Tag,
 }
 
 /// Fetches the blocks of a read, sealed, in order. What fails is tried once more with a newer group
@@ -88,7 +99,7 @@ impl Source<'_> {
         }
         let rebuilt = self.rebuild(read).await;
         if !matches!(rebuilt, Ok(Ok(_)))
-            && let Some(blocks) = self.direct(read.shard, rows).await
+            && let Some(blocks) = self.direct(read.shard, rows, Proof::Tag).await
         {
             let disk = self.group.members[read.shard].disk;
             self.inner.groups.note_well(disk, Purpose::Read);
@@ -104,7 +115,7 @@ impl Source<'_> {
         rows: Range<usize>,
     ) -> Result<Result<VecDeque<Bytes>, TooFew>, GetError> {
         let speed = &self.inner.speed;
-        let mut direct = pin!(self.direct(read.shard, rows));
+        let mut direct = pin!(self.direct(read.shard, rows, Proof::Tag));
         match timeout(speed.slow_after(), &mut direct).await {
             Ok(Some(blocks)) => return Ok(Ok(blocks.into())),
             Ok(None) => return self.rebuild(read).await,
@@ -172,7 +183,7 @@ impl Source<'_> {
         let mut candidates = candidates.into_iter();
         let ask = |shard: usize| {
             let end = rows.end.min(layout.blocks(shard));
-            let reading = self.direct(shard, rows.start..end);
+            let reading = self.direct(shard, rows.start..end, Proof::Checksum);
             async move { (shard, reading.await) }
         };
         let first = needed.saturating_sub(available);
@@ -204,7 +215,7 @@ impl Source<'_> {
     }
 
     /// Rows of one shard from its disk. `None` when they cannot be had from there, whatever the cause.
-    async fn direct(&self, shard: usize, rows: Range<usize>) -> Option<Vec<Bytes>> {
+    async fn direct(&self, shard: usize, rows: Range<usize>, proof: Proof) -> Option<Vec<Bytes>> {
         let number = |value: usize| u32::try_from(value).expect("a shard has few blocks");
         let disk = self.group.members.get(shard)?.disk;
         let key = shard_key(self.group.id, self.chunk.id, shard);
@@ -232,9 +243,14 @@ impl Source<'_> {
                 return None;
             }
         };
-        let blocks = block::verify(key, request.first_block, &framed)
-            .inspect_err(|error| tracing::warn!(%disk, %error, "damaged on its way from the disk"))
-            .ok()?;
+        let blocks = match proof {
+            Proof::Tag => block::split(&framed),
+            Proof::Checksum => block::verify(key, request.first_block, &framed)
+                .inspect_err(
+                    |error| tracing::warn!(%disk, %error, "damaged on its way from the disk"),
+                )
+                .ok()?,
+        };
         let expected = rows.map(|row| self.chunk.layout.block_length(shard, row));
         blocks.iter().map(Bytes::len).eq(expected).then_some(blocks)
     }

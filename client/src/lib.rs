@@ -42,6 +42,7 @@ mod land;
 mod lease;
 mod lookup;
 mod multipart;
+mod plain;
 mod plan;
 mod reach;
 mod read;

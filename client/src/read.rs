@@ -287,8 +287,8 @@ async fn outcome<T: Send + 'static>(task: Task<Result<T, GetError>>) -> Result<T
     task.join().await.ok_or(Pressure::Stopping)?
 }
 
-/// Opens the segment in the first block of `fetched.read`. One that does not open although its block's
-/// checksum matched is rebuilt from other shards, once.
+/// Opens the segment in the first block of `fetched.read`. One that does not open is rebuilt from other
+/// shards, once.
 async fn open(inner: &Arc<Inner>, fetched: &Fetched, sealed: &[u8]) -> Result<Bytes, GetError> {
     let segment = fetched.read.first_segment;
     if let Ok(piece) = fetched.extent.open(segment, sealed) {

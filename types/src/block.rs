@@ -64,6 +64,15 @@ pub fn frame(key: ShardKey, first: u32, sealed: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// Framed blocks without their checksums, which nobody looks at: for those who prove each block by its tag.
+/// The returned pieces share `framed`'s memory.
+pub fn split(framed: &Bytes) -> Vec<Bytes> {
+    let starts = (0..framed.len()).step_by(FRAMED_BLOCK);
+    let ends = starts.map(|start| (start, framed.len().min(start + FRAMED_BLOCK)));
+    ends.map(|(start, end)| framed.slice(start..end.saturating_sub(CHECKSUM).max(start)))
+        .collect()
+}
+
 /// Checks framed blocks, whose numbers count from `first`, and returns them without checksums.
 /// The returned pieces share `framed`'s memory.
 ///
@@ -125,6 +134,8 @@ mod tests {
         let good = Bytes::from(framed);
         let blocks = verify(key(), 7, &good).unwrap();
         assert_eq!(blocks.concat(), sealed);
+        assert_eq!(split(&good), blocks);
+        assert_eq!(split(&good.slice(..3)), [Bytes::new()]);
 
         for at in [
             0,
