@@ -180,11 +180,16 @@ async fn one_lost_disk_stops_nobody() {
 
 /// With three disks lost, what needs them fails clearly: never a wrong byte, never a crash; what does not
 /// is served. When they are back, everything is.
+/// Method: all 20 trios; in each, every boundary size is read, whole and by ranges, and one is written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_lost_disks_fail_clearly() {
     let mut cluster = Cluster::start("three-disks").unwrap();
     let objects = fill(&cluster).await;
-    let trios = [[0, 1, 2], [1, 3, 5], [2, 4, 5], [0, 3, 4]];
+    let trios: Vec<[u8; 3]> = (0..DISKS)
+        .flat_map(|a| (a + 1..DISKS).map(move |b| (a, b)))
+        .flat_map(|(a, b)| (b + 1..DISKS).map(move |c| [a, b, c]))
+        .collect();
+    assert_eq!(trios.len(), 20);
     for (round, trio) in trios.into_iter().enumerate() {
         cluster.stop().unwrap();
         let lost = trio.map(|number| {

@@ -29,7 +29,8 @@ fn servers(cluster: &Cluster) -> Vec<serde_json::Value> {
     status["metadata"].as_array().expect("a list").clone()
 }
 
-fn leader(cluster: &Cluster) -> u64 {
+/// Which server leads, once one does.
+pub(crate) fn leader(cluster: &Cluster) -> u64 {
     let mut found = None;
     eventually("somebody leads", || {
         found = servers(cluster)
@@ -46,7 +47,7 @@ fn eventually(what: &str, holds: impl FnMut() -> bool) {
 }
 
 /// The hook of debug builds: while this file is there, the server is not.
-fn away(cluster: &Cluster, node: u64) -> PathBuf {
+pub(crate) fn away(cluster: &Cluster, node: u64) -> PathBuf {
     cluster.data().join(format!("metadata-{}/away", node - 1))
 }
 

@@ -1,5 +1,6 @@
 //! `strongroom check` finds damage of each kind, and has it mended.
 
+use super::reclaim::{held_by_each, kill_an_upload};
 use super::{bears_loss_of, exact, fill, ids, start_with, status, until, whole};
 use crate::support::{self, MIB};
 use serde_json::Value;
@@ -85,6 +86,43 @@ async fn planted_damage_is_found_and_mended() {
     bears_loss_of(&[[0, 2], [3, 5]], &cluster, &client, &objects).await;
     assert!(cluster.is_alive());
     assert_eq!(status(&cluster)["health"]["tolerates"], 2);
+    assert!(cluster.stop().unwrap().success());
+}
+
+/// What a killed upload left behind is found as extra shards, each at the disk that has it, once its lease is
+/// over and not before; repair removes them and nothing else.
+/// Method: disks are looked through at start alone, when the lease still runs; so `check` is who finds them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn extra_shards_are_found_and_removed() {
+    let mut cluster = start_with("check-extra", &[("look_through_seconds", 86_400)]);
+    let client = support::client(&cluster);
+    support::make_bucket(&client, "data").await;
+    let objects = fill(&client, [70_000, 9 * MIB]).await;
+    let before = held_by_each(&cluster);
+    kill_an_upload(&mut cluster, &client).await;
+    let found = check(&cluster, &[]);
+    assert_eq!(found.sum("extra"), 0, "leased still: {:?}", found.disks);
+    let after = held_by_each(&cluster);
+    let planted: u64 = after.iter().sum::<u64>() - before.iter().sum::<u64>();
+    assert!(planted > 30, "{planted}");
+    let extra = |disk: &Value| disk["extra"].as_u64().expect("a number");
+    until("the lease is over", || {
+        check(&cluster, &[]).sum("extra") == planted
+    })
+    .await;
+    let found = check(&cluster, &["--deep"]);
+    assert!(!found.clean);
+    for what in ["missing", "repairing", "stray", "corrupt", "removed"] {
+        assert_eq!(found.sum(what), 0, "{what}: {:?}", found.disks);
+    }
+    for (at, disk) in found.disks.iter().enumerate() {
+        assert_eq!(extra(disk), after[at] - before[at], "{disk}");
+    }
+    let repaired = check(&cluster, &["--repair"]);
+    assert_eq!(repaired.sum("removed"), planted, "{:?}", repaired.disks);
+    assert!(check(&cluster, &["--deep"]).clean);
+    assert_eq!(held_by_each(&cluster), before);
+    exact(&support::client(&cluster), &objects, "afterwards").await;
     assert!(cluster.stop().unwrap().success());
 }
 

@@ -3,7 +3,8 @@
 
 pub(crate) mod check;
 mod losing;
-mod mounted;
+mod midway;
+pub(crate) mod mounted;
 mod reclaim;
 mod repair;
 mod replace;
@@ -23,6 +24,13 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) fn start_with(name: &str, settings: &[(&str, u32)]) -> Cluster {
     let mut cluster = Cluster::start(name).unwrap();
     cluster.stop().unwrap();
+    configure(&cluster, settings);
+    cluster.start_again().unwrap();
+    cluster
+}
+
+/// Has the `cluster.toml` of a stopped cluster say something else.
+pub(crate) fn configure(cluster: &Cluster, settings: &[(&str, u32)]) {
     let path = cluster.data().join("cluster.toml");
     let text = fs::read_to_string(&path).unwrap();
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
@@ -31,8 +39,6 @@ pub(crate) fn start_with(name: &str, settings: &[(&str, u32)]) -> Cluster {
         *line.expect("the setting is there") = format!("{name} = {value}");
     }
     fs::write(&path, lines.join("\n")).unwrap();
-    cluster.start_again().unwrap();
-    cluster
 }
 
 /// What `strongroom status` says.

@@ -3,19 +3,19 @@
 use super::{serving, status, until, whole};
 use crate::support::{self, MIB};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use strongroom_tests::{Cluster, Content};
 
 /// A disk's folder on a file system in a file.
-struct Mounted {
+pub(crate) struct Mounted {
     folder: PathBuf,
     image: PathBuf,
 }
 
 impl Mounted {
     /// Puts what a disk of a stopped cluster holds on a file system of so many bytes, in its place.
-    fn mount(cluster: &Cluster, disk: u8, bytes: u64) -> Self {
+    pub(crate) fn mount(cluster: &Cluster, disk: u8, bytes: u64) -> Self {
         let folder = cluster.disk(disk);
         let image = folder.with_extension("image");
         fs::File::create(&image).unwrap().set_len(bytes).unwrap();
@@ -41,8 +41,40 @@ impl Mounted {
         mounted
     }
 
-    fn freeze(&self, flag: &str) {
-        run(Command::new("fsfreeze").arg(flag).arg(&self.folder));
+    /// From now on no write returns.
+    pub(crate) fn freeze(&self) {
+        run(Command::new("fsfreeze").arg("-f").arg(&self.folder));
+    }
+
+    /// Those that wait return.
+    pub(crate) fn thaw(&self) {
+        run(Command::new("fsfreeze").arg("-u").arg(&self.folder));
+    }
+
+    /// Takes all room that is left.
+    pub(crate) fn fill(&self) {
+        let filler = self.filler();
+        let (mut length, mut step) = (0, 1 << 30);
+        while step >= 4096 {
+            let mut allocate = Command::new("fallocate");
+            let end = (length + step).to_string();
+            let taken = allocate.args(["-l", &end]).arg(&filler).output().unwrap();
+            if taken.status.success() {
+                length += step;
+            } else {
+                step /= 2;
+            }
+        }
+        assert!(length > 0, "there was no room to take");
+    }
+
+    /// Gives that room back.
+    pub(crate) fn empty(&self) {
+        fs::remove_file(self.filler()).unwrap();
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.folder.join("filler")
     }
 }
 
@@ -91,8 +123,7 @@ async fn a_full_disk_is_done_without() {
     cluster.start_again().unwrap();
     let client = support::client(&cluster);
     let mut objects = put_and_check(&client, "before", 4, 6 * MIB).await;
-    let inside = small.folder.join("filler");
-    fill(&inside);
+    small.fill();
     objects.extend(put_and_check(&client, "full", 16, 32 * MIB).await);
     let health = status(&cluster)["health"].clone();
     assert_eq!(
@@ -100,7 +131,7 @@ async fn a_full_disk_is_done_without() {
         "what it lacks is recorded: {health}"
     );
     assert!(cluster.is_alive());
-    fs::remove_file(&inside).unwrap();
+    small.empty();
     whole(&cluster).await;
     for (key, content) in &objects {
         support::check(&client, "data", key, *content)
@@ -108,15 +139,6 @@ async fn a_full_disk_is_done_without() {
             .unwrap();
     }
     assert!(cluster.stop().unwrap().success());
-}
-
-fn fill(path: &Path) {
-    use std::io::Write;
-    let mut file = fs::File::create(path).unwrap();
-    let block = vec![1; 1 << 20];
-    while file.write_all(&block).is_ok() {}
-    while file.write_all(&block[..4096]).is_ok() {}
-    let _ = file.sync_all();
 }
 
 /// A disk whose writes do not return holds up nobody: uploads and reads go on, it is told as stalled, and when
@@ -130,7 +152,7 @@ async fn a_stalled_disk_is_done_without() {
     cluster.start_again().unwrap();
     let client = support::client(&cluster);
     let mut objects = put_and_check(&client, "before", 3, 6 * MIB).await;
-    stalling.freeze("-f");
+    stalling.freeze();
     let began = std::time::Instant::now();
     objects.extend(put_and_check(&client, "stalled", 10, 6 * MIB).await);
     let took = began.elapsed();
@@ -138,7 +160,7 @@ async fn a_stalled_disk_is_done_without() {
     until("it is told", || serving(&cluster) == 5).await;
     let told = status(&cluster)["disks"].to_string();
     assert!(told.contains("Stalled"), "{told}");
-    stalling.freeze("-u");
+    stalling.thaw();
     until("it serves again", || serving(&cluster) == 6).await;
     whole(&cluster).await;
     for (key, content) in &objects {

@@ -2,6 +2,7 @@
 
 use super::{fill, start_with, status, until};
 use crate::support::{self, MIB};
+use aws_sdk_s3::Client;
 use std::fs;
 use strongroom_tests::{Cluster, Content};
 
@@ -55,14 +56,33 @@ async fn deleted_bytes_leave_the_disks() {
     assert!(cluster.stop().unwrap().success());
 }
 
+/// Shards on each disk.
+pub(super) fn held_by_each(cluster: &Cluster) -> Vec<u64> {
+    let status = status(cluster);
+    let disks = status["disks"].as_array().expect("disks").iter();
+    let held = disks.map(|disk| disk["shards"].as_u64().expect("a number"));
+    held.collect()
+}
+
 /// Shards on all disks.
 fn shards(cluster: &Cluster) -> u64 {
-    let status = status(cluster);
-    let disks = status["disks"].as_array().expect("disks");
-    disks
-        .iter()
-        .filter_map(|disk| disk["shards"].as_u64())
-        .sum()
+    held_by_each(cluster).iter().sum()
+}
+
+/// Kills the cluster in the middle of an upload, and starts it again.
+pub(super) async fn kill_an_upload(cluster: &mut Cluster, client: &Client) {
+    let before = shards(cluster);
+    let upload = tokio::spawn({
+        let client = client.clone();
+        async move { support::put(&client, "data", "killed", Content::new(2, 900 * MIB)).await }
+    });
+    until("some of it is on the disks", || {
+        shards(cluster) > before + 30
+    })
+    .await;
+    cluster.kill().unwrap();
+    upload.await.unwrap().expect_err("it was not answered");
+    cluster.start_again().unwrap();
 }
 
 /// Bytes in all volumes.
@@ -86,17 +106,7 @@ async fn orphans_of_killed_uploads_go() {
         .await
         .expect("stored");
     let before = shards(&cluster);
-    let upload = tokio::spawn({
-        let client = client.clone();
-        async move { support::put(&client, "data", "killed", Content::new(2, 900 * MIB)).await }
-    });
-    until("some of it is on the disks", || {
-        shards(&cluster) > before + 30
-    })
-    .await;
-    cluster.kill().unwrap();
-    upload.await.unwrap().expect_err("it was not answered");
-    cluster.start_again().unwrap();
+    kill_an_upload(&mut cluster, &client).await;
     let left = shards(&cluster) - before;
     eprintln!("orphans: {left} shards were left behind");
     assert!(left > 30);
