@@ -3,15 +3,17 @@
 use crate::drive::Drive;
 use crate::index::Location;
 use crate::record::{self, Header};
+use crate::upkeep::Pace;
 use crate::writer;
 use bytes::Bytes;
 use disk::{BLOCK, File};
 use std::io;
 use std::sync::Arc;
 use tokio::sync::SemaphorePermit;
+use types::block::{self, CorruptBlock};
 use types::shard::{ChunkDescription, ShardKey};
 use types::wire::storage::{PutError, PutShard, ReadError, ReadShard};
-use types::{ByteCount, ByteOffset, block};
+use types::{ByteCount, ByteOffset};
 
 /// A record that is about to be read. Its file stays open for as long as this is there.
 struct Found<'a> {
@@ -63,17 +65,51 @@ impl Drive {
         Ok(self.header(key, found.location, &bytes)?.chunk)
     }
 
-    /// Reads a shard's whole record, and proves all of it.
-    pub(crate) async fn verify(&self, key: ShardKey) -> Result<(), ReadError> {
-        let found = self.find(key)?;
-        let length = found.location.length();
-        let bytes = found.file.read(found.location.at(), length).await;
-        let bytes = bytes.map_err(|error| self.unreadable(key, &error))?;
-        let proved = self.prove(key, found.location, &bytes).map(|_| ());
-        if let Err(error) = &proved {
-            tracing::warn!(disk = %self.id, "a stored shard does not verify: {error}");
+    /// Reads a shard's whole record, and proves all of it, in pieces.
+    pub(crate) async fn verify(&self, key: ShardKey, pace: &Pace) -> Result<(), ReadError> {
+        loop {
+            let found = self.find(key)?;
+            let proved = self.prove_found(key, &found, pace).await;
+            // What was removed or written anew between two pieces says nothing of what is there now.
+            if self.state().store.get(key) != Some(found.location) {
+                continue;
+            }
+            if let Err(error) = &proved {
+                tracing::warn!(disk = %self.id, "a stored shard does not verify: {error}");
+            }
+            return proved;
         }
-        proved
+    }
+
+    async fn prove_found(
+        &self,
+        key: ShardKey,
+        found: &Found<'_>,
+        pace: &Pace,
+    ) -> Result<(), ReadError> {
+        let Found { location, file, .. } = found;
+        let length = ByteCount::new(BLOCK as u64);
+        let head = pace.piece(file.read(location.at(), length)).await;
+        let head = head.map_err(|error| self.unreadable(key, &error))?;
+        let header = self.whole_header(key, *location, &head)?;
+        let blocks = block::count(header.chunk.sealed_length(key.index));
+        let mut digest = blake3::Hasher::new();
+        let mut first = 0;
+        while first < blocks {
+            let count = pace
+                .blocks(header.chunk.profile.class())
+                .min(blocks - first);
+            let range = location.blocks(first, count);
+            let (at, length) = range.ok_or(ReadError::Corrupt { key, block: first })?;
+            let piece = async {
+                let framed = read_range(&**file, at, length).await;
+                let framed = framed.map_err(|error| self.unreadable(key, &error))?;
+                prove_blocks(key, first, &framed, &mut digest)
+            };
+            pace.piece(piece).await?;
+            first += count;
+        }
+        prove_digest(key, &header, &digest)
     }
 
     /// Compares a retry with the durable record under its key. Nobody is told that a record is stored whose
@@ -141,24 +177,22 @@ impl Drive {
         header.ok_or(ReadError::Corrupt { key, block: 0 })
     }
 
+    /// As [`Drive::header`], of a record that is as long as its location says.
+    fn whole_header(&self, key: ShardKey, at: Location, bytes: &[u8]) -> Result<Header, ReadError> {
+        let header = self.header(key, at, bytes)?;
+        let whole = header.length() == at.length();
+        whole
+            .then_some(header)
+            .ok_or(ReadError::Corrupt { key, block: 0 })
+    }
+
     /// Header, every block's checksum, and the digest of what they hold.
     fn prove(&self, key: ShardKey, at: Location, bytes: &Bytes) -> Result<Header, ReadError> {
-        let corrupt = |block| ReadError::Corrupt { key, block };
-        let header = self.header(key, at, bytes)?;
-        if header.length() != at.length() {
-            return Err(corrupt(0));
-        }
+        let header = self.whole_header(key, at, bytes)?;
         let payload = record::HEADER..record::HEADER + header.payload().as_usize();
-        let blocks = block::verify(key, 0, &bytes.slice(payload));
-        let blocks = blocks.map_err(|error| corrupt(error.block))?;
         let mut digest = blake3::Hasher::new();
-        for block in &blocks {
-            digest.update(block);
-        }
-        let expected = &header.chunk.digests[usize::from(key.index)];
-        if *digest.finalize().as_bytes() != expected.0 {
-            return Err(corrupt(0));
-        }
+        prove_blocks(key, 0, &bytes.slice(payload), &mut digest)?;
+        prove_digest(key, &header, &digest)?;
         Ok(header)
     }
 
@@ -167,6 +201,28 @@ impl Drive {
         tracing::warn!(%disk, %key, "reading a shard: {error}");
         ReadError::Io { disk, key }
     }
+}
+
+/// Every block's checksum; what they hold goes to the digest.
+fn prove_blocks(
+    key: ShardKey,
+    first: u32,
+    framed: &Bytes,
+    digest: &mut blake3::Hasher,
+) -> Result<(), ReadError> {
+    let blocks = block::verify(key, first, framed);
+    let blocks = blocks.map_err(|CorruptBlock { key, block }| ReadError::Corrupt { key, block })?;
+    for block in &blocks {
+        digest.update(block);
+    }
+    Ok(())
+}
+
+fn prove_digest(key: ShardKey, header: &Header, digest: &blake3::Hasher) -> Result<(), ReadError> {
+    let expected = &header.chunk.digests[usize::from(key.index)];
+    let same = *digest.finalize().as_bytes() == expected.0;
+    same.then_some(())
+        .ok_or(ReadError::Corrupt { key, block: 0 })
 }
 
 /// Reads any range: whole blocks around it, of which the answer is a slice.

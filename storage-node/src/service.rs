@@ -11,7 +11,7 @@ use crate::places::{Disks, Place, Source};
 use crate::plan::Limits;
 use crate::record;
 use crate::tombstone::Tombstone;
-use crate::upkeep::Foreground;
+use crate::upkeep::Pace;
 use crate::watch::{Watch, Watcher};
 use bytes::Bytes;
 use disk::{Choice, Disk};
@@ -81,7 +81,7 @@ pub struct ListedShard {
 pub struct Node {
     pub(crate) shared: Arc<Shared>,
     fences: RwLock<Fences>,
-    foreground: Arc<Foreground>,
+    pace: Pace,
     suspects: Mutex<BTreeSet<(DiskId, ShardKey)>>,
     watcher: Mutex<Option<Watcher>>,
 }
@@ -134,7 +134,7 @@ impl Node {
         Self {
             shared,
             fences: RwLock::default(),
-            foreground: Arc::default(),
+            pace: Pace::default(),
             suspects: Mutex::default(),
             watcher: Mutex::default(),
         }
@@ -223,13 +223,13 @@ impl Node {
     }
 
     /// Reads a shard's whole record from the disk and proves it: its header, every block's checksum, and
-    /// the digest of its bytes that the header names.
+    /// the digest of its bytes that the header names. In pieces, at the pace of upkeep.
     ///
     /// # Errors
     /// `Corrupt` when something does not verify (block 0 also stands for the header and the digest), and
     /// what reading meets.
     pub async fn verify(&self, disk: DiskId, key: ShardKey) -> Result<(), ReadError> {
-        self.reading(disk)?.drive().verify(key).await
+        self.reading(disk)?.drive().verify(key, &self.pace).await
     }
 
     /// Looks after the disks once, as the node does by itself every second: those that serve are checked and
@@ -243,9 +243,9 @@ impl Node {
         self.shared.changes.subscribe()
     }
 
-    /// Counts the requests of others, to which upkeep gives way.
-    pub fn foreground(&self) -> Arc<Foreground> {
-        Arc::clone(&self.foreground)
+    /// At which upkeep goes: it gives way to the requests of others.
+    pub(crate) fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     /// Shards that readers asked for and did not get, since this was asked last: they may be missing, or
@@ -327,12 +327,12 @@ impl Node {
 
 impl ShardStore for Node {
     fn put(&self, request: PutShard) -> BoxFuture<'_, Result<(), PutError>> {
-        self.foreground.note();
+        self.pace.note();
         self.put_shard(request).boxed()
     }
 
     fn read(&self, request: ReadShard) -> BoxFuture<'_, Result<Bytes, ReadError>> {
-        self.foreground.note();
+        self.pace.note();
         async move {
             let answer = self.read_shard(request).await;
             if let Err(ReadError::Missing { .. } | ReadError::Corrupt { .. }) = answer {
@@ -348,7 +348,7 @@ impl ShardStore for Node {
         disk: DiskId,
         key: ShardKey,
     ) -> BoxFuture<'_, Result<ChunkDescription, ReadError>> {
-        self.foreground.note();
+        self.pace.note();
         self.describe_shard(disk, key).boxed()
     }
 

@@ -12,6 +12,7 @@
 
 mod check;
 mod compare;
+mod decode;
 mod pace;
 mod quiet;
 mod rebuild;
@@ -20,7 +21,6 @@ mod removal;
 mod repair;
 
 use crate::service::Node;
-use pace::Pace;
 use rebuild::Rebuilder;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,7 +36,7 @@ use types::wire::{ShardStore, Upkeep};
 use types::{ByteCount, DiskId, ShardKey};
 
 pub use compare::{Difference, compare};
-pub use pace::Foreground;
+pub(crate) use pace::Pace;
 pub use quiet::Quiet;
 pub use reconcile::{Findings, Removal};
 
@@ -54,7 +54,6 @@ pub struct Keeper {
     node: Arc<Node>,
     upkeep: Arc<dyn Upkeep>,
     rebuilder: Rebuilder,
-    pace: Pace,
     table: RwLock<Arc<GroupTable>>,
     counted: Counted,
     look_again: Duration,
@@ -132,12 +131,10 @@ impl Keeper {
         peers: Arc<dyn ShardStore>,
         look_again: Duration,
     ) -> Arc<Self> {
-        let pace = Pace::new(node.foreground());
         let keeper = Arc::new(Self {
             node,
             upkeep,
             rebuilder: Rebuilder::new(peers),
-            pace,
             table: RwLock::default(),
             counted: Counted::default(),
             look_again,

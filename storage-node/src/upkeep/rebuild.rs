@@ -4,9 +4,12 @@
 //! used hashes to what that majority says of it, and so does what was rebuilt. A disk whose record or bytes
 //! say something else is outvoted, and named.
 
+use super::decode::{Combined, Decoder, Lost, Unusable, key};
+use super::pace::Pace;
 use bytes::Bytes;
 use erasure::Coder;
 use futures::StreamExt;
+use futures::future::join_all;
 use futures::stream::FuturesUnordered;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,10 +17,10 @@ use std::time::Duration;
 use tokio::time::timeout;
 use types::block::{self, SEALED_SEGMENT};
 use types::placement::Group;
-use types::shard::{ChunkDescription, ShardDigest};
+use types::shard::ChunkDescription;
 use types::wire::ShardStore;
 use types::wire::storage::{ReadError, ReadShard};
-use types::{ByteCount, ChunkId, DiskId, Profile, ShardKey};
+use types::{ChunkId, DiskId, Profile, ShardKey};
 
 /// How long another disk may take for one answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -65,8 +68,8 @@ impl Rebuilder {
         }
     }
 
-    /// Makes shard `wanted` of a chunk again. Holds k + 1 shards in memory at most. What was found bad on the
-    /// way goes to `bad`, whatever comes of it.
+    /// Makes shard `wanted` of a chunk again, in pieces. Holds that shard in memory, and of k others what a
+    /// piece takes in. What was found bad on the way goes to `bad`, whatever comes of it.
     ///
     /// # Errors
     /// When too few others can be read, or they contradict each other.
@@ -75,37 +78,68 @@ impl Rebuilder {
         group: &Group,
         chunk: ChunkId,
         wanted: u8,
+        pace: &Pace,
         bad: &mut Bad,
     ) -> Result<Rebuilt, RebuildError> {
         let described = self.describe_all(group, chunk, wanted, bad).await;
         let (description, outvoted) = elect(described)?;
-        let sources: Vec<u8> = (0..)
-            .take(group.members.len())
-            .filter(|index| *index != wanted && !outvoted.silent.contains(index))
-            .collect();
         for index in outvoted.liars {
             bad.push(place(group, chunk, index));
         }
-        if description.sealed_length(wanted) == ByteCount::ZERO {
-            return Ok(Rebuilt {
-                chunk: description,
-                payload: Bytes::new(),
-            });
-        }
-        let shards = self.fetch(group, chunk, &description, sources, bad);
-        let shards = shards.await?;
-        let sealed = self.combine(&description, &shards, wanted)?;
-        if digest(&sealed) != description.digests[usize::from(wanted)] {
-            // Each source is what the majority says, and this is not: the majority contradicts itself.
-            return Err(RebuildError::NoMajority);
-        }
-        let key = key(group, chunk, wanted);
-        let mut payload = Vec::with_capacity(description.payload_length(wanted).as_usize());
-        block::frame(key, 0, &sealed, &mut payload);
+        let lost = Lost {
+            group,
+            chunk,
+            wanted,
+            description,
+        };
+        let payload = if lost.blocks(wanted) == 0 {
+            Bytes::new()
+        } else {
+            self.prove(&lost, &outvoted.silent, pace, bad).await?.into()
+        };
         Ok(Rebuilt {
-            chunk: description,
-            payload: payload.into(),
+            chunk: lost.description,
+            payload,
         })
+    }
+
+    /// The lost shard's blocks with their checksums, out of any k shards that hash to what they should.
+    async fn prove(
+        &self,
+        lost: &Lost<'_>,
+        silent: &[u8],
+        pace: &Pace,
+        bad: &mut Bad,
+    ) -> Result<Vec<u8>, RebuildError> {
+        let others = (0..).take(lost.group.members.len());
+        let others = others.filter(|index| *index != lost.wanted);
+        // A shard without bytes is stored nowhere, and known all the same.
+        let (empty, stored): (Vec<u8>, Vec<u8>) =
+            others.partition(|index| lost.blocks(*index) == 0);
+        let mut sources = stored;
+        sources.retain(|index| !silent.contains(index));
+        let needed = lost.group.profile.data();
+        loop {
+            let from: Vec<u8> = empty.iter().chain(&sources).copied().take(needed).collect();
+            if from.len() < needed {
+                return Err(RebuildError::TooFew {
+                    available: from.len(),
+                    needed,
+                });
+            }
+            let useless = match self.combine(lost, &from, pace).await {
+                Combined::Proved(payload) => return Ok(payload),
+                // Each source is what the majority says, and this is not: the majority contradicts itself.
+                Combined::Other => return Err(RebuildError::NoMajority),
+                Combined::Useless(useless) => useless,
+            };
+            for (index, why) in useless {
+                sources.retain(|source| *source != index);
+                if why == Unusable::Bad {
+                    bad.push(place(lost.group, lost.chunk, index));
+                }
+            }
+        }
     }
 
     /// What each other record says, by index.
@@ -141,62 +175,57 @@ impl Rebuilder {
         described
     }
 
-    /// k shards that hash to what `description` says, by index; as many at a time as are still wanted.
-    async fn fetch(
-        &self,
-        group: &Group,
-        chunk: ChunkId,
-        description: &ChunkDescription,
-        sources: Vec<u8>,
-        bad: &mut Bad,
-    ) -> Result<HashMap<u8, Vec<Bytes>>, RebuildError> {
-        let needed = group.profile.data();
-        let mut shards = HashMap::new();
-        // A shard without bytes is stored nowhere, and known all the same.
-        for index in (0..).take(group.members.len()) {
-            if shards.len() < needed && description.sealed_length(index) == ByteCount::ZERO {
-                shards.insert(index, Vec::new());
-            }
-        }
-        let stored = |index: &u8| description.sealed_length(*index) > ByteCount::ZERO;
-        let mut sources = sources.into_iter().filter(stored);
-        let ask = async |index| (index, self.whole(group, chunk, description, index).await);
-        let wanted = needed - shards.len();
-        let mut asked: FuturesUnordered<_> = sources.by_ref().take(wanted).map(&ask).collect();
-        while let Some((index, answer)) = asked.next().await {
-            match answer {
-                Ok(blocks) => {
-                    shards.insert(index, blocks);
-                    continue;
+    /// Rebuilds out of k shards, a piece at a time.
+    async fn combine(&self, lost: &Lost<'_>, from: &[u8], pace: &Pace) -> Combined {
+        let coder = self.coder(lost.group.profile);
+        let mut decoder = Decoder::new(lost, from, &coder);
+        let rows = decoder.rows();
+        let mut first = 0;
+        while first < rows {
+            let count = pace.blocks(lost.group.profile.class()).min(rows - first);
+            let piece = async {
+                let read = from
+                    .iter()
+                    .map(|index| self.blocks(lost, *index, first, count));
+                let blocks = usable(from, join_all(read).await)?;
+                for row in 0..count {
+                    let block = |shard: &Vec<Bytes>| shard.get(row as usize).cloned();
+                    let blocks: Vec<Bytes> = blocks
+                        .iter()
+                        .map(|s| block(s).unwrap_or_default())
+                        .collect();
+                    decoder.row(&blocks);
+                    // Whoever waits for this thread waits for no more than a row.
+                    tokio::task::yield_now().await;
                 }
-                Err(Unusable::Bad) => bad.push(place(group, chunk, index)),
-                Err(Unusable::Unread) => {}
+                Ok(())
+            };
+            if let Err(useless) = pace.piece(piece).await {
+                return Combined::Useless(useless);
             }
-            asked.extend(sources.next().map(&ask));
+            first += count;
         }
-        if shards.len() < needed {
-            return Err(RebuildError::TooFew {
-                available: shards.len(),
-                needed,
-            });
-        }
-        Ok(shards)
+        decoder.finish()
     }
 
-    /// The blocks of a whole shard, proved.
-    async fn whole(
+    /// Some blocks of a shard, as many as it has of them.
+    async fn blocks(
         &self,
-        group: &Group,
-        chunk: ChunkId,
-        description: &ChunkDescription,
+        lost: &Lost<'_>,
         index: u8,
+        first: u32,
+        count: u32,
     ) -> Result<Vec<Bytes>, Unusable> {
-        let key = key(group, chunk, index);
+        let count = lost.blocks(index).saturating_sub(first).min(count);
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let key = lost.key(index);
         let request = ReadShard {
-            disk: group.members[usize::from(index)].disk,
+            disk: lost.group.members[usize::from(index)].disk,
             key,
-            first_block: 0,
-            blocks: block::count(description.sealed_length(index)),
+            first_block: first,
+            blocks: count,
         };
         let framed = match timeout(PATIENCE, self.peers.read(request)).await {
             Ok(Ok(framed)) => framed,
@@ -205,38 +234,7 @@ impl Rebuilder {
             }
             Ok(Err(_)) | Err(_) => return Err(Unusable::Unread),
         };
-        let blocks = block::verify(key, 0, &framed).map_err(|_| Unusable::Bad)?;
-        let mut hasher = blake3::Hasher::new();
-        for block in &blocks {
-            hasher.update(block);
-        }
-        let proved = *hasher.finalize().as_bytes() == description.digests[usize::from(index)].0;
-        proved.then_some(blocks).ok_or(Unusable::Bad)
-    }
-
-    fn combine(
-        &self,
-        description: &ChunkDescription,
-        shards: &HashMap<u8, Vec<Bytes>>,
-        wanted: u8,
-    ) -> Result<Vec<u8>, RebuildError> {
-        let coder = self.coder(description.profile);
-        let mut sealed = vec![0; description.sealed_length(wanted).as_usize()];
-        for (row, out) in sealed.chunks_mut(SEALED_SEGMENT).enumerate() {
-            let present: Vec<Option<&[u8]>> = (0..)
-                .take(description.profile.shards())
-                .map(|index: u8| {
-                    let blocks = shards.get(&index)?;
-                    Some(blocks.get(row).map_or(&[][..], |block| &block[..]))
-                })
-                .collect();
-            let rebuilt = coder.rebuild_row(&present, usize::from(wanted), out);
-            rebuilt.map_err(|few| RebuildError::TooFew {
-                available: few.present,
-                needed: few.needed,
-            })?;
-        }
-        Ok(sealed)
+        block::verify(key, first, &framed).map_err(|_| Unusable::Bad)
     }
 
     fn coder(&self, profile: Profile) -> Arc<Coder> {
@@ -246,11 +244,21 @@ impl Rebuilder {
     }
 }
 
-enum Unusable {
-    /// It is not what it should be.
-    Bad,
-    /// Its disk did not answer.
-    Unread,
+/// What was read, by source; or which were not.
+fn usable<T>(from: &[u8], read: Vec<Result<T, Unusable>>) -> Result<Vec<T>, Vec<(u8, Unusable)>> {
+    let mut usable = Vec::with_capacity(read.len());
+    let mut useless = Vec::new();
+    for (index, answer) in from.iter().zip(read) {
+        match answer {
+            Ok(blocks) => usable.push(blocks),
+            Err(why) => useless.push((*index, why)),
+        }
+    }
+    if useless.is_empty() {
+        Ok(usable)
+    } else {
+        Err(useless)
+    }
 }
 
 /// Who lost the vote.
@@ -308,18 +316,6 @@ fn well_formed(description: &ChunkDescription, profile: Profile) -> bool {
         && lengths[0] > 0
 }
 
-fn digest(sealed: &[u8]) -> ShardDigest {
-    ShardDigest(*blake3::hash(sealed).as_bytes())
-}
-
-fn key(group: &Group, chunk: ChunkId, index: u8) -> ShardKey {
-    ShardKey {
-        group: group.id,
-        chunk,
-        index,
-    }
-}
-
 fn place(group: &Group, chunk: ChunkId, index: u8) -> (DiskId, ShardKey) {
     let disk = group.members[usize::from(index)].disk;
     (disk, key(group, chunk, index))
@@ -329,6 +325,7 @@ fn place(group: &Group, chunk: ChunkId, index: u8) -> (DiskId, ShardKey) {
 mod tests {
     use super::*;
     use types::BlobId;
+    use types::shard::ShardDigest;
 
     fn says(blob: u64) -> Option<ChunkDescription> {
         Some(ChunkDescription {

@@ -122,7 +122,8 @@ impl Keeper {
         while let Some(start) = from {
             let covered = self.upkeep.covered(group.id, start).await?;
             from = covered.up_to.map(|upper| upper.plus(1));
-            let difference = compare(&held, start, &covered, slot, group.profile);
+            let compared = async { compare(&held, start, &covered, slot, group.profile) };
+            let difference = node.pace().piece(compared).await;
             let Difference {
                 missing,
                 known,
@@ -164,10 +165,8 @@ impl Keeper {
             }
             let chunks = chunk..=chunk;
             let node: &Node = &self.node;
-            match node
-                .delete(disk, group.id, slot, chunks, covered.epoch)
-                .await
-            {
+            let deleted = node.delete(disk, group.id, slot, chunks, covered.epoch);
+            match node.pace().piece(deleted).await {
                 Ok(deleted) => {
                     findings.removed += deleted.shards;
                     let removed = &self.counted.removed;

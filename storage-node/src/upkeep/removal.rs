@@ -2,7 +2,6 @@
 
 use super::Keeper;
 use std::sync::atomic::Ordering;
-use tokio::time::Instant;
 use types::DiskId;
 use types::wire::upkeep::{DeleteTask, RunSlot};
 
@@ -20,9 +19,9 @@ impl Keeper {
             };
             let Some(last) = tasks.last() else { return };
             after = Some(last.at);
-            let began = Instant::now();
             let removals = tasks.iter().map(|task| self.remove(disk, task));
-            let removed = futures::future::join_all(removals).await;
+            let removals = futures::future::join_all(removals);
+            let removed = self.node.pace().piece(removals).await;
             let done: Vec<RunSlot> = removed.into_iter().flatten().collect();
             if done.is_empty() {
                 continue;
@@ -30,7 +29,6 @@ impl Keeper {
             if let Err(error) = self.upkeep.deleted(disk, done).await {
                 tracing::debug!(%disk, %error, "deletions are reported again later");
             }
-            self.pace.rest(began.elapsed()).await;
         }
     }
 

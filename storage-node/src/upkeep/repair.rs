@@ -8,13 +8,12 @@ use super::Keeper;
 use super::rebuild::RebuildError;
 use crate::service::Node;
 use futures::StreamExt;
-use tokio::time::Instant;
 use types::placement::GroupTable;
 use types::wire::storage::{PutShard, ReadError};
 use types::wire::upkeep::{RepairTask, Repaired, RunSlot};
 use types::{ByteCount, ChunkId, DiskId, ShardKey};
 
-/// Shards of one disk that are made again at once.
+/// Shards of one disk that are made again at once, while nobody is served.
 const AT_ONCE: usize = 4;
 
 /// What became of one shard.
@@ -79,10 +78,7 @@ impl Keeper {
             chunk,
             index: task.at.slot.0,
         };
-        let began = Instant::now();
-        let outcome = self.make_whole(disk, task, key, table).await;
-        self.pace.rest(began.elapsed()).await;
-        match outcome {
+        match self.make_whole(disk, task, key, table).await {
             Ok(made) => {
                 if made > ByteCount::ZERO {
                     self.counted.repaired(made);
@@ -116,9 +112,9 @@ impl Keeper {
             return Err("the slot has moved".into());
         }
         let mut bad = Vec::new();
-        let rebuilder = &self.rebuilder;
+        let (rebuilder, pace) = (&self.rebuilder, node.pace());
         let rebuilt = rebuilder
-            .rebuild(group, key.chunk, key.index, &mut bad)
+            .rebuild(group, key.chunk, key.index, pace, &mut bad)
             .await;
         self.suspect(bad);
         let rebuilt = rebuilt.map_err(|error| {
@@ -138,7 +134,7 @@ impl Keeper {
             chunk: rebuilt.chunk,
             payload: rebuilt.payload,
         };
-        let stored = node.put_shard(put).await;
+        let stored = pace.piece(node.put_shard(put)).await;
         stored.map(|()| length).map_err(|error| error.to_string())
     }
 }

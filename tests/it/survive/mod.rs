@@ -76,8 +76,8 @@ pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Waits until nothing is to be made again and two more disks may fail. Said twice: what is said may be a
-/// second old.
-pub(crate) async fn whole(cluster: &Cluster) {
+/// second old. When it was said first.
+pub(crate) async fn whole(cluster: &Cluster) -> Instant {
     let is_whole = || {
         let health = &status(cluster)["health"];
         health["tolerates"] == 2 && health["repairs"] == Value::Array(Vec::new())
@@ -88,6 +88,7 @@ pub(crate) async fn whole(cluster: &Cluster) {
         since.is_some_and(|since| since.elapsed() > Duration::from_secs(2))
     })
     .await;
+    since.expect("it was said")
 }
 
 /// Objects of these lengths, uploaded: a key and what is under it.
