@@ -2,7 +2,7 @@
 //!
 //! There is no rate to configure. Work is done in pieces. While nobody reads or writes, many are under way at
 //! once, each as large as it likes, and the disks are as busy as they can be. While somebody does, the node has
-//! one piece under way at a time, a small one, and behind it a pause that is a multiple of what it took: the
+//! one piece under way at a time, a small one, and behind it a pause that is as long as what it took: the
 //! slower the machine gets for everyone, the longer the pauses. A reader so meets at most one small piece.
 //!
 //! A piece is never put off for good: pauses have a longest, so that work goes on beside any load.
@@ -16,9 +16,9 @@ use types::profile::DiskClass;
 
 /// After the last request of others, for so long they count as being served.
 const QUIET_AFTER: Duration = Duration::from_millis(500);
-/// How much longer than a piece of work the pause behind it is, while others are served.
-const PAUSES: u32 = 3;
-/// No pause is longer.
+/// How many times as long as a piece of work the pause behind it is, while others are served.
+const PAUSES: u32 = 1;
+/// No pause is longer: a shard of 1 MiB is held up for a third of a second at most, whatever the load.
 const LONGEST: Duration = Duration::from_millis(20);
 /// Timers are no finer: shorter pauses are saved up.
 const SHORTEST: Duration = Duration::from_millis(1);
