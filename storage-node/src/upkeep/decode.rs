@@ -144,7 +144,8 @@ mod tests {
 
     /// Two data shards of two rows, the second one shorter, and their parity.
     fn shards() -> Vec<Vec<u8>> {
-        let shard = |factor: usize, length| (0..length).map(move |at| (at * factor).to_le_bytes()[0]);
+        let shard =
+            |factor: usize, length| (0..length).map(move |at| (at * factor).to_le_bytes()[0]);
         let data: [Vec<u8>; 2] = [shard(7, LENGTH).collect(), shard(31, 500).collect()];
         let mut parity = vec![0; LENGTH];
         let coder = Coder::new("2+1".parse().unwrap());
