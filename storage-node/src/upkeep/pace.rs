@@ -119,7 +119,7 @@ mod tests {
 
     const PIECE: Duration = Duration::from_millis(2);
 
-    /// How long so many pieces take that take so long each, started at once; others ask before each.
+    /// How long so many pieces take that take so long each, started at once; others ask all the while.
     async fn take(pace: &Pace, pieces: u32, each: Duration, served: bool) -> Duration {
         let began = Instant::now();
         let pieces = (0..pieces).map(|_| {
@@ -128,6 +128,9 @@ mod tests {
                     pace.note();
                 }
                 tokio::time::sleep(each).await;
+                if served {
+                    pace.note();
+                }
             })
         });
         join_all(pieces).await;
