@@ -72,6 +72,7 @@ pub struct Credentials {
 /// One `strongroom dev` and its data folder.
 #[derive(Debug)]
 pub struct Cluster {
+    program: PathBuf,
     shape: Shape,
     further: Vec<String>,
     folder: PathBuf,
@@ -100,6 +101,15 @@ impl Cluster {
 
     /// Starts a cluster with further arguments, which it is started with again, too.
     pub fn start_with(name: &str, shape: Shape, further: &[&str]) -> Result<Self> {
+        Self::start_all(&place::program()?, name, shape, further)
+    }
+
+    /// Starts another build than the one beside this executable.
+    pub fn start_program(program: &Path, name: &str, shape: Shape) -> Result<Self> {
+        Self::start_all(program, name, shape, &[])
+    }
+
+    fn start_all(program: &Path, name: &str, shape: Shape, further: &[&str]) -> Result<Self> {
         let scratch = place::scratch()?;
         let folder = scratch.join(format!("{name}-{}", std::process::id()));
         let log = scratch.join(format!("{name}.log"));
@@ -110,6 +120,7 @@ impl Cluster {
         );
         File::create(&log).with_context(|| format!("making {}", log.display()))?;
         let mut cluster = Self {
+            program: program.to_owned(),
             shape,
             further: further.iter().map(|&argument| argument.into()).collect(),
             folder,
@@ -162,7 +173,7 @@ impl Cluster {
     }
 
     fn command(&self) -> Result<Command> {
-        let mut command = Command::new(place::program()?);
+        let mut command = Command::new(&self.program);
         command.arg("dev").arg("--data").arg(&self.folder);
         command.args([
             "--s3",
@@ -186,7 +197,7 @@ impl Cluster {
     /// Runs one of the operator's commands on this cluster.
     pub fn run(&self, arguments: &[&str]) -> Result<Output> {
         let profile = self.folder.join("profile.toml");
-        Command::new(place::program()?)
+        Command::new(&self.program)
             .args(arguments)
             .arg("--cluster")
             .arg(profile)

@@ -10,11 +10,11 @@ use std::process::{Child, Command, Stdio};
 
 /// Watches over one server process.
 #[derive(Debug)]
-pub(crate) struct Keeper(Child);
+pub struct Keeper(Child);
 
 impl Keeper {
     /// Starts watching. `data` is removed only when the test process ends without dismissing the keeper.
-    pub(crate) fn watch(server: u32, data: &Path) -> io::Result<Self> {
+    pub fn watch(server: u32, data: &Path) -> io::Result<Self> {
         // An interrupt from the keyboard reaches the whole process group; the keeper outlives it.
         let script = r#"trap '' INT TERM; read -r word; [ "$word" = dismissed ] && exit 0
             kill -9 "$1" 2>/dev/null; rm -rf -- "$2""#;
@@ -29,7 +29,7 @@ impl Keeper {
     }
 
     /// The server has ended and was waited for, so its process id may be somebody else's from now on.
-    pub(crate) fn dismiss(mut self) -> io::Result<()> {
+    pub fn dismiss(mut self) -> io::Result<()> {
         if let Some(mut pipe) = self.0.stdin.take() {
             pipe.write_all(b"dismissed\n")?;
         }

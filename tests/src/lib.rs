@@ -28,6 +28,7 @@ pub mod raw;
 pub use cluster::{Cluster, Credentials, Endpoints, Shape, signal_terminate};
 pub use content::Content;
 pub use dice::Dice;
+pub use keeper::Keeper;
 pub use place::program;
 
 use std::time::{Duration, Instant};

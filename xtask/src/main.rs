@@ -6,6 +6,8 @@
 //! cargo xtask test erasure    the inner loop of one crate
 //! cargo xtask bench micro     cost of the primitives, per core
 //! cargo xtask bench repair    a lost disk made whole again beside readers
+//! cargo xtask bench s3        GET and PUT beside what the machine can do, and beside SeaweedFS
+//! cargo xtask bench compare   what got slower from one run of it to another
 //! cargo xtask soak kill       kill -9 under load, for as long as you like
 //! cargo xtask soak mixed      steady load: memory, descriptors, clean end
 //! cargo xtask soak nemesis    kills, freezes, lost disks under a verified load
@@ -17,6 +19,7 @@
 //! cargo xtask train           upload it, read every sample back, lose two disks, read it again
 //! ```
 
+mod bench;
 mod clients;
 mod corpus;
 mod expression;
@@ -32,7 +35,6 @@ mod suite;
 mod training;
 mod workspace;
 
-use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -54,8 +56,8 @@ enum Command {
     },
     /// Measure
     Bench {
-        /// What to measure
-        what: Bench,
+        #[command(subcommand)]
+        what: bench::Bench,
     },
     /// Load and faults for minutes or hours
     Soak {
@@ -104,14 +106,6 @@ enum Command {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Bench {
-    /// Encode, rebuild, seal, open, check, hash: bytes a second of one core
-    Micro,
-    /// A disk with a gigabyte on it lost, replaced and made again, beside readers
-    Repair,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Soak {
     /// kill -9 at random moments under mixed load
     Kill,
@@ -129,10 +123,7 @@ fn main() -> ExitCode {
         Command::Test {
             package: Some(package),
         } => suite::one(&package),
-        Command::Bench { what: Bench::Micro } => bench_micro(),
-        Command::Bench {
-            what: Bench::Repair,
-        } => soak::repair(),
+        Command::Bench { what } => bench::run(what),
         Command::Soak {
             what,
             minutes,
@@ -158,8 +149,4 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn bench_micro() -> Result<()> {
-    run::run(run::cargo("run").args(["--release", "-p", "strongroom-benches", "--bin", "micro"]))
 }

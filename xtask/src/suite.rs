@@ -9,7 +9,7 @@ use crate::many::Proposed;
 use crate::python::Python;
 use crate::run::{self, Report, cargo};
 use crate::workspace::Workspace;
-use crate::{clients, features, fuzz, policy, training};
+use crate::{bench, clients, features, fuzz, policy, training};
 use anyhow::Result;
 use std::process::Command;
 use strongroom_tests::Cluster;
@@ -87,6 +87,7 @@ fn steps(report: &mut Report) -> Result<()> {
             training::run(&workspace, &python)
         })?;
     }
+    report.step("bench, short", || bench::short(&workspace, false))?;
     report.step("fuzz", || fuzz::run(None, FUZZ_SECONDS))?;
     report.step("documentation", || {
         let mut doc = cargo("doc");
