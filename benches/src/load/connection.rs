@@ -125,7 +125,12 @@ impl Connection {
 
     /// Waits for the first byte of a body.
     pub(crate) fn first_byte(&mut self, head: &Head) -> Result<Instant> {
-        ensure!(head.status == 200, "{}: {}", head.status, self.document(head)?);
+        ensure!(
+            head.status == 200,
+            "{}: {}",
+            head.status,
+            self.document(head)?
+        );
         if self.filled.is_empty() {
             self.more()?;
         }

@@ -40,7 +40,8 @@ pub(crate) fn certificate(folder: &Path) -> Result<()> {
 
 /// Serves until it is killed.
 pub(crate) fn serve(folder: &Path) -> Result<()> {
-    let chain = CertificateDer::pem_file_iter(folder.join("cert.pem"))?.collect::<Result<_, _>>()?;
+    let chain =
+        CertificateDer::pem_file_iter(folder.join("cert.pem"))?.collect::<Result<_, _>>()?;
     let key = PrivateKeyDer::from_pem_file(folder.join("key.pem"))?;
     let tls = ServerConfig::builder()
         .with_no_client_auth()
@@ -57,10 +58,7 @@ async fn listen(tls: TlsAcceptor, bytes: Bytes) -> Result<()> {
     let plain = TcpListener::bind("127.0.0.1:0").await?;
     let over_tls = TcpListener::bind("127.0.0.1:0").await?;
     let (http, https) = (plain.local_addr()?, over_tls.local_addr()?);
-    writeln!(
-        stdout(),
-        "s3 http://{http}\ns3-tls https://{https}\nready"
-    )?;
+    writeln!(stdout(), "s3 http://{http}\ns3-tls https://{https}\nready")?;
     let also = bytes.clone();
     tokio::spawn(async move {
         while let Ok((stream, _)) = plain.accept().await {
@@ -101,12 +99,17 @@ async fn answer(
     let object = Object::of(key);
     let reply = Response::builder().header("etag", "\"reference\"");
     match (head.method, object) {
-        (Method::GET | Method::HEAD, None) => reply.status(StatusCode::NOT_FOUND).body(Pieces::none()),
+        (Method::GET | Method::HEAD, None) => {
+            reply.status(StatusCode::NOT_FOUND).body(Pieces::none())
+        }
         (Method::HEAD, Some(object)) => reply
             .header("content-length", object.length)
             .body(Pieces::none()),
         (Method::GET, Some(object)) => {
-            let asked = head.headers.get("range").and_then(|value| range(value.to_str().ok()?));
+            let asked = head
+                .headers
+                .get("range")
+                .and_then(|value| range(value.to_str().ok()?));
             let status = if asked.is_some() { 206 } else { 200 };
             let range = asked.unwrap_or(0..object.length);
             reply.status(status).body(Pieces::of(bytes, object, range))

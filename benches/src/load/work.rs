@@ -100,7 +100,12 @@ pub(crate) fn run(job: &Job) -> Result<Seen> {
             objects,
         } => bench.measure(objects, |connection, index| {
             let seed = from + index;
-            bench.plain(connection, "DELETE", &bench.path(Object { seed, length }), 204)
+            bench.plain(
+                connection,
+                "DELETE",
+                &bench.path(Object { seed, length }),
+                204,
+            )
         }),
     }
 }
@@ -240,9 +245,7 @@ impl Bench<'_> {
             let mut connection = self.connect()?;
             let length = body.len().to_string();
             let headers = [("content-length", length.as_str())];
-            let head = self
-                .endpoint
-                .head("POST", &path, query, &headers, UNSIGNED);
+            let head = self.endpoint.head("POST", &path, query, &headers, UNSIGNED);
             connection.send(head.as_bytes())?;
             connection.send(body.as_bytes())?;
             let head = connection.head()?;

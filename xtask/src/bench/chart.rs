@@ -21,7 +21,14 @@ const COLOURS: [&str; 5] = ["#1f5fa8", "#b9bec5", "#5a9e56", "#c98a2b", "#8b5ea8
 pub(crate) fn of(run: &Run) -> Result<String> {
     let servers = table::servers(run);
     let drawn = |case: &Case| {
-        let kinds = [Kind::Get, Kind::Ranges, Kind::GetSmall, Kind::Put, Kind::Parts, Kind::PutSmall];
+        let kinds = [
+            Kind::Get,
+            Kind::Ranges,
+            Kind::GetSmall,
+            Kind::Put,
+            Kind::Parts,
+            Kind::PutSmall,
+        ];
         kinds.contains(&case.row.kind) && case.cache != "warm" && run.cases.contains_key(&case.id())
     };
     let cases: Vec<Case> = Case::all().filter(drawn).collect();
@@ -40,7 +47,11 @@ pub(crate) fn of(run: &Run) -> Result<String> {
         let middle = y + BAR * bars.len() as f64 / 2.0 + 4.0;
         let title = format!("{}, {} {}", case.row.title, case.scheme, case.cache);
         let at = LABEL - 10.0;
-        writeln!(body, r#"<text x="{at}" y="{middle:.1}" text-anchor="end">{}</text>"#, title.trim())?;
+        writeln!(
+            body,
+            r#"<text x="{at}" y="{middle:.1}" text-anchor="end">{}</text>"#,
+            title.trim()
+        )?;
         for (index, figure) in bars {
             let end = LABEL + figure.median * scale;
             let (width, colour) = (figure.median * scale, COLOURS[index % COLOURS.len()]);

@@ -38,10 +38,16 @@ impl Line {
     fn shown(&self) -> String {
         let per_cent = (self.new.median / self.old.median - 1.0) * 100.0;
         let figure = |figure: Figure| {
-            format!("{:.3} ({:.3}–{:.3})", figure.median, figure.least, figure.most)
+            format!(
+                "{:.3} ({:.3}–{:.3})",
+                figure.median, figure.least, figure.most
+            )
         };
         let (old, new) = (figure(self.old), figure(self.new));
-        format!("{:<52} {old:>24} -> {new:>24} {}  {per_cent:+.0} %", self.what, self.unit)
+        format!(
+            "{:<52} {old:>24} -> {new:>24} {}  {per_cent:+.0} %",
+            self.what, self.unit
+        )
     }
 }
 
@@ -53,13 +59,24 @@ pub(crate) fn print(old: &Path, new: &Path) -> Result<()> {
         "the two runs are of other sizes or profiles"
     );
     if old.machine != new.machine {
-        eprintln!("these runs are of two machines: {:?} and {:?}\n", old.machine, new.machine);
+        eprintln!(
+            "these runs are of two machines: {:?} and {:?}\n",
+            old.machine, new.machine
+        );
     }
     let lines = lines(&old, &new);
     ensure!(!lines.is_empty(), "the two runs have no case in common");
     for (verdict, title) in [(Verdict::Worse, "worse"), (Verdict::Better, "better")] {
-        let those: Vec<&Line> = lines.iter().filter(|line| line.verdict() == verdict).collect();
-        eprintln!("{} {title} beyond noise, {} -> {}", those.len(), old.commit, new.commit);
+        let those: Vec<&Line> = lines
+            .iter()
+            .filter(|line| line.verdict() == verdict)
+            .collect();
+        eprintln!(
+            "{} {title} beyond noise, {} -> {}",
+            those.len(),
+            old.commit,
+            new.commit
+        );
         for line in &those {
             eprintln!("  {}", line.shown());
         }
@@ -76,20 +93,30 @@ fn lines(old: &Run, new: &Run) -> Vec<Line> {
     let mut lines = Vec::new();
     for (case, servers) in &old.cases {
         for server in servers.keys() {
-            let mut add = |what: &str, unit, more_is_better, old: Option<Figure>, new: Option<Figure>| {
-                if let (Some(old), Some(new)) = (old, new) {
-                    lines.push(Line {
-                        what: format!("{case} {server}{what}"),
-                        unit,
-                        old,
-                        new,
-                        more_is_better,
-                    });
-                }
-            };
-            let moved = old.samples(case, server).iter().any(|sample| sample.bytes > 0);
+            let mut add =
+                |what: &str, unit, more_is_better, old: Option<Figure>, new: Option<Figure>| {
+                    if let (Some(old), Some(new)) = (old, new) {
+                        lines.push(Line {
+                            what: format!("{case} {server}{what}"),
+                            unit,
+                            old,
+                            new,
+                            more_is_better,
+                        });
+                    }
+                };
+            let moved = old
+                .samples(case, server)
+                .iter()
+                .any(|sample| sample.bytes > 0);
             let unit = if moved { "GB/s" } else { "1/s" };
-            add("", unit, true, old.speed(case, server), new.speed(case, server));
+            add(
+                "",
+                unit,
+                true,
+                old.speed(case, server),
+                new.speed(case, server),
+            );
             let cpu = |run: &Run| run.figure(case, server, Sample::cpu_a_gb);
             add(", processor", "s/GB", false, cpu(old), cpu(new));
         }
@@ -121,9 +148,8 @@ mod tests {
     #[test]
     fn what_got_slower_is_named() {
         let old = run(&[1.0, 1.02, 0.98], 0.5);
-        let verdicts = |new: &Run| -> Vec<Verdict> {
-            lines(&old, new).iter().map(Line::verdict).collect()
-        };
+        let verdicts =
+            |new: &Run| -> Vec<Verdict> { lines(&old, new).iter().map(Line::verdict).collect() };
         use Verdict::{Better, Same, Worse};
         assert_eq!(verdicts(&run(&[1.01, 1.0, 0.97], 0.5)), [Same, Same]);
         assert_eq!(verdicts(&run(&[1.5, 1.52, 1.48], 0.8)), [Worse, Worse]);

@@ -18,7 +18,9 @@ pub(crate) const CASES: [(&str, &str, &str, u32); 3] = [
 pub(crate) fn is_there() -> bool {
     let there = Command::new("fio").arg("--version").output().is_ok();
     if !there {
-        eprintln!("fio is not there, so the disk by itself is left out; `apt-get install fio` installs it");
+        eprintln!(
+            "fio is not there, so the disk by itself is left out; `apt-get install fio` installs it"
+        );
     }
     there
 }
@@ -27,7 +29,12 @@ pub(crate) fn is_there() -> bool {
 pub(crate) fn take(folder: &Path, pattern: &str, block: &str, depth: u32) -> Result<Sample> {
     let file = folder.join("fio");
     let mut fio = Command::new("fio");
-    fio.args(["--name=disk", "--ioengine=io_uring", "--direct=1", "--size=2G"]);
+    fio.args([
+        "--name=disk",
+        "--ioengine=io_uring",
+        "--direct=1",
+        "--size=2G",
+    ]);
     fio.args(["--runtime=3", "--time_based", "--output-format=json"]);
     fio.arg(format!("--filename={}", file.display()));
     fio.arg(format!("--rw={pattern}"));

@@ -54,7 +54,10 @@ pub(crate) fn all(run: &Run) -> Vec<Goal> {
 
     for (case, what) in [
         ("get-large.http.cold", "cold GET of 1 GiB, one stream"),
-        ("get-large-ranges.http.cold", "cold GET of 1 GiB, ranges × 4"),
+        (
+            "get-large-ranges.http.cold",
+            "cold GET of 1 GiB, ranges × 4",
+        ),
     ] {
         let disk = speed("disk.read", DISK);
         let least = reference(case).zip(disk).map(|(a, b)| a.min(b));
@@ -63,17 +66,33 @@ pub(crate) fn all(run: &Run) -> Vec<Goal> {
             AtLeast(0.8),
             ratio(own(case), least),
         );
-        goal(&format!("{what} ÷ SeaweedFS"), AtLeast(1.3), ratio(own(case), weed(case)));
+        goal(
+            &format!("{what} ÷ SeaweedFS"),
+            AtLeast(1.3),
+            ratio(own(case), weed(case)),
+        );
     }
     let case = "get-small.http.cold";
-    goal("cold GET of 100 KB × 8 ÷ SeaweedFS", AtLeast(1.5), ratio(own(case), weed(case)));
+    goal(
+        "cold GET of 100 KB × 8 ÷ SeaweedFS",
+        AtLeast(1.5),
+        ratio(own(case), weed(case)),
+    );
     for (case, what) in [
         ("put-large.http", "PUT of 1 GiB, one stream"),
         ("put-large-parts.http", "PUT of 1 GiB, parts × 4"),
         ("put-small.http", "PUT of 100 KB × 8"),
     ] {
-        goal(&format!("{what} ÷ SeaweedFS"), AtLeast(3.0), ratio(own(case), weed(case)));
-        goal(&format!("{what} ÷ reference"), AtLeast(0.25), ratio(own(case), reference(case)));
+        goal(
+            &format!("{what} ÷ SeaweedFS"),
+            AtLeast(3.0),
+            ratio(own(case), weed(case)),
+        );
+        goal(
+            &format!("{what} ÷ reference"),
+            AtLeast(0.25),
+            ratio(own(case), reference(case)),
+        );
     }
     for (row, cache, what) in [
         ("get-large", ".warm", "GET of 1 GiB, one stream"),
@@ -84,11 +103,23 @@ pub(crate) fn all(run: &Run) -> Vec<Goal> {
         ("put-small", "", "PUT of 100 KB × 8"),
     ] {
         let over = |scheme: &str| own(&format!("{row}.{scheme}{cache}"));
-        goal(&format!("{what}: https ÷ http"), AtLeast(0.75), ratio(over("https"), over("http")));
+        goal(
+            &format!("{what}: https ÷ http"),
+            AtLeast(0.75),
+            ratio(over("https"), over("http")),
+        );
     }
     for (lost, healthy, what) in [
-        ("degraded-large.http.cold", "get-large.http.cold", "GET of 1 GiB"),
-        ("degraded-small.http.cold", "get-small.http.cold", "GET of 100 KB × 8"),
+        (
+            "degraded-large.http.cold",
+            "get-large.http.cold",
+            "GET of 1 GiB",
+        ),
+        (
+            "degraded-small.http.cold",
+            "get-small.http.cold",
+            "GET of 100 KB × 8",
+        ),
     ] {
         goal(
             &format!("{what}: 2 disks lost ÷ healthy"),
@@ -112,7 +143,10 @@ pub(crate) fn all(run: &Run) -> Vec<Goal> {
     goal(
         "first byte: GET of 1 GiB ÷ of 100 KB",
         AtMost(2.0),
-        ratio(first("first-large.http.cold"), first("first-small.http.cold")),
+        ratio(
+            first("first-large.http.cold"),
+            first("first-small.http.cold"),
+        ),
     );
     let grown = median("streams.http.warm", STRONGROOM, Sample::growth);
     goal(
@@ -137,7 +171,11 @@ pub(crate) fn table(run: &Run) -> String {
             Some(false) => "**missed**",
             None => "not measured",
         };
-        let _ = writeln!(out, "| {} | {sign} {bound} | {value} | {verdict} |", goal.what);
+        let _ = writeln!(
+            out,
+            "| {} | {sign} {bound} | {value} | {verdict} |",
+            goal.what
+        );
     }
     out
 }

@@ -39,7 +39,9 @@ pub(crate) fn print(root: &Path, run: &Run, keep: bool) -> Result<()> {
     if keep {
         let short = |value: f64| (value * 1e3).round() / 1e3;
         let triple = |figure: &Figure| [figure.median, figure.least, figure.most].map(short);
-        let ratios = now.iter().map(|(case, figure)| (case.clone(), triple(figure)));
+        let ratios = now
+            .iter()
+            .map(|(case, figure)| (case.clone(), triple(figure)));
         let kept = Kept {
             profile: run.profile.clone(),
             ratios: ratios.collect(),

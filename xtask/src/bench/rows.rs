@@ -165,7 +165,8 @@ impl Case {
         } = sizes;
         let framing = if self.row.boto { "boto" } else { "plain" };
         let get = |requests: u64| json!({"get": {"length": large, "from": 0, "objects": 1, "requests": requests}});
-        let get_small = json!({"get": {"length": small, "from": 0, "objects": objects, "requests": objects}});
+        let get_small =
+            json!({"get": {"length": small, "from": 0, "objects": objects, "requests": objects}});
         let first = |length| json!({"first": {"length": length, "requests": FIRSTS}});
         let (from, count) = self.made(sizes, repetition);
         match self.row.kind {
@@ -206,7 +207,11 @@ impl Case {
     }
 
     fn length(&self, sizes: Sizes) -> u64 {
-        if self.is_small() { sizes.small } else { sizes.large }
+        if self.is_small() {
+            sizes.small
+        } else {
+            sizes.large
+        }
     }
 
     /// The first of the objects that a repetition makes, and how many. Those before are what GETs read.

@@ -107,7 +107,9 @@ impl Machine {
             .lines()
             .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        let total = memory.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+        let total = memory
+            .lines()
+            .find_map(|line| line.strip_prefix("MemTotal:"));
         let kib = total.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok());
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         Self {

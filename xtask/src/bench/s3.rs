@@ -147,7 +147,9 @@ impl Bench {
             server.prepare(&self.load)?;
             for ((clients, work), small) in rows::filling(self.sizes).iter().zip([false, true]) {
                 if reads(small) && server.name != REFERENCE {
-                    let scheme = ["http", "https"].into_iter().find(|s| server.endpoint(s).is_some());
+                    let scheme = ["http", "https"]
+                        .into_iter()
+                        .find(|s| server.endpoint(s).is_some());
                     let scheme = scheme.context("a server without an endpoint")?;
                     sample::take(&self.load, server, scheme, *clients, work)?;
                 }

@@ -29,7 +29,11 @@ pub(crate) fn of(run: &Run) -> Result<String> {
         }
         for other in [REFERENCE, seaweedfs::NAME] {
             let ratio = ratio(run, &id, other);
-            write!(out, " {} |", ratio.map_or("–".into(), |ratio| format!("{ratio:.2}")))?;
+            write!(
+                out,
+                " {} |",
+                ratio.map_or("–".into(), |ratio| format!("{ratio:.2}"))
+            )?;
         }
         writeln!(out)?;
     }
