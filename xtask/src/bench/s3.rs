@@ -50,10 +50,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let mut build = cargo("build");
     build.args(["--release", "-p", "strongroom", "-p", "strongroom-benches"]);
     command::run(build.args(["--bin", "strongroom", "--bin", "load"]))?;
-    let asked = |id: &str| {
-        let fits = |asked: &String| id.starts_with(asked.as_str());
-        options.rows.is_empty() || options.rows.iter().any(fits)
-    };
+    let asked =
+        |id: &str| options.rows.is_empty() || options.rows.iter().any(|asked| begins(id, asked));
     let cases: Vec<Case> = Case::all().filter(|case| asked(&case.id())).collect();
     let mut bench = Bench::begin(workspace, "release", FULL, options.repetitions)?;
     let out = options.out.clone();
@@ -239,6 +237,12 @@ impl Bench {
     }
 }
 
+/// Whether a case's name begins with these whole words: `get-large.http` is not `get-large.https`.
+fn begins(id: &str, asked: &str) -> bool {
+    let rest = id.strip_prefix(asked);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']))
+}
+
 /// Lost disks are ours alone to lose, and only of our own process do we know the memory.
 fn concerns(case: Case, server: &Server) -> bool {
     let kind = match case.row.kind {
@@ -271,4 +275,22 @@ fn say(name: &str, sample: &Sample) {
         "  {name:<11} {speed}  p50 {:.2} ms  p99 {:.2} ms  first {:.2} ms{cpu}  client {:.2} s",
         sample.p50, sample.p99, sample.first, sample.client_cpu
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_asked_for_by_whole_words() {
+        for (asked, begins_so) in [
+            ("get-large.https.cold", true),
+            ("get-large.https", true),
+            ("get", true),
+            ("get-large.http", false),
+            ("put", false),
+        ] {
+            assert_eq!(begins("get-large.https.cold", asked), begins_so, "{asked}");
+        }
+    }
 }
