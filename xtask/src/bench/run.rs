@@ -117,9 +117,15 @@ impl Machine {
             cores: std::thread::available_parallelism().map_or(0, usize::from),
             memory_gib: kib.unwrap_or(0u64) >> 20,
             kernel: kernel.trim().into(),
-            file_system: said("stat", &["-f", "-c", "%T", &folder.to_string_lossy()]),
+            file_system: file_system(folder),
         }
     }
+}
+
+/// As in `ext4`.
+fn file_system(folder: &Path) -> String {
+    let said = said("df", &["--output=fstype", &folder.to_string_lossy()]);
+    said.lines().last().unwrap_or("unknown").to_owned()
 }
 
 fn said(program: &str, words: &[&str]) -> String {
