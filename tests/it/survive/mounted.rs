@@ -54,7 +54,7 @@ impl Mounted {
     /// Takes all room that is left.
     pub(crate) fn fill(&self) {
         let filler = self.filler();
-        let (mut length, mut step) = (0, 1 << 30);
+        let (mut length, mut step) = (0_u64, 1 << 30);
         while step >= 4096 {
             let mut allocate = Command::new("fallocate");
             let end = (length + step).to_string();
