@@ -6,7 +6,6 @@ use crate::support::{self, MIB, client, make_bucket};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use std::fs;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -22,21 +21,11 @@ fn three(name: &str) -> Cluster {
     Cluster::start_with(name, Shape::default(), &["--metadata", "3"]).unwrap()
 }
 
-/// What `strongroom status` says of the metadata servers.
-fn servers(cluster: &Cluster) -> Vec<serde_json::Value> {
-    let output = cluster.run(&["status", "--json"]).unwrap();
-    let status: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a status");
-    status["metadata"].as_array().expect("a list").clone()
-}
-
 /// Which server leads, once one does.
 pub(crate) fn leader(cluster: &Cluster) -> u64 {
     let mut found = None;
     eventually("somebody leads", || {
-        found = servers(cluster)
-            .iter()
-            .find(|server| server["leader"] == true)
-            .and_then(|server| server["node"].as_u64());
+        found = cluster.leader().unwrap();
         found.is_some()
     });
     found.unwrap()
@@ -44,11 +33,6 @@ pub(crate) fn leader(cluster: &Cluster) -> u64 {
 
 fn eventually(what: &str, holds: impl FnMut() -> bool) {
     wait_until(what, Duration::from_secs(60), holds);
-}
-
-/// The hook of debug builds: while this file is there, the server is not.
-pub(crate) fn away(cluster: &Cluster, node: u64) -> PathBuf {
-    cluster.data().join(format!("metadata-{}/away", node - 1))
 }
 
 struct Seen {
@@ -150,20 +134,17 @@ async fn any_metadata_server_may_go_away() {
             go_on();
             let old = leader(&cluster);
             let node = (old - 1 + round) % 3 + 1;
-            let file = away(&cluster, node);
+            let file = cluster.away(node);
             fs::write(&file, "").unwrap();
             eventually("status says that it is away", || {
-                let all = servers(&cluster);
-                let one = all.iter().find(|server| server["node"] == node).unwrap();
-                !one["stopped"].is_null()
+                !cluster.server(node).unwrap()["stopped"].is_null()
             });
             stopped += 1;
             assert_ne!(leader(&cluster), node);
             go_on();
             fs::remove_file(&file).unwrap();
             eventually("it is back, and has caught up", || {
-                let all = servers(&cluster);
-                let one = all.iter().find(|server| server["node"] == node).unwrap();
+                let one = cluster.server(node).unwrap();
                 one["stopped"].is_null() && one["lag"].as_u64().is_some_and(|lag| lag < 50)
             });
         });
@@ -236,7 +217,8 @@ async fn three_servers_survive_kills() {
 fn what_a_server_has_lost_is_not_made_anew() {
     let mut cluster = three("metadata-lost");
     eventually("all have applied something", || {
-        servers(&cluster)
+        let servers = cluster.servers().unwrap();
+        servers
             .iter()
             .all(|server| server["applied"].as_u64() > Some(5))
     });

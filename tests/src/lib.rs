@@ -8,6 +8,7 @@
 //! ```text
 //! place.rs    where the program is, where data and logs go
 //! cluster.rs  start, kill, stop, start again
+//! status.rs   what it says of itself, and faults that it can be seen to suffer
 //! keeper.rs   nothing outlives a test run, however it ends
 //! content.rs  the bytes of test objects: any range of any object, without storing one
 //! dice.rs     randomness with a seed that is printed and can be given again
@@ -24,6 +25,7 @@ mod keeper;
 pub mod place;
 pub mod process;
 pub mod raw;
+mod status;
 
 pub use cluster::{Cluster, Credentials, Endpoints, Shape, signal_terminate};
 pub use content::Content;

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 /// Less than this is not worth calling a data set.
 const LEAST_BYTES: u64 = 200_000_000;
-const LEAST_FILES: u64 = 10_000;
+pub(crate) const LEAST_FILES: u64 = 10_000;
 /// A shard is closed when it has reached this.
 const SHARD_BYTES: u64 = 32 << 20;
 /// A tar header, and the unit to which contents are padded.

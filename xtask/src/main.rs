@@ -16,13 +16,14 @@
 //! cargo xtask clients         every S3 client, one scenario, over http and https
 //! cargo xtask deny            licences, bans, duplicates, sources
 //! cargo xtask corpus          real text as WebDataset shards
-//! cargo xtask train           upload it, read every sample back, lose two disks, read it again
+//! cargo xtask train           upload it, read it for two epochs, lose disks and a leader meanwhile
 //! ```
 
 mod bench;
 mod clients;
 mod corpus;
 mod expression;
+mod faults;
 mod features;
 mod fuzz;
 mod many;
@@ -101,7 +102,7 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
-    /// The main job: upload the corpus, read every sample back by four workers, healthy and degraded
+    /// The main job: upload the corpus, read it for two epochs by four workers, losing disks and a leader
     Train,
 }
 

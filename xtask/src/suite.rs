@@ -8,8 +8,9 @@
 use crate::many::Proposed;
 use crate::python::Python;
 use crate::run::{self, Report, cargo};
+use crate::training::{self, Extent};
 use crate::workspace::Workspace;
-use crate::{bench, clients, features, fuzz, policy, training};
+use crate::{bench, clients, features, fuzz, policy};
 use anyhow::Result;
 use std::process::Command;
 use strongroom_tests::Cluster;
@@ -84,7 +85,7 @@ fn steps(report: &mut Report) -> Result<()> {
         report.tests("many objects", &mut proposed.listings(&python))?;
         proposed.stop()?;
         report.step("corpus and training job", || {
-            training::run(&workspace, &python)
+            training::run(&workspace, Extent::Part)
         })?;
     }
     report.step("bench, short", || bench::short(&workspace, false))?;
@@ -145,7 +146,7 @@ pub(crate) fn program() -> Result<()> {
 pub(crate) fn train() -> Result<()> {
     let workspace = Workspace::read()?;
     program()?;
-    training::run(&workspace, &Python::ready(&workspace)?)
+    training::run(&workspace, Extent::Whole)
 }
 
 /// Runs the Python tests in `what`, a file beside the others or all of them.

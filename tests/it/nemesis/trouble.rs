@@ -1,7 +1,7 @@
 //! What is the matter with disks and metadata servers, until the end of a round.
 
 use super::plan::{Fault, Server};
-use crate::metadata::{away, leader};
+use crate::metadata::leader;
 use crate::survive::mounted::Mounted;
 use crate::survive::{Aside, ids, serving, until};
 use std::collections::BTreeMap;
@@ -51,7 +51,7 @@ impl<'a> Trouble<'a> {
                     Server::Leader => block_in_place(|| leader(cluster)),
                     Server::Numbered(node) => node,
                 };
-                let file = away(cluster, node);
+                let file = cluster.away(node);
                 fs::write(&file, "").unwrap();
                 self.away.push(file);
             }

@@ -43,9 +43,7 @@ pub(crate) fn configure(cluster: &Cluster, settings: &[(&str, u32)]) {
 
 /// What `strongroom status` says.
 pub(crate) fn status(cluster: &Cluster) -> Value {
-    let output = cluster.run(&["status", "--json"]).unwrap();
-    assert!(output.status.success(), "{output:?}");
-    serde_json::from_slice(&output.stdout).expect("a status")
+    cluster.status().unwrap()
 }
 
 /// The ids of the disks, in the order of their folders.
@@ -58,12 +56,7 @@ pub(crate) fn ids(cluster: &Cluster) -> Vec<u64> {
 
 /// How many disks serve.
 pub(crate) fn serving(cluster: &Cluster) -> usize {
-    let status = status(cluster);
-    let disks = status["disks"].as_array().expect("disks");
-    disks
-        .iter()
-        .filter(|disk| disk["state"] == "Serving")
-        .count()
+    cluster.serving().unwrap()
 }
 
 /// Waits until that holds.
