@@ -17,7 +17,7 @@ from store import Bucket, Stretch
 
 # s3torchconnectorclient has no setting for an authority of one's own; the library below it reads this, once.
 if "AWS_CA_BUNDLE" in os.environ:
-    os.environ.setdefault("SSL_CERT_FILE", os.environ["AWS_CA_BUNDLE"])
+    os.environ["SSL_CERT_FILE"] = os.environ["AWS_CA_BUNDLE"]
 from s3torchconnectorclient._mountpoint_s3_client import MountpointS3Client  # noqa: E402
 
 # Samples that webdataset mixes, and bytes that are read from a shard at a time.

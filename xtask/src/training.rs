@@ -23,7 +23,8 @@ const LONGEST_STALL_SECONDS: &str = "4";
 /// How much of the corpus is read.
 #[derive(Clone, Copy)]
 pub(crate) enum Extent {
-    /// Two shards: every fault meets every way of reading, in the time that the suite has.
+    /// Two shards, in the time that the suite has: in the second epoch, every sample is read in every way
+    /// without two disks.
     Part,
     Whole,
 }
