@@ -18,7 +18,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 /// How long connecting may take, TLS and all.
@@ -173,14 +172,10 @@ impl Channel {
 
     fn connect(&self) -> Connecting {
         let (tls, name) = (self.tls.clone(), self.peer.server_name());
-        let address = self
-            .addresses
-            .of(self.peer.node.unwrap_or_else(|| types::NodeId::new(0)));
+        let node = self.peer.node.unwrap_or_else(|| types::NodeId::new(0));
+        let connecting = self.addresses.connect(node);
         let connect = async move {
-            let address = address.ok_or_else(|| io::Error::other("nobody knows its address"))?;
-            let socket = TcpStream::connect(address).await?;
-            socket.set_nodelay(true)?;
-            let stream = tls.connect(name, socket).await?;
+            let stream = tls.connect(name, connecting.await?).await?;
             let (sender, connection) = Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
                 .keep_alive_interval(ALIVE_EVERY)

@@ -14,9 +14,9 @@ mod channel;
 mod listener;
 mod streamed;
 
-pub use book::{AddressBook, Addresses};
+pub use book::{AddressBook, Addresses, Stream};
 pub use channel::{Body, CallError, Channel, empty, whole};
-pub use listener::{Answer, Listener, Request, Service, answer, collect};
+pub use listener::{Answer, Door, Listener, Request, Service, answer, collect};
 pub use streamed::{Hungup, PartError, PartReader, Parts, streamed};
 
 pub use hyper::StatusCode;

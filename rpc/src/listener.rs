@@ -1,8 +1,10 @@
 //! The server's end: connections in, bounded in number; calls handed to a [`Service`].
 
+use crate::book::Stream;
 use crate::{ALIVE_EVERY, ALIVE_WITHIN, CONNECTION_WINDOW, STREAM_WINDOW};
 use bytes::Bytes;
 use ca::{H2, Identity};
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -15,7 +17,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
@@ -52,6 +54,23 @@ pub async fn collect(body: Incoming, limit: usize) -> Option<Bytes> {
     body.ok().map(http_body_util::Collected::to_bytes)
 }
 
+/// Where connections arrive.
+pub trait Door: Send + Sync + 'static {
+    /// The next one. Dropped while it waits, it takes none.
+    fn accept(&self) -> BoxFuture<'_, io::Result<Box<dyn Stream>>>;
+}
+
+impl Door for TcpListener {
+    fn accept(&self) -> BoxFuture<'_, io::Result<Box<dyn Stream>>> {
+        async move {
+            let (stream, _) = TcpListener::accept(self).await?;
+            stream.set_nodelay(true)?;
+            Ok(Box::new(stream) as Box<dyn Stream>)
+        }
+        .boxed()
+    }
+}
+
 /// A socket that is listened on. Dropped, it closes with every connection.
 pub struct Listener {
     address: SocketAddr,
@@ -67,31 +86,44 @@ impl Listener {
     /// When the address is taken.
     pub async fn bind(
         address: SocketAddr,
-        mut tls: rustls::ServerConfig,
+        tls: rustls::ServerConfig,
         service: Arc<dyn Service>,
     ) -> io::Result<Self> {
-        tls.alpn_protocols = vec![H2.to_vec()];
         let socket = TcpListener::bind(address).await?;
         let address = socket.local_addr()?;
+        Ok(Self::open(socket, address, tls, service))
+    }
+
+    /// Takes what arrives at a door, which is known by this address.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn open(
+        door: impl Door,
+        address: SocketAddr,
+        mut tls: rustls::ServerConfig,
+        service: Arc<dyn Service>,
+    ) -> Self {
+        tls.alpn_protocols = vec![H2.to_vec()];
         let tls = TlsAcceptor::from(Arc::new(tls));
         let (stop, mut stopped) = watch::channel(false);
         let (end, ended) = watch::channel(false);
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             tokio::select! {
-                () = serve(&socket, &tls, &service, &mut connections) => {}
+                () = serve(&door, &tls, &service, &mut connections) => {}
                 _ = stopped.wait_for(|stop| *stop) => {}
             }
-            drop(socket);
+            drop(door);
             connections.shutdown().await;
             end.send_replace(true);
         });
-        Ok(Self {
+        Self {
             address,
             task,
             stop,
             ended,
-        })
+        }
     }
 
     /// Where, port chosen.
@@ -114,7 +146,7 @@ impl Drop for Listener {
 }
 
 async fn serve(
-    socket: &TcpListener,
+    door: &impl Door,
     tls: &TlsAcceptor,
     service: &Arc<dyn Service>,
     connections: &mut JoinSet<()>,
@@ -128,7 +160,7 @@ async fn serve(
                 }
                 continue;
             }
-            accepted = accept(socket, &places) => accepted,
+            accepted = accept(door, &places) => accepted,
         };
         match accepted {
             Ok((stream, place)) => {
@@ -149,17 +181,19 @@ async fn serve(
 }
 
 async fn accept(
-    socket: &TcpListener,
+    door: &impl Door,
     places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> io::Result<(Box<dyn Stream>, tokio::sync::OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await;
     let place = place.map_err(io::Error::other)?;
-    let (stream, _) = socket.accept().await?;
-    stream.set_nodelay(true)?;
-    Ok((stream, place))
+    Ok((door.accept().await?, place))
 }
 
-async fn speak(stream: TcpStream, tls: TlsAcceptor, service: Arc<dyn Service>) -> io::Result<()> {
+async fn speak(
+    stream: Box<dyn Stream>,
+    tls: TlsAcceptor,
+    service: Arc<dyn Service>,
+) -> io::Result<()> {
     let shaken = tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await;
     let stream = shaken.map_err(|_| io::Error::other("the TLS handshake takes too long"))??;
     let (_, session) = stream.get_ref();
