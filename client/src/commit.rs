@@ -4,7 +4,7 @@
 //! session that has ended takes its uploads with it.
 
 use crate::error::PutError;
-use crate::inner::{Attempt, Inner, random_version};
+use crate::inner::{Attempt, Inner};
 use crate::session::Session;
 use crate::upload::Stored;
 use types::attributes::{Attributes, Checksum};
@@ -34,7 +34,7 @@ impl Draft<'_> {
         tags: Tags,
         condition: Condition,
     ) -> Result<Stored, PutError> {
-        let version = random_version();
+        let version = self.inner.draw_version();
         let send = |request| {
             self.inner.metadata.commit_object(CommitObject {
                 request,

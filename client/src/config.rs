@@ -1,6 +1,7 @@
 //! What a client can be told.
 
 use seal::Provider;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use types::NodeId;
@@ -27,10 +28,51 @@ pub struct ClientConfig {
     pub grace: Duration,
     /// Who seals and opens.
     pub provider: Arc<dyn Provider>,
+    /// Where chunks are sealed.
+    pub sealing: Sealing,
+    /// What groups and versions' ids are drawn from. Keys are the provider's and the service's own.
+    pub chance: Chance,
+}
+
+/// Where chunks are sealed and coded: some milliseconds of a core's time each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sealing {
+    /// On threads for it, several at a time.
+    OnThreads,
+    /// In the task that waits for it: where one thread does everything, no other one changes the order.
+    InTask,
+}
+
+/// Where numbers come from that decide what happens, and that nobody has to keep from guessing.
+#[derive(Clone)]
+pub struct Chance(Arc<dyn Fn() -> u64 + Send + Sync>);
+
+impl Chance {
+    /// The system's.
+    pub fn of_the_system() -> Self {
+        Self::from(|| getrandom::u64().expect("the system has randomness"))
+    }
+
+    /// 64 bits.
+    pub(crate) fn draw(&self) -> u64 {
+        (self.0)()
+    }
+}
+
+impl<F: Fn() -> u64 + Send + Sync + 'static> From<F> for Chance {
+    fn from(draw: F) -> Self {
+        Self(Arc::new(draw))
+    }
+}
+
+impl fmt::Debug for Chance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Chance(..)")
+    }
 }
 
 impl ClientConfig {
-    /// Defaults: 512 MiB in all, 16 MiB a download, 10 s for each wait, 200 ms grace, AWS-LC.
+    /// Defaults: 512 MiB in all, 16 MiB a download, 10 s for each wait, 200 ms grace, AWS-LC on threads.
     pub fn new(node: NodeId) -> Self {
         Self {
             node,
@@ -41,6 +83,8 @@ impl ClientConfig {
             shard_patience: Duration::from_secs(10),
             grace: Duration::from_millis(200),
             provider: seal::provider::default(),
+            sealing: Sealing::OnThreads,
+            chance: Chance::of_the_system(),
         }
     }
 }

@@ -5,7 +5,6 @@
 //! ETag and checksums the new bytes are to have.
 
 use crate::error::PutError;
-use crate::inner::random_version;
 use crate::{Client, Stored};
 use types::attributes::Checksum;
 use types::size::{ByteCount, ByteOffset};
@@ -26,7 +25,7 @@ impl Client {
         tags: Tags,
         condition: Condition,
     ) -> Result<Stored, PutError> {
-        let version = random_version();
+        let version = self.inner.draw_version();
         let send = |request| {
             self.inner.metadata.copy_object(CopyObject {
                 request,

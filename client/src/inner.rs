@@ -54,6 +54,18 @@ impl Inner {
         Arc::clone(coder)
     }
 
+    /// 64 bits, for a choice.
+    pub(crate) fn draw(&self) -> u64 {
+        self.config.chance.draw()
+    }
+
+    /// An id for a version, or an upload, that is to be.
+    pub(crate) fn draw_version(&self) -> VersionId {
+        let words = [self.draw(), self.draw()];
+        let bytes: Vec<u8> = words.into_iter().flat_map(u64::to_be_bytes).collect();
+        VersionId::new(bytes.try_into().expect("twice eight bytes"))
+    }
+
     /// 1 to `most` consecutive chunk ids.
     pub(crate) async fn chunk_ids(
         &self,
@@ -174,16 +186,4 @@ impl<T> Attempt<T> {
             answer => Ok(answer?),
         }
     }
-}
-
-/// 64 bits of the system's randomness.
-pub(crate) fn random() -> u64 {
-    getrandom::u64().expect("the system has randomness")
-}
-
-/// An id for a version, or an upload, that is to be.
-pub(crate) fn random_version() -> VersionId {
-    let mut version = [0; 16];
-    getrandom::fill(&mut version).expect("the system has randomness");
-    VersionId::new(version)
 }

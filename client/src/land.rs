@@ -6,6 +6,7 @@
 //! that no other group does better: not one that is tried, nor any whose disks are known to be unwell.
 
 use crate::chunk::{Coded, Filling, shard_key};
+use crate::config::Sealing;
 use crate::decide::{self, Shard, Verdict, decide};
 use crate::error::{Pressure, PutError};
 use crate::groups::{Load, Purpose};
@@ -61,7 +62,7 @@ pub(crate) async fn land(
         let origin = Arc::clone(&origin);
         move || filling.code(&origin.coder, origin.blob, first_segment, place)
     };
-    let mut coded = Arc::new(on_a_core(coding).await?);
+    let mut coded = Arc::new(on_a_core(origin.inner.config.sealing, coding).await?);
     let mut left: Vec<(GroupId, Epoch)> = Vec::new();
     let mut best: Option<(usize, Landed)> = None;
     let mut most = 0;
@@ -134,7 +135,7 @@ async fn elsewhere(
     let profile = coded.layout.profile();
     let Some(group) = inner
         .groups
-        .choose(profile, uses, left, tolerable, crate::inner::random)
+        .choose(profile, uses, left, tolerable, || inner.draw())
     else {
         return Ok(None);
     };
@@ -236,10 +237,14 @@ fn late(shards: &mut [Shard], note: impl Fn(usize)) {
     }
 }
 
-/// Runs on a thread that may be busy for a while.
+/// Runs what keeps a core busy for a while.
 async fn on_a_core<T: Send + 'static>(
+    place: Sealing,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, PutError> {
+    if place == Sealing::InTask {
+        return Ok(work());
+    }
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => Ok(done),
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),

@@ -58,7 +58,7 @@ mod upload;
 
 pub use bucket::NewBucket;
 pub use budget::{Budget, Exhausted};
-pub use config::ClientConfig;
+pub use config::{Chance, ClientConfig, Sealing};
 pub use error::{BucketError, DeleteError, GetError, ListError, Pressure, PutError};
 pub use multipart::NewUpload;
 pub use read::{Body, Download, Head};

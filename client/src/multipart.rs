@@ -6,7 +6,6 @@
 //! current version tells: it is the upload's id once the upload is complete.
 
 use crate::error::{GetError, ListError, PutError};
-use crate::inner::random_version;
 use crate::{Client, Stored};
 use types::attributes::{ChecksumAlgorithm, ChecksumKind};
 use types::wire::metadata::{
@@ -38,7 +37,7 @@ impl Client {
     /// # Errors
     /// When the bucket is gone, or nobody answers.
     pub async fn begin_upload(&self, new: NewUpload<'_>) -> Result<VersionId, PutError> {
-        let upload = random_version();
+        let upload = self.inner.draw_version();
         let send = |request| {
             let new = new.clone();
             self.inner.metadata.create_upload(CreateUpload {

@@ -6,7 +6,7 @@
 
 use crate::chunk::Filling;
 use crate::error::{Pressure, PutError};
-use crate::inner::{Inner, random};
+use crate::inner::Inner;
 use crate::land::{Origin, Target, land};
 use crate::lease::Ids;
 use crate::runs::{Landed, Runs};
@@ -125,9 +125,10 @@ impl Sending {
     async fn group(&self, filling: &Filling) -> Result<Group, PutError> {
         let profile = self.profile();
         let layout = filling.layout(profile);
-        let groups = &self.inner().groups;
+        let inner = self.inner();
+        let groups = &inner.groups;
         let uses = |slot| layout.blocks(slot) > 0;
-        let choose = || groups.choose(profile, uses, &[], usize::MAX, random);
+        let choose = || groups.choose(profile, uses, &[], usize::MAX, || inner.draw());
         if let Some(group) = choose() {
             return Ok(group);
         }

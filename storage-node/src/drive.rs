@@ -11,7 +11,7 @@ use crate::tombstone::Tombstone;
 use crate::volume::VolumeId;
 use crate::writer::{self, QUEUE, WriteError};
 use disk::{Disk, File};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -47,7 +47,7 @@ enum Unsent {
 /// Locked for lookups and decisions, never across I/O.
 pub(crate) struct State {
     pub(crate) store: Store,
-    pub(crate) files: HashMap<VolumeId, Arc<dyn File>>,
+    pub(crate) files: BTreeMap<VolumeId, Arc<dyn File>>,
 }
 
 /// The drive with its writer. Dropped, the writer serves what waits and ends.

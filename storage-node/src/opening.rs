@@ -21,7 +21,7 @@ use crate::volume::VolumeId;
 use crate::walk::{Unsealed, VolumeReader};
 use crate::writer::{WriteError, is_full};
 use disk::{Disk, File};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use types::{ByteCount, ByteOffset, DiskId};
 /// A disk that is ready to serve.
 pub(crate) struct Opened {
     pub(crate) store: Store,
-    pub(crate) files: HashMap<VolumeId, Arc<dyn File>>,
+    pub(crate) files: BTreeMap<VolumeId, Arc<dyn File>>,
     pub(crate) damage: Vec<Damage>,
     /// Always there once it is open.
     pub(crate) ledger: Option<Ledger>,
@@ -159,7 +159,7 @@ pub(crate) async fn open(
 
     let mut opened = Opened {
         store: Store::new(id, limits),
-        files: HashMap::new(),
+        files: BTreeMap::new(),
         damage,
         ledger: None,
     };

@@ -25,6 +25,8 @@ pub struct NodeConfig {
     pub keep_entries: u64,
     /// A snapshot is due when the log since the last exceeds this and the snapshot's size.
     pub snapshot_after: ByteCount,
+    /// What decides when it stands for election; none: the system's randomness.
+    pub seed: Option<u64>,
 }
 
 impl NodeConfig {
@@ -39,6 +41,7 @@ impl NodeConfig {
             log_cache: ByteCount::new(64 * MIB),
             keep_entries: 100_000,
             snapshot_after: ByteCount::new(64 * MIB),
+            seed: None,
         }
     }
 

@@ -12,7 +12,7 @@ use crate::raft::rebuild::{self, RebuildError};
 use crate::raft::room::Room;
 use crate::raft::snapshot::{SnapshotError, Snapshots};
 use crate::raft::state_machine::{Gate, StateMachine};
-use crate::raft::types::{Encoded, TypeConfig};
+use crate::raft::types::{Encoded, Runtime, TypeConfig};
 use crate::reply::Reply;
 use crate::store::Store;
 use disk::Disk;
@@ -143,10 +143,18 @@ impl Node {
         );
         let machine = machine.map_err(StartError::Store)?;
         let links = network.seen_by(id);
-        let raft = Server::build(id, Arc::new(settings), links, log_store, machine).await;
-        let raft = raft.map_err(|error| StartError::Raft(error.to_string()))?;
-        network.join(id, raft.clone(), Arc::clone(&snapshots));
-        raft.run();
+        let started = async {
+            let raft = Server::build(id, Arc::new(settings), links, log_store, machine).await;
+            let raft = raft.map_err(|error| StartError::Raft(error.to_string()))?;
+            network.join(id, raft.clone(), Arc::clone(&snapshots));
+            raft.run();
+            Ok::<_, StartError>(raft)
+        };
+        let seed = match config.seed {
+            Some(seed) => seed,
+            None => getrandom::u64().expect("the system has randomness"),
+        };
+        let raft = Runtime::scope(seed, started).await?;
         let (rounds, rounds_task) = Rounds::start(raft.clone(), config.patience);
         let due = Due {
             raft: raft.clone(),

@@ -5,16 +5,20 @@
 
 use crate::reply::Reply;
 use bytes::Bytes;
+use openraft_rt::deterministic_rng::DeterministicRng;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+
+/// Tokio, with what openraft draws at random derived from a seed: it panics outside a [`Runtime::scope`].
+pub(crate) type Runtime = DeterministicRng<openraft::impls::TokioRuntime>;
 
 openraft::declare_raft_types!(
     /// Openraft's parameters: proposals are opaque bytes until they are applied.
     pub(crate) TypeConfig:
         D = Encoded,
         R = Answer,
-        AsyncRuntime = openraft::impls::TokioRuntime,
+        AsyncRuntime = Runtime,
 );
 
 /// A proposal as `types::codec` encoded it once, on its way through log and network.
