@@ -35,7 +35,7 @@ mod types;
 
 pub use config::NodeConfig;
 pub use log::LogOpenError;
-pub use network::{Network, RaftCalls};
+pub use network::{Between, Network, RaftCalls};
 pub use node::{InitializeError, Node, StartError, Status};
 pub use rebuild::RebuildError;
 pub use snapshot::SnapshotError;

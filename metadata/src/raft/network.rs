@@ -31,6 +31,7 @@ use std::sync::Arc;
 use types::{ClusterId, NodeId};
 use wire::{Wire, WireLink};
 
+pub use process::Between;
 pub use serve::RaftCalls;
 
 pub(crate) type Server = Raft<TypeConfig, StateMachine>;
@@ -64,6 +65,11 @@ impl Network {
         Self::default()
     }
 
+    /// A network within this process that loses and delays what it is told to.
+    pub fn across(between: Arc<dyn Between>) -> Self {
+        Self(Kind::Process(Process::with(between)))
+    }
+
     /// The network as one server sees it: `peers` are reached over the wire, and calls of theirs are answered
     /// by [`Network::calls`].
     ///
@@ -84,15 +90,6 @@ impl Network {
         match &self.0 {
             Kind::Process(_) => None,
             Kind::Wire(wire) => Some(wire.calls()),
-        }
-    }
-
-    /// Cuts a server off from its peers, in both directions, or connects it again.
-    #[cfg(test)]
-    pub(crate) fn isolate(&self, server: NodeId, isolated: bool) {
-        match &self.0 {
-            Kind::Process(process) => process.isolate(server, isolated),
-            Kind::Wire(_) => unreachable!("proxies cut the wire"),
         }
     }
 

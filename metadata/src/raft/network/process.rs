@@ -8,6 +8,7 @@ use super::Peer;
 use crate::raft::snapshot::Snapshots;
 use crate::raft::state_machine::Snapshot;
 use crate::raft::types::{TypeConfig, Vote};
+use futures::future::BoxFuture;
 use openraft::OptionalSend;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{RPCOption, RaftNetworkV2};
@@ -16,44 +17,39 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use std::collections::BTreeMap;
-#[cfg(test)]
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use types::NodeId;
+
+/// What lies between the servers of one process.
+pub trait Between: Send + Sync + 'static {
+    /// The way of one message, be it a question or an answer. False: it is lost, and nobody hears of it.
+    fn pass(&self, from: NodeId, to: NodeId) -> BoxFuture<'_, bool>;
+}
 
 /// Connects the metadata servers of one process.
 #[derive(Clone, Default)]
 pub(super) struct Process {
-    peers: Arc<Mutex<Peers>>,
-}
-
-#[derive(Default)]
-struct Peers {
-    servers: BTreeMap<u64, Peer>,
-    /// Servers whose calls reach nobody, and whom no call reaches: tests cut them off.
-    #[cfg(test)]
-    isolated: BTreeSet<u64>,
+    servers: Arc<Mutex<BTreeMap<u64, Peer>>>,
+    between: Option<Arc<dyn Between>>,
 }
 
 impl Process {
-    /// Cuts a server off from its peers, in both directions, or connects it again.
-    #[cfg(test)]
-    pub(super) fn isolate(&self, server: types::NodeId, isolated: bool) {
-        let mut peers = self.peers();
-        if isolated {
-            peers.isolated.insert(server.get());
-        } else {
-            peers.isolated.remove(&server.get());
+    /// With something between the servers.
+    pub(super) fn with(between: Arc<dyn Between>) -> Self {
+        Self {
+            servers: Arc::default(),
+            between: Some(between),
         }
     }
 
     pub(super) fn join(&self, server: u64, peer: Peer) {
-        self.peers().servers.insert(server, peer);
+        self.servers().insert(server, peer);
     }
 
     pub(super) fn leave(&self, server: u64) {
-        self.peers().servers.remove(&server);
+        self.servers().remove(&server);
     }
 
     /// A link of one server to another.
@@ -65,21 +61,26 @@ impl Process {
         }
     }
 
-    fn peers(&self) -> MutexGuard<'_, Peers> {
-        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn servers(&self) -> MutexGuard<'_, BTreeMap<u64, Peer>> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn find(&self, from: u64, to: u64) -> Result<Peer, Unreachable<TypeConfig>> {
-        let peers = self.peers();
-        #[cfg(test)]
-        if [from, to].iter().any(|end| peers.isolated.contains(end)) {
-            return Err(Unreachable::from_string("the server is cut off"));
-        }
-        if !peers.servers.contains_key(&from) {
+        let servers = self.servers();
+        if !servers.contains_key(&from) {
             return Err(Unreachable::from_string("the caller has left"));
         }
-        let peer = peers.servers.get(&to).cloned();
+        let peer = servers.get(&to).cloned();
         peer.ok_or_else(|| Unreachable::from_string("the server is not running"))
+    }
+
+    /// Returns once a message has arrived, if it does.
+    async fn pass(&self, from: u64, to: u64) {
+        if let Some(between) = &self.between
+            && !between.pass(NodeId::new(from), NodeId::new(to)).await
+        {
+            std::future::pending().await
+        }
     }
 }
 
@@ -110,7 +111,7 @@ impl ProcessLink {
         answer.await.map_err(StreamingError::from)
     }
 
-    /// Calls the peer, and drops the answer if either end was cut off meanwhile.
+    /// Calls the peer. The answer is lost if either end has left meanwhile.
     async fn call<T, E, F>(
         &self,
         limit: Duration,
@@ -120,12 +121,17 @@ impl ProcessLink {
         E: std::error::Error + 'static,
         F: Future<Output = Result<T, E>>,
     {
-        let peer = self.process.find(self.from, self.to)?;
-        let answer = tokio::time::timeout(limit, call(peer)).await;
-        self.process.find(self.from, self.to)?;
-        match answer {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(Unreachable::new(&error).into()),
+        let (process, from, to) = (&self.process, self.from, self.to);
+        let called = async {
+            process.find(from, to)?;
+            process.pass(from, to).await;
+            let answer = call(process.find(from, to)?).await;
+            process.pass(to, from).await;
+            process.find(from, to)?;
+            Ok::<_, Unreachable<TypeConfig>>(answer)
+        };
+        match tokio::time::timeout(limit, called).await {
+            Ok(answered) => answered?.map_err(|error| Unreachable::new(&error).into()),
             Err(_) => Err(NetworkError::from_string("the peer is too slow").into()),
         }
     }

@@ -1,4 +1,4 @@
-//! Three servers of which one is cut off from the others. Cutting off is compiled for tests alone.
+//! Three servers of which one is cut off from the others.
 
 use super::*;
 use crate::command::{ClusterCommand, Command, Proposal};
@@ -6,22 +6,39 @@ use crate::raft::{Node, NodeConfig};
 use crate::store::Store;
 use crate::tables::KEKS;
 use disk::sim::SimDisk;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use seal::StorageKey;
+use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::Instant;
 use types::wire::metadata::WallTime;
 use types::{BucketId, NodeId};
 
+/// Loses what servers that are cut off say and are told.
+#[derive(Default)]
+struct Cut(Mutex<BTreeSet<NodeId>>);
+
+impl Between for Cut {
+    fn pass(&self, from: NodeId, to: NodeId) -> BoxFuture<'_, bool> {
+        let cut = self.0.lock().unwrap();
+        let passes = !cut.contains(&from) && !cut.contains(&to);
+        std::future::ready(passes).boxed()
+    }
+}
+
 struct Cluster {
-    network: Network,
+    cut: Arc<Cut>,
     nodes: Vec<Node>,
     _stores: Vec<TempDir>,
 }
 
 impl Cluster {
     async fn start() -> Self {
-        let network = Network::new();
+        let cut = Arc::new(Cut::default());
+        let network = Network::across(Arc::clone(&cut) as Arc<dyn Between>);
         let (mut nodes, mut stores) = (Vec::new(), Vec::new());
         for id in 1..=3_u8 {
             let config = NodeConfig {
@@ -46,7 +63,7 @@ impl Cluster {
         let voters = (1..=3).map(|id| (NodeId::new(id), "here".to_owned()));
         nodes[0].initialize(voters).await.unwrap();
         Self {
-            network,
+            cut,
             nodes,
             _stores: stores,
         }
@@ -74,7 +91,13 @@ impl Cluster {
     }
 
     fn isolate(&self, at: usize, isolated: bool) {
-        self.network.isolate(self.nodes[at].status().node, isolated);
+        let mut cut = self.cut.0.lock().unwrap();
+        let server = self.nodes[at].id();
+        if isolated {
+            cut.insert(server);
+        } else {
+            cut.remove(&server);
+        }
     }
 
     async fn shutdown(self) {
