@@ -4,8 +4,10 @@
 //! Calls act at once, as the disk's do; some answers take a few milliseconds of simulated time to arrive, so
 //! that what goes on elsewhere can come in between.
 
+use crate::trace::Trace;
 use disk::sim::SimDisk;
 use disk::{Buffer, Disk, Entry, File, Pending};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use strongroom_tests::Dice;
@@ -30,15 +32,19 @@ pub(crate) struct Bay {
 /// What calls go through.
 #[derive(Clone)]
 struct Line {
+    number: usize,
+    trace: Trace,
     dice: Arc<Mutex<Dice>>,
     syncs: Syncs,
 }
 
 impl Bay {
-    /// A place with an empty disk.
-    pub(crate) fn new(mut dice: Dice, syncs: Syncs) -> Self {
+    /// The place of that number, with an empty disk.
+    pub(crate) fn new(number: usize, mut dice: Dice, syncs: Syncs, trace: Trace) -> Self {
         let disk = SimDisk::new(dice.next_word());
         let line = Line {
+            number,
+            trace,
             dice: Arc::new(Mutex::new(dice)),
             syncs,
         };
@@ -68,22 +74,27 @@ impl Bay {
         *disk = after;
     }
 
-    fn call<T: Send + 'static>(&self, call: impl FnOnce(&SimDisk) -> Pending<T>) -> Pending<T> {
-        self.line.slowed(call(&self.disk()))
+    fn call<T: Send + 'static>(
+        &self,
+        what: fmt::Arguments<'_>,
+        call: impl FnOnce(&SimDisk) -> Pending<T>,
+    ) -> Pending<T> {
+        self.line.slowed(what, call(&self.disk()))
     }
 
-    fn file(&self, opened: Pending<Arc<dyn File>>) -> Pending<Arc<dyn File>> {
-        let line = self.line.clone();
+    fn file(&self, name: &str, opened: Pending<Arc<dyn File>>) -> Pending<Arc<dyn File>> {
+        let (line, name) = (self.line.clone(), name.to_owned());
         Box::pin(async move {
             let file = opened.await?;
-            Ok(Arc::new(BayFile { file, line }) as Arc<dyn File>)
+            Ok(Arc::new(BayFile { file, name, line }) as Arc<dyn File>)
         })
     }
 }
 
 impl Line {
     /// The call, whose answer may take a while.
-    fn slowed<T: Send + 'static>(&self, call: Pending<T>) -> Pending<T> {
+    fn slowed<T: Send + 'static>(&self, what: fmt::Arguments<'_>, call: Pending<T>) -> Pending<T> {
+        self.trace.note(format_args!("bay {}: {what}", self.number));
         let millis = {
             let mut dice = lock(&self.dice);
             if dice.below(8) == 0 {
@@ -105,35 +116,43 @@ impl Line {
 
 impl Disk for Bay {
     fn create(&self, name: &str) -> Pending<Arc<dyn File>> {
-        self.file(self.call(|disk| disk.create(name)))
+        self.file(
+            name,
+            self.call(format_args!("create {name}"), |disk| disk.create(name)),
+        )
     }
 
     fn open(&self, name: &str) -> Pending<Arc<dyn File>> {
-        self.file(self.call(|disk| disk.open(name)))
+        self.file(
+            name,
+            self.call(format_args!("open {name}"), |disk| disk.open(name)),
+        )
     }
 
     fn list(&self) -> Pending<Vec<Entry>> {
-        self.call(Disk::list)
+        self.call(format_args!("list"), Disk::list)
     }
 
     fn rename(&self, from: &str, to: &str) -> Pending<()> {
-        self.call(|disk| disk.rename(from, to))
+        self.call(format_args!("rename {from} {to}"), |disk| {
+            disk.rename(from, to)
+        })
     }
 
     fn remove(&self, name: &str) -> Pending<()> {
-        self.call(|disk| disk.remove(name))
+        self.call(format_args!("remove {name}"), |disk| disk.remove(name))
     }
 
     fn sync_folder(&self) -> Pending<()> {
-        self.call(Disk::sync_folder)
+        self.call(format_args!("sync the folder"), Disk::sync_folder)
     }
 
     fn free(&self) -> Pending<ByteCount> {
-        self.call(Disk::free)
+        self.call(format_args!("free"), Disk::free)
     }
 
     fn attached(&self) -> Pending<bool> {
-        self.call(Disk::attached)
+        self.call(format_args!("attached"), Disk::attached)
     }
 
     fn engine(&self) -> String {
@@ -143,16 +162,33 @@ impl Disk for Bay {
 
 struct BayFile {
     file: Arc<dyn File>,
+    name: String,
     line: Line,
+}
+
+impl BayFile {
+    fn call<T: Send + 'static>(
+        &self,
+        what: &str,
+        at: u64,
+        length: u64,
+        call: Pending<T>,
+    ) -> Pending<T> {
+        let name = &self.name;
+        self.line
+            .slowed(format_args!("{what} {name} {at} {length}"), call)
+    }
 }
 
 impl File for BayFile {
     fn read(&self, at: ByteOffset, length: ByteCount) -> Pending<bytes::Bytes> {
-        self.line.slowed(self.file.read(at, length))
+        let read = self.file.read(at, length);
+        self.call("read", at.get(), length.get(), read)
     }
 
     fn write(&self, at: ByteOffset, data: Buffer) -> Pending<()> {
-        self.line.slowed(self.file.write(at, data))
+        let length = ByteCount::of(&data).get();
+        self.call("write", at.get(), length, self.file.write(at, data))
     }
 
     fn sync(&self) -> Pending<()> {
@@ -160,19 +196,20 @@ impl File for BayFile {
             Syncs::Done => self.file.sync(),
             Syncs::Skipped => Box::pin(async { Ok(()) }),
         };
-        self.line.slowed(done)
+        self.call("sync", 0, 0, done)
     }
 
     fn set_length(&self, length: ByteCount) -> Pending<()> {
-        self.line.slowed(self.file.set_length(length))
+        self.call("set length", 0, length.get(), self.file.set_length(length))
     }
 
     fn allocate(&self, length: ByteCount) -> Pending<()> {
-        self.line.slowed(self.file.allocate(length))
+        self.call("allocate", 0, length.get(), self.file.allocate(length))
     }
 
     fn punch(&self, at: ByteOffset, length: ByteCount) -> Pending<()> {
-        self.line.slowed(self.file.punch(at, length))
+        let punched = self.file.punch(at, length);
+        self.call("punch", at.get(), length.get(), punched)
     }
 
     fn length(&self) -> Pending<ByteCount> {

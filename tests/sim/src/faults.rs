@@ -1,9 +1,10 @@
-//! What happens to disks and servers, as a seed has it.
+//! What happens to disks, servers and wires, as a seed has it.
 //!
 //! Never more than the promise allows: of acknowledged shards those of one disk are lost at a time, and the
 //! next one's only once the first have been made again; any number of disks may be away.
 
 use crate::bay::lock;
+use crate::wires::End;
 use crate::world::World;
 use disk::Disk;
 use disk::sim::{Fate, Operation, SimDisk};
@@ -26,7 +27,7 @@ pub struct Faults(Arc<Mutex<BTreeMap<&'static str, u64>>>);
 
 impl Faults {
     /// All kinds that a run can meet.
-    pub const KINDS: [&'static str; 10] = [
+    pub const KINDS: [&'static str; 20] = [
         "power of a disk",
         "power of a metadata server",
         "power of everything",
@@ -37,6 +38,16 @@ impl Faults {
         "lost disk",
         "killed gateway",
         "upload given up",
+        "slow message",
+        "lost question to a metadata server",
+        "lost answer of a metadata server",
+        "lost question to the storage node",
+        "lost answer of the storage node",
+        "lost message between metadata servers",
+        "broken connection",
+        "metadata server cut off",
+        "gateway cut off",
+        "storage node cut off",
     ];
 
     pub(crate) fn note(&self, kind: &'static str) {
@@ -51,25 +62,27 @@ impl Faults {
 
 pub(crate) struct Nemesis {
     world: Arc<World>,
-    pub(crate) faults: Faults,
+    faults: Faults,
     /// Bays with which something is the matter.
     taken: Mutex<BTreeSet<usize>>,
     /// Whether disks were lost, and one is being lost.
     lost: AtomicBool,
     losing: tokio::sync::Mutex<()>,
     metadata: tokio::sync::Mutex<()>,
+    wires: tokio::sync::Mutex<()>,
     ends: AtomicBool,
 }
 
 impl Nemesis {
     pub(crate) fn new(world: Arc<World>) -> Self {
         Self {
+            faults: world.faults.clone(),
             world,
-            faults: Faults::default(),
             taken: Mutex::default(),
             lost: AtomicBool::new(false),
             losing: tokio::sync::Mutex::default(),
             metadata: tokio::sync::Mutex::default(),
+            wires: tokio::sync::Mutex::default(),
             ends: AtomicBool::new(false),
         }
     }
@@ -78,9 +91,10 @@ impl Nemesis {
     pub(crate) async fn torment(self: Arc<Self>, mut dice: Dice) -> Result<(), String> {
         while !self.ends.load(Ordering::Relaxed) {
             self.pause(&mut dice, 100).await;
-            match dice.below(8) {
+            match dice.below(10) {
                 0 => self.cut_metadata(&mut dice).await,
-                1 => self.lose_disk(&mut dice).await?,
+                1 | 2 => self.lose_disk(&mut dice).await?,
+                3 | 4 => self.cut_off(&mut dice).await,
                 _ => self.trouble_disk(&mut dice).await,
             }
         }
@@ -100,6 +114,7 @@ impl Nemesis {
 
     /// Nothing is the matter any more.
     pub(crate) async fn heal(&self) {
+        self.world.wires.bad_weather(false);
         self.world.fleet.start().await;
         for bay in &self.world.bays {
             calm(&bay.disk());
@@ -127,6 +142,28 @@ impl Nemesis {
         fleet.start().await;
     }
 
+    /// One end hears of no other for a while: of three metadata servers the leader in half of the cases.
+    async fn cut_off(&self, dice: &mut Dice) {
+        let _one_at_a_time = self.wires.lock().await;
+        let fleet = &self.world.fleet;
+        let (end, kind) = match dice.below(4) {
+            0 => (End::Storage, "storage node cut off"),
+            1 => (End::Gateway(1 + dice.below(2)), "gateway cut off"),
+            _ => {
+                let any = usize::try_from(dice.below(fleet.size() as u64)).expect("one of three");
+                let leads = fleet.leads().filter(|_| dice.below(2) == 0);
+                (fleet.end(leads.unwrap_or(any)), "metadata server cut off")
+            }
+        };
+        // A gateway longer than its session lives, now and then.
+        let long = matches!(end, End::Gateway(_)) && dice.below(4) == 0;
+        let longest = if long { 90_000 } else { 6000 };
+        self.world.wires.cut_off(end, true);
+        self.faults.note(kind);
+        self.pause(dice, longest).await;
+        self.world.wires.cut_off(end, false);
+    }
+
     /// One that nothing is the matter with.
     fn take(&self, dice: &mut Dice) -> Option<(usize, DiskId)> {
         let disks = self.world.disks();
@@ -151,7 +188,7 @@ impl Nemesis {
         self.world.bays[at].disk().cut();
         self.world.bays[at].put(SimDisk::new(dice.next_word()));
         self.faults.note("lost disk");
-        self.pause(dice, 3000).await;
+        self.pause(dice, 2000).await;
         let replaced = self.world.replace(at, id).await;
         lock(&self.taken).remove(&at);
         replaced

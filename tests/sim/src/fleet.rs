@@ -1,14 +1,21 @@
-//! One metadata server or three on simulated disks, over a network of function calls; and the way to whichever
-//! leads.
+//! One metadata server or three on simulated disks, over wires that fail; and the way to whichever leads.
 
 use crate::bay::lock;
+use crate::pipes::Pipes;
+use crate::wires::{End, LOST, LOST_CHANGE, Wires};
+use crate::world::CLUSTER;
+use ca::{Authority, Identity, Role};
+use client::Servers;
 use disk::Disk;
 use disk::sim::SimDisk;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use metadata::raft::{Network, Node, NodeConfig, StartError};
+use metadata::front::{ADMITTED, Front};
+use metadata::raft::{Between, Network, Node, NodeConfig, StartError};
 use metadata::{Keyring, Server, ServerConfig, Store};
+use rpc::Listener;
 use seal::{RingKey, StorageKey};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use strongroom_tests::Dice;
@@ -19,13 +26,41 @@ use types::wire::metadata::MetadataError;
 use types::wire::{Metadata, Upkeep};
 use types::{ByteCount, NodeId, codec};
 
-/// A server that runs.
+/// A server's service.
 pub(crate) type MetadataServer = Arc<Server<Arc<Node>>>;
+
+/// What servers are called by.
+enum Lines {
+    /// Function calls.
+    Calls(Network),
+    /// Their own stack, over pipes.
+    Pipes(Arc<Pipes>, Box<Authority>),
+}
+
+/// A server that runs.
+struct Running {
+    server: MetadataServer,
+    /// Where calls arrive that come through pipes.
+    door: Option<(Arc<Front>, Listener)>,
+}
+
+impl Running {
+    async fn stop(self) {
+        if let Some((front, listener)) = self.door {
+            front.serve(None);
+            listener.close().await;
+        }
+        self.server.shutdown().await;
+        self.server.log().shutdown().await;
+    }
+}
 
 /// The servers, running or not.
 pub(crate) struct Fleet {
     members: Vec<Member>,
-    network: Network,
+    lines: Lines,
+    wires: Arc<Wires>,
+    dice: Mutex<Dice>,
     rings: Vec<RingKey>,
     config: ServerConfig,
 }
@@ -36,12 +71,23 @@ struct Member {
     /// The folder of its cache.
     cache: TempDir,
     open: Mutex<Weak<Store>>,
-    running: Mutex<Option<MetadataServer>>,
+    running: Mutex<Option<Running>>,
+}
+
+impl Member {
+    fn server(&self) -> Option<MetadataServer> {
+        let running = lock(&self.running);
+        running.as_ref().map(|running| Arc::clone(&running.server))
+    }
 }
 
 impl Fleet {
     /// Starts one server, or three, and begins their cluster.
-    pub(crate) async fn begin(dice: &mut Dice, config: ServerConfig) -> Arc<Self> {
+    pub(crate) async fn begin(
+        dice: &mut Dice,
+        config: ServerConfig,
+        wires: Arc<Wires>,
+    ) -> Arc<Self> {
         let count = [1, 1, 3][usize::try_from(dice.below(3)).expect("one of three")];
         let members = (1..=count).map(|id| Member {
             id: NodeId::new(id),
@@ -50,16 +96,26 @@ impl Fleet {
             open: Mutex::default(),
             running: Mutex::default(),
         });
+        let members = members.collect();
+        let lines = if dice.below(4) == 0 {
+            let made = Authority::make().and_then(|files| Authority::load(&files));
+            let authority = made.expect("an authority");
+            Lines::Pipes(Pipes::new(Arc::clone(&wires)), Box::new(authority))
+        } else {
+            Lines::Calls(Network::across(Arc::clone(&wires) as Arc<dyn Between>))
+        };
         let fleet = Self {
-            members: members.collect(),
-            network: Network::new(),
+            members,
+            lines,
+            wires,
+            dice: Mutex::new(dice.split()),
             rings: vec![RingKey::random(1)],
             config,
         };
         fleet.start().await;
         let voters = fleet.members.iter();
         let voters: Vec<_> = voters.map(|one| (one.id, "here".to_owned())).collect();
-        let first = lock(&fleet.members[0].running).clone();
+        let first = fleet.members[0].server();
         let first = first.expect("nothing fails yet");
         first.log().initialize(voters).await.expect("a new cluster");
         Arc::new(fleet)
@@ -71,14 +127,67 @@ impl Fleet {
             if lock(&member.running).is_some() {
                 continue;
             }
-            let node = self.start_node(member).await.expect("its disk serves");
+            let (network, door) = self.network(member);
+            let node = self.start_node(member, &network).await;
+            let node = node.expect("its disk serves");
             let keys = Keyring::new(seal::provider::default(), self.rings.clone());
             let server = Server::start(Arc::new(node), keys, self.config.clone());
-            *lock(&member.running) = Some(server);
+            if let Some((front, _)) = &door {
+                front.serve(Some(Arc::clone(&server)));
+            }
+            *lock(&member.running) = Some(Running { server, door });
         }
     }
 
-    async fn start_node(&self, member: &Member) -> Result<Node, StartError> {
+    /// The network as a server sees it, and its own door.
+    fn network(&self, member: &Member) -> (Network, Option<(Arc<Front>, Listener)>) {
+        let (pipes, authority) = match &self.lines {
+            Lines::Calls(network) => return (network.clone(), None),
+            Lines::Pipes(pipes, authority) => (pipes, authority),
+        };
+        let identity = Identity::server(CLUSTER, Role::Metadata, member.id);
+        let credentials = authority.credentials(&identity, &[]).expect("credentials");
+        let others = self.ids().into_iter().filter(|id| *id != member.id);
+        let others: Vec<NodeId> = others.collect();
+        let addresses = pipes.seen_by(End::Metadata(member.id.get()));
+        let network = Network::wire(&credentials, CLUSTER, &others, &addresses);
+        let network = network.expect("a network");
+        let front = Front::new(&network);
+        let tls = credentials.server(ADMITTED).expect("credentials");
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = Listener::open(pipes.door(member.id), nowhere, tls, front.clone());
+        (network, Some((front, listener)))
+    }
+
+    fn ids(&self) -> Vec<NodeId> {
+        self.members.iter().map(|member| member.id).collect()
+    }
+
+    /// The way of one end to whichever server leads.
+    pub(crate) fn way(self: &Arc<Self>, from: End) -> Way {
+        let servers = match (&self.lines, from) {
+            (Lines::Calls(_), _) => None,
+            (Lines::Pipes(pipes, authority), _) => {
+                // The storage node's upkeep goes through a gateway.
+                let node = match from {
+                    End::Gateway(number) => 100 + number,
+                    End::Storage | End::Metadata(_) => 99,
+                };
+                let identity = Identity::server(CLUSTER, Role::Gateway, NodeId::new(node));
+                let credentials = authority.credentials(&identity, &[]).expect("credentials");
+                let addresses = pipes.seen_by(from);
+                let servers = Servers::start(&credentials, CLUSTER, &self.ids(), &addresses);
+                Some(servers.expect("credentials"))
+            }
+        };
+        Way {
+            fleet: Arc::clone(self),
+            from,
+            servers,
+        }
+    }
+
+    async fn start_node(&self, member: &Member, network: &Network) -> Result<Node, StartError> {
         let (store, _) = Store::open(member.cache.path()).expect("the cache opens");
         let store = Arc::new(store);
         *lock(&member.open) = Arc::downgrade(&store);
@@ -88,12 +197,17 @@ impl Fleet {
             patience: Duration::from_secs(3),
             log_file: ByteCount::new(64 << 10),
             keep_entries: 50,
+            seed: Some(lock(&self.dice).next_word()),
             ..NodeConfig::new(member.id)
         };
-        let disk: Arc<dyn Disk> = Arc::new(lock(&member.disk).clone());
+        let disk = lock(&member.disk).clone();
+        self.wires
+            .trace
+            .watch(&disk, End::Metadata(member.id.get()));
+        let disk: Arc<dyn Disk> = Arc::new(disk);
         let storage = StorageKey::new([7; 32]);
         let provider = seal::provider::default();
-        Node::start(config, store, disk, provider, storage, &self.network).await
+        Node::start(config, store, disk, provider, storage, network).await
     }
 
     /// Cuts the power of one server, by its number from 0; it stays down until [`Fleet::start`].
@@ -101,17 +215,15 @@ impl Fleet {
         let member = &self.members[at];
         lock(&member.disk).cut();
         let running = lock(&member.running).take();
-        if let Some(server) = running {
-            server.shutdown().await;
-            server.log().shutdown().await;
+        if let Some(running) = running {
+            running.stop().await;
         }
-        // A thread, or a call that is just failing, may still hold its rows.
+        // A call that is just failing may still hold its rows.
         for _ in 0..10_000 {
             if lock(&member.open).strong_count() == 0 {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
-            std::thread::sleep(Duration::from_micros(100));
         }
         let mut disk = lock(&member.disk);
         *disk = disk.crash(seed);
@@ -132,15 +244,40 @@ impl Fleet {
         }
     }
 
-    /// The server that leads, as far as they know.
-    pub(crate) fn leading(&self) -> Option<MetadataServer> {
+    /// The servers that lead, as far as they know; the one of the latest term last.
+    fn leading(&self) -> Vec<MetadataServer> {
         let running = self.members.iter();
-        let running = running.filter_map(|member| lock(&member.running).clone());
+        let running = running.filter_map(Member::server);
         let leading = running.filter(|server| {
             let node = server.log();
             node.leadership().leader == Some(node.id())
         });
-        leading.max_by_key(|server| server.log().leadership().term)
+        let mut leading: Vec<_> = leading.collect();
+        leading.sort_by_key(|server| server.log().leadership().term);
+        leading
+    }
+
+    /// The number from 0 of the one that leads, if any does.
+    pub(crate) fn leads(&self) -> Option<usize> {
+        let leader = self.leading().pop()?.log().id();
+        self.members.iter().position(|member| member.id == leader)
+    }
+
+    /// The end of a server's wires, by its number from 0.
+    pub(crate) fn end(&self, at: usize) -> End {
+        End::Metadata(self.members[at].id.get())
+    }
+
+    /// One that leads, as far as somebody else knows: an earlier one now and then.
+    fn believed(&self) -> Option<MetadataServer> {
+        let mut leading = self.leading();
+        let mut dice = lock(&self.dice);
+        let earlier = leading.len() > 1 && dice.below(4) == 0;
+        if earlier {
+            Some(leading.swap_remove(0))
+        } else {
+            leading.pop()
+        }
     }
 
     /// The server that leads, once there is one.
@@ -150,7 +287,7 @@ impl Fleet {
     pub(crate) async fn leader(&self) -> MetadataServer {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
-            if let Some(server) = self.leading()
+            if let Some(server) = self.leading().pop()
                 && server.group_table(0).await.is_ok()
             {
                 return server;
@@ -164,9 +301,8 @@ impl Fleet {
     pub(crate) async fn stop(&self) {
         for member in &self.members {
             let running = lock(&member.running).take();
-            if let Some(server) = running {
-                server.shutdown().await;
-                server.log().shutdown().await;
+            if let Some(running) = running {
+                running.stop().await;
             }
         }
     }
@@ -178,27 +314,64 @@ fn cache() -> TempDir {
     folder.expect("a temporary folder")
 }
 
-/// Carries calls to whichever server leads.
-pub(crate) struct Way(pub(crate) Arc<Fleet>);
+/// Carries calls of one end to whichever server leads.
+pub(crate) struct Way {
+    fleet: Arc<Fleet>,
+    from: End,
+    /// Who carries them through pipes.
+    servers: Option<Servers>,
+}
+
+impl Way {
+    /// By a function call, over a wire that may lose it.
+    async fn call(&self, call: Call) -> Result<Vec<u8>, MetadataError> {
+        let unavailable = |why: &str| MetadataError::Unavailable(why.to_owned());
+        let Some(server) = self.fleet.believed() else {
+            return Err(unavailable("nobody leads"));
+        };
+        let to = End::Metadata(server.log().id().get());
+        let wires = &self.fleet.wires;
+        let lost = match call.path {
+            "/metadata/commit_object" | "/metadata/delete_object" => LOST_CHANGE,
+            _ => LOST,
+        };
+        let answer = wires.carry(self.from, to, lost, answer(server, call));
+        let answer = answer.await;
+        let Some(answer) = answer else {
+            let millis = lock(&self.fleet.dice).below(2000);
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            return Err(unavailable("no answer came"));
+        };
+        Ok(answer)
+    }
+}
 
 impl Carrier for Way {
     fn carry(&self, call: Call) -> BoxFuture<'_, Result<Vec<u8>, MetadataError>> {
         async move {
-            let unavailable = |why: &str| MetadataError::Unavailable(why.to_owned());
-            let Some(server) = self.0.leading() else {
-                return Err(unavailable("nobody leads"));
+            let trace = &self.fleet.wires.trace;
+            let (from, path, length) = (self.from, call.path, call.body.len());
+            trace.note(format_args!("{from}: {path} {length}"));
+            let answer = match &self.servers {
+                Some(servers) => servers.carry(call).await,
+                None => self.call(call).await,
             };
-            let answered = if let Some(name) = call.path.strip_prefix(METADATA) {
-                answer_metadata(&*server as &dyn Metadata, name, &call.body)
-            } else if let Some(name) = call.path.strip_prefix(UPKEEP) {
-                answer_upkeep(&*server as &dyn Upkeep, name, &call.body)
-            } else {
-                None
-            };
-            let answer = answered.expect("a call that there is");
-            let answer: Result<_, codec::DecodeError> = answer;
-            Ok(answer.expect("both ends are one build").await)
+            let length = answer.as_ref().map(Vec::len);
+            trace.note(format_args!("{from}: {path}: {length:?}"));
+            answer
         }
         .boxed()
     }
+}
+
+async fn answer(server: MetadataServer, call: Call) -> Vec<u8> {
+    let answered = if let Some(name) = call.path.strip_prefix(METADATA) {
+        answer_metadata(&*server as &dyn Metadata, name, &call.body)
+    } else if let Some(name) = call.path.strip_prefix(UPKEEP) {
+        answer_upkeep(&*server as &dyn Upkeep, name, &call.body)
+    } else {
+        None
+    };
+    let answer: Result<_, codec::DecodeError> = answered.expect("a call that there is");
+    answer.expect("both ends are one build").await
 }

@@ -2,12 +2,15 @@
 
 use crate::bay::lock;
 use crate::judge::{Did, Operation, linearizable};
+use crate::trace::Trace;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 /// The history of one run.
-#[derive(Default)]
-pub(crate) struct History(Mutex<Inner>);
+pub(crate) struct History {
+    inner: Mutex<Inner>,
+    trace: Trace,
+}
 
 #[derive(Default)]
 struct Inner {
@@ -24,9 +27,16 @@ pub(crate) struct Begun {
 }
 
 impl History {
+    /// Nothing happened yet.
+    pub(crate) fn new(trace: Trace) -> Self {
+        let inner = Mutex::default();
+        Self { inner, trace }
+    }
+
     /// Something is called that may change a key.
     pub(crate) fn begin(&self, key: u64, did: Did) -> Begun {
-        let mut inner = lock(&self.0);
+        self.trace.note(format_args!("a client: {key} {did:?}"));
+        let mut inner = lock(&self.inner);
         inner.now += 1;
         let called = inner.now;
         let operations = inner.keys.entry(key).or_default();
@@ -41,7 +51,10 @@ impl History {
 
     /// It was answered: this is what it did, or nothing.
     pub(crate) fn end(&self, begun: Begun, did: Option<Did>) {
-        let mut inner = lock(&self.0);
+        let Begun { key, at } = begun;
+        self.trace
+            .note(format_args!("a client: {key} {at} ended: {did:?}"));
+        let mut inner = lock(&self.inner);
         inner.now += 1;
         let now = inner.now;
         let operation = inner.keys.get_mut(&begun.key).map(|all| &mut all[begun.at]);
@@ -56,12 +69,12 @@ impl History {
 
     /// Something was seen that cannot be, whatever happened.
     pub(crate) fn wrong(&self, what: String) {
-        lock(&self.0).wrong.push(what);
+        lock(&self.inner).wrong.push(what);
     }
 
     /// How many operations there were, and of how many nobody knows the outcome.
     pub(crate) fn count(&self) -> (usize, usize) {
-        let inner = lock(&self.0);
+        let inner = lock(&self.inner);
         let all = || inner.keys.values().flatten().flatten();
         (
             all().count(),
@@ -72,7 +85,7 @@ impl History {
     /// # Errors
     /// What was wrong.
     pub(crate) fn judge(&self) -> Result<(), String> {
-        let inner = lock(&self.0);
+        let inner = lock(&self.inner);
         if let Some(wrong) = inner.wrong.first() {
             return Err(wrong.clone());
         }

@@ -1,17 +1,19 @@
-//! A whole cluster in one thread and in simulated time: three metadata servers, a storage node of six disks
-//! with its upkeep, two gateways, wired by function calls, on disks that a seed makes fail.
+//! A whole cluster in one thread and in simulated time: one or three metadata servers, a storage node of six
+//! disks with its upkeep, two gateways, wired by calls that are slow, get lost and are cut off, on disks that
+//! fail, all by a seed.
 //!
 //! ```text
 //! run.rs      one run: load and faults in rounds, then everything is healed, compared, and lost within m
-//! load.rs     what gateways do          faults.rs  what disks and servers suffer
+//! load.rs     what gateways do          faults.rs  what disks, servers and wires suffer
 //! history.rs  what clients saw          judge.rs   whether that can be
 //! world.rs    the storage node          fleet.rs   the metadata servers      bay.rs  a place for a disk
-//! plant.rs    bugs between the parts, which runs must find
+//! wires.rs    what lies between them    plant.rs   bugs there, which runs must find
+//! pipes.rs    the servers' own stack over pipes, in every fourth run
+//! trace.rs    everything that happened: two runs of a seed agree to the last call
 //! ```
 //!
-//! A seed decides the load and the faults. Keys, the order in which threads finish that seal chunks, and the
-//! moments of elections are drawn elsewhere: a seed comes back as the same story, not as the same schedule
-//! to the last poll.
+//! What decides is drawn from the seed: load, faults, weather, groups, ids, elections, and which branch of a
+//! `select` is looked at first. Keys and nonces are the system's: they decide nothing.
 
 mod bay;
 mod faults;
@@ -19,11 +21,15 @@ mod fleet;
 mod history;
 mod judge;
 mod load;
+mod pipes;
 mod plant;
 mod run;
+mod trace;
+mod wires;
 mod world;
 
 pub use faults::Faults;
 pub use judge::{Did, Operation, linearizable};
 pub use plant::Plant;
 pub use run::{Outcome, run};
+pub use trace::Record;

@@ -9,12 +9,15 @@ use client::{Client, DeleteError, GetError, PutError};
 use futures::TryStreamExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use strongroom_tests::Dice;
 use types::wire::metadata::{Bucket, Condition, EtagMatch, Tags, Wanted};
 use types::{Attributes, ByteCount, ObjectKey};
 
 /// How many keys there are.
-pub(crate) const KEYS: u64 = 4;
+pub(crate) const KEYS: u64 = 6;
+/// So many of them are used all the time, the first most, and the others seldom: what is old must last, too.
+const BUSY: u64 = 4;
 const SIZES: [u64; 12] = [
     0,
     1,
@@ -30,6 +33,8 @@ const SIZES: [u64; 12] = [
     5 << 20,
 ];
 const PIECE: usize = 128 << 10;
+/// More than a chunk, and than a slow reader reads ahead.
+const LONG: u64 = 5 << 20;
 
 /// One gateway at work.
 #[derive(Clone)]
@@ -74,7 +79,11 @@ impl Worker {
     pub(crate) async fn work(self, mut dice: Dice, times: u64) {
         let mut known = None;
         for _ in 0..times {
-            let key = dice.below(KEYS);
+            let key = match dice.below(8) {
+                0 => BUSY + dice.below(KEYS - BUSY),
+                1..5 => 0,
+                _ => dice.below(BUSY),
+            };
             match dice.below(20) {
                 0..7 => self.put(key, &mut dice, Only::Always).await,
                 7 => self.put(key, &mut dice, Only::Absent).await,
@@ -86,20 +95,29 @@ impl Worker {
                 10 | 11 => self.delete(key).await,
                 _ => known = self.get(key).await.unwrap_or(None),
             }
-            tokio::time::sleep(std::time::Duration::from_millis(dice.below(150))).await;
+            tokio::time::sleep(Duration::from_millis(dice.below(150))).await;
         }
     }
 
     async fn put(&self, key: u64, dice: &mut Dice, only: Only) {
+        // Some clients are slow: much happens between their first chunk and their commit.
+        let (length, pause) = if dice.below(6) == 0 {
+            (LONG, Duration::from_millis(2000 + dice.below(6000)))
+        } else {
+            (*dice.pick(&SIZES), Duration::ZERO)
+        };
+        self.put_of(key, length, pause, only).await;
+    }
+
+    async fn put_of(&self, key: u64, length: u64, pause: Duration, only: Only) {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let length = *dice.pick(&SIZES);
         let did = match only {
             Only::Always => Did::Wrote(Some(number)),
             Only::Absent => Did::Swapped(None, number),
             Only::Current((current, _)) => Did::Swapped(Some(current), number),
         };
         let begun = self.history.begin(key, did);
-        let answer = self.send(key, number, length, only).await;
+        let answer = self.send(key, number, length, pause, only).await;
         match answer {
             Ok(()) => self.history.end(begun, Some(did)),
             Err(PutError::OutcomeUnknown(_)) => {}
@@ -116,12 +134,22 @@ impl Worker {
         }
     }
 
-    async fn send(&self, key: u64, number: u64, length: u64, only: Only) -> Result<(), PutError> {
+    async fn send(
+        &self,
+        key: u64,
+        number: u64,
+        length: u64,
+        pause: Duration,
+        only: Only,
+    ) -> Result<(), PutError> {
         let declared = Some(ByteCount::new(length));
         let mut upload = self.client.put(&self.bucket, name(key), declared).await?;
         let bytes = content(number, length);
         for at in (0..bytes.len()).step_by(PIECE) {
             let end = bytes.len().min(at + PIECE);
+            if end == bytes.len() {
+                tokio::time::sleep(pause).await;
+            }
             upload.write(bytes.slice(at..end)).await?;
         }
         let attributes = Attributes {
@@ -153,7 +181,7 @@ impl Worker {
         let bytes = content(u64::MAX, 100_000 + dice.below(5 << 20));
         self.faults.note("upload given up");
         let _lost = upload.write(bytes).await;
-        tokio::time::sleep(std::time::Duration::from_millis(dice.below(20))).await;
+        tokio::time::sleep(Duration::from_millis(dice.below(20))).await;
     }
 
     async fn delete(&self, key: u64) {
@@ -180,6 +208,34 @@ impl Worker {
         };
         self.history.end(begun, did);
         read
+    }
+
+    /// Reads so slowly that what is read was deleted and has left the disks meanwhile, which `gone` waits for:
+    /// the reader must not ask the disks for it.
+    ///
+    /// # Errors
+    /// When it does.
+    pub(crate) async fn read_slowly(
+        &self,
+        key: u64,
+        gone: impl Future<Output = Result<(), String>>,
+    ) -> Result<(), String> {
+        self.put_of(key, LONG, Duration::ZERO, Only::Always).await;
+        let found = self.client.get(&self.bucket, &name(key), Wanted::All).await;
+        let mut body = found
+            .map_err(|error| format!("a slow read: {error:?}"))?
+            .body;
+        let first = body.try_next().await;
+        first.map_err(|error| format!("the beginning of a slow read: {error:?}"))?;
+        self.delete(key).await;
+        gone.await?;
+        loop {
+            match body.try_next().await {
+                Ok(Some(_)) => {}
+                Err(GetError::NoSuchObject) => return Ok(()),
+                other => return Err(format!("the end of a slow read: {other:?}")),
+            }
+        }
     }
 
     async fn read(&self, key: u64) -> Result<Option<(u64, u64)>, GetError> {

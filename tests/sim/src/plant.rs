@@ -1,17 +1,21 @@
 //! Bugs that are planted, to see whether the simulation finds them: not in what is shipped, but in what lies
-//! between its parts.
+//! between its parts. Most remove a fence: what one part refuses, or is told so that it can refuse it.
 
 use crate::bay::lock;
 use crate::fleet::Way;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::time::Duration;
 use strongroom_tests::Dice;
-use types::codec;
-use types::wire::calls::{Call, Carrier};
-use types::wire::metadata::{CommitObject, MetadataError, WrittenPlace};
+use types::placement::GroupTable;
+use types::wire::calls::{Call, Carrier, Repeat};
+use types::wire::metadata::{CommitObject, DeleteObject, Located, MetadataError, WrittenPlace};
+use types::wire::upkeep::{ChunkRange, Covered};
+use types::{SessionId, codec};
 
 /// A bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,19 +26,36 @@ pub enum Plant {
     StaleLookups,
     /// Commits do not say on which slots shards are missing: what falls short is never made whole.
     UnrecordedMissing,
+    /// Commits say that their shards were acknowledged under the newest epoch: slots that moved since are
+    /// not recorded as missing.
+    ForgedEpochs,
+    /// Who collects orphans is not told of leases.
+    ForgottenLeases,
+    /// Who collects orphans is told of the runs of one moment and of the leases of a later one (decision
+    /// 0006).
+    TornJudgement,
+    /// A deletion that is sent again has another number: it may be carried out twice.
+    FreshNumbers,
+    /// Readers are not told for how long they may read what they have looked up.
+    EndlessReads,
 }
 
-/// The way of one gateway to the metadata service, with a bug in it or none.
+/// The way of one end to the metadata service, with a bug in it or none.
 pub(crate) struct Planted {
     way: Way,
     plant: Option<Plant>,
     dice: Mutex<Dice>,
-    answers: Mutex<HashMap<Vec<u8>, Vec<u8>>>,
+    /// Answers to lookups.
+    answers: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
+    /// Runs that were told of.
+    runs: Mutex<BTreeMap<Vec<u8>, Vec<ChunkRange>>>,
+    /// How often a number was sent.
+    sent: Mutex<BTreeMap<(SessionId, u64), u64>>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct CommitArguments {
-    request: CommitObject,
+struct Request<T> {
+    request: T,
 }
 
 impl Planted {
@@ -44,6 +65,8 @@ impl Planted {
             plant,
             dice: Mutex::new(dice),
             answers: Mutex::default(),
+            runs: Mutex::default(),
+            sent: Mutex::default(),
         }
     }
 
@@ -59,6 +82,62 @@ impl Planted {
         lock(&self.answers).insert(body, answer.clone());
         Ok(answer)
     }
+
+    async fn forged_epochs(&self, mut call: Call) -> Result<Vec<u8>, MetadataError> {
+        #[derive(Serialize)]
+        struct Known {
+            known: u64,
+        }
+        let table = self.way.carry(Call {
+            path: "/metadata/group_table",
+            body: codec::encode(&Known { known: 0 }),
+            repeat: Repeat::Harmless,
+        });
+        let table: Result<Option<GroupTable>, MetadataError> = decode(&table.await?);
+        let table = table?.expect("there are groups");
+        change(&mut call.body, |commit: &mut Request<CommitObject>| {
+            if let WrittenPlace::Runs { runs, .. } = &mut commit.request.place {
+                for run in runs {
+                    run.epoch = table.group(run.group).expect("a group").epoch;
+                }
+            }
+        });
+        self.way.carry(call).await
+    }
+
+    /// Changes what was answered.
+    async fn changed<T: Serialize + DeserializeOwned>(
+        &self,
+        call: Call,
+        by: impl FnOnce(&mut T),
+    ) -> Result<Vec<u8>, MetadataError> {
+        let mut answer = self.way.carry(call).await?;
+        change(&mut answer, |answer: &mut Result<T, MetadataError>| {
+            if let Ok(answer) = answer {
+                by(answer);
+            }
+        });
+        Ok(answer)
+    }
+
+    /// Loses two of three answers.
+    async fn often_lost(&self, call: Call) -> Result<Vec<u8>, MetadataError> {
+        let answer = self.way.carry(call).await;
+        if lock(&self.dice).below(3) > 0 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            return Err(MetadataError::Unavailable("no answer came".to_owned()));
+        }
+        answer
+    }
+
+    fn number_anew(&self, delete: &mut Request<DeleteObject>) {
+        let request = &mut delete.request.request;
+        let mut sent = lock(&self.sent);
+        let sent = sent.entry((request.session, request.sequence)).or_default();
+        // Further than any other request of the session has come, and not further than a number may be.
+        request.sequence += 40 * *sent;
+        *sent = 100.min(*sent + 1);
+    }
 }
 
 impl Carrier for Planted {
@@ -66,20 +145,54 @@ impl Carrier for Planted {
         match (self.plant, call.path) {
             (Some(Plant::StaleLookups), "/metadata/lookup") => self.stale_lookup(call).boxed(),
             (Some(Plant::UnrecordedMissing), "/metadata/commit_object") => {
-                call.body = without_missing(&call.body);
+                change(&mut call.body, without_missing);
                 self.way.carry(call)
+            }
+            (Some(Plant::ForgedEpochs), "/metadata/commit_object") => {
+                self.forged_epochs(call).boxed()
+            }
+            (Some(Plant::ForgottenLeases), "/upkeep/covered") => {
+                let forget = |covered: &mut Covered| covered.leased.clear();
+                self.changed(call, forget).boxed()
+            }
+            (Some(Plant::TornJudgement), "/upkeep/covered") => {
+                let asked = call.body.clone();
+                let tear = move |covered: &mut Covered| {
+                    let now = covered.runs.iter().map(|run| run.chunks).collect();
+                    if let Some(before) = lock(&self.runs).insert(asked, now) {
+                        covered.runs.retain(|run| before.contains(&run.chunks));
+                    }
+                };
+                self.changed(call, tear).boxed()
+            }
+            (Some(Plant::FreshNumbers), "/metadata/delete_object") => {
+                change(&mut call.body, |delete| self.number_anew(delete));
+                self.often_lost(call).boxed()
+            }
+            (Some(Plant::EndlessReads), "/metadata/lookup") => {
+                let endless = |located: &mut Located| located.valid_for_ms = 0;
+                self.changed(call, endless).boxed()
             }
             _ => self.way.carry(call),
         }
     }
 }
 
-fn without_missing(body: &[u8]) -> Vec<u8> {
-    let mut commit: CommitArguments = codec::decode(body).expect("a commit");
+fn without_missing(commit: &mut Request<CommitObject>) {
     if let WrittenPlace::Runs { runs, .. } = &mut commit.request.place {
         for run in runs {
             run.missing.clear();
         }
     }
-    codec::encode(&commit)
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> T {
+    codec::decode(bytes).expect("both ends are one build")
+}
+
+/// Changes what is encoded.
+fn change<T: Serialize + DeserializeOwned>(bytes: &mut Vec<u8>, by: impl FnOnce(&mut T)) {
+    let mut value = decode(bytes);
+    by(&mut value);
+    *bytes = codec::encode(&value);
 }

@@ -1,9 +1,12 @@
-//! The cluster: three metadata servers, one storage node of six disks with its upkeep, two gateways.
+//! The cluster: metadata servers, one storage node of six disks with its upkeep, two gateways.
 
 use crate::bay::{Bay, Syncs, lock};
-use crate::fleet::{Fleet, Way};
+use crate::faults::Faults;
+use crate::fleet::Fleet;
 use crate::plant::{Plant, Planted};
-use client::{Client, ClientConfig, NewBucket};
+use crate::trace::Trace;
+use crate::wires::{End, Shards, Wires};
+use client::{Chance, Client, ClientConfig, NewBucket, Sealing};
 use disk::sim::SimDisk;
 use metadata::ServerConfig;
 use std::sync::{Arc, Mutex};
@@ -14,6 +17,7 @@ use strongroom_tests::Dice;
 use tokio::task::JoinHandle;
 use types::placement::Disk;
 use types::profile::DiskClass;
+use types::size::MIB;
 use types::wire::calls::Remote;
 use types::wire::metadata::{Answer, Bucket};
 use types::wire::storage::DiskState;
@@ -21,7 +25,7 @@ use types::wire::upkeep::Health;
 use types::wire::{ShardStore, Upkeep};
 use types::{ByteCount, ClusterId, DiskId, Label, NodeId, TenantId};
 
-const CLUSTER: ClusterId = ClusterId::new([0xc1; 16]);
+pub(crate) const CLUSTER: ClusterId = ClusterId::new([0xc1; 16]);
 /// Disks that hold data.
 pub(crate) const DISKS: usize = 6;
 /// Places for those that replace them.
@@ -30,7 +34,11 @@ const SPARE: usize = 4;
 /// The cluster.
 pub(crate) struct World {
     pub(crate) fleet: Arc<Fleet>,
-    pub(crate) upkeep: Arc<dyn Upkeep>,
+    pub(crate) wires: Arc<Wires>,
+    pub(crate) faults: Faults,
+    /// The storage node's way to the metadata service, and the operator's.
+    upkeep: Arc<dyn Upkeep>,
+    operator: Arc<dyn Upkeep>,
     plant: Option<Plant>,
     server: NodeId,
     pub(crate) bays: Vec<Bay>,
@@ -50,13 +58,16 @@ struct Running {
 
 impl World {
     /// A cluster that has just begun.
-    pub(crate) async fn begin(mut dice: Dice, plant: Option<Plant>) -> Arc<Self> {
+    pub(crate) async fn begin(mut dice: Dice, plant: Option<Plant>, trace: Trace) -> Arc<Self> {
+        let faults = Faults::default();
+        let wires = Wires::new(dice.split(), faults.clone(), trace.clone());
+        let wires = Arc::new(wires);
         let config = ServerConfig {
             reclaim_after: Duration::from_secs(1 + dice.below(8)),
             ..ServerConfig::new("4+2".parse().expect("a profile"))
         };
         let profile = config.default_profile;
-        let fleet = Fleet::begin(&mut dice, config).await;
+        let fleet = Fleet::begin(&mut dice, config, Arc::clone(&wires)).await;
         let leader = fleet.leader().await;
         let server = leader.admit_node().await.expect("an id");
         let syncs = match plant {
@@ -64,7 +75,7 @@ impl World {
             _ => Syncs::Done,
         };
         let bays: Vec<Bay> = (0..DISKS + SPARE)
-            .map(|_| Bay::new(dice.split(), syncs))
+            .map(|number| Bay::new(number, dice.split(), syncs, trace.clone()))
             .collect();
         let mut expected = vec![None; DISKS + SPARE];
         for (bay, expected) in bays.iter().zip(&mut expected).take(DISKS) {
@@ -74,10 +85,14 @@ impl World {
             *expected = Some(id);
         }
         leader.create_groups(profile).await.expect("groups");
-        let look_again = [20, 3600][usize::from(dice.below(2) == 0)];
+        let look_again = if dice.below(4) == 0 { 10 } else { 3600 };
+        let upkeep = Planted::new(fleet.way(End::Storage), plant, dice.split());
         let world = Arc::new(Self {
-            upkeep: Arc::new(Remote(Way(Arc::clone(&fleet)))),
+            upkeep: Arc::new(Remote(upkeep)),
+            operator: Arc::new(Remote(fleet.way(End::Gateway(0)))),
             fleet,
+            wires,
+            faults,
             plant,
             server,
             bays,
@@ -159,22 +174,33 @@ impl World {
         self.start().await;
     }
 
-    /// A gateway's client.
-    pub(crate) fn client(&self, number: u64) -> Arc<Client> {
+    /// A gateway's client, which reads so far ahead.
+    pub(crate) fn client(&self, number: u64, window: ByteCount) -> Arc<Client> {
+        let mut dice = lock(&self.dice).split();
+        let from = End::Gateway(number);
+        let way = self.fleet.way(from);
+        let planted = Planted::new(way, self.plant, dice.split());
+        let chance = Mutex::new(dice);
         let config = ClientConfig {
+            window,
+            sealing: Sealing::InTask,
+            chance: Chance::from(move || lock(&chance).next_word()),
             memory: ByteCount::new(128 << 20),
             metadata_patience: Duration::from_secs(8),
             shard_patience: Duration::from_secs(2),
             ..ClientConfig::new(NodeId::new(100 + number))
         };
-        let dice = lock(&self.dice).split();
-        let planted = Planted::new(Way(Arc::clone(&self.fleet)), self.plant, dice);
-        Client::start(config, Arc::new(Remote(planted)), self.node())
+        let shards = Shards {
+            node: self.node(),
+            wires: Arc::clone(&self.wires),
+            from,
+        };
+        Client::start(config, Arc::new(Remote(planted)), Arc::new(shards))
     }
 
     /// Makes the bucket.
     pub(crate) async fn bucket(&self) -> Bucket {
-        let client = self.client(0);
+        let client = self.client(0, ByteCount::new(MIB));
         let new = NewBucket {
             tenant: TenantId::new(1),
             owner: "steward".to_owned(),
@@ -221,7 +247,7 @@ impl World {
     pub(crate) async fn health(&self) -> Option<(Health, bool)> {
         let away = self.away().await;
         let all_there = away.is_empty();
-        let health = self.upkeep.health(away).await.ok()?;
+        let health = self.operator.health(away).await.ok()?;
         let whole = all_there
             && health.repairs.is_empty()
             && health.deletes == 0
@@ -246,13 +272,13 @@ impl World {
 
     /// Puts a fresh disk into a spare bay, for one whose content is gone.
     pub(crate) async fn replace(&self, at: usize, lost: DiskId) -> Result<(), String> {
-        let id = patiently(|| self.upkeep.reserve_disk_id()).await?;
+        let id = patiently(|| self.operator.reserve_disk_id()).await?;
         let taken = lock(&self.expected).clone();
         let spare = (0..self.bays.len()).find(|spare| *spare != at && taken[*spare].is_none());
         let spare = spare.expect("one bay more than disks");
         let fresh = SimDisk::new(id.get());
         stamp_as(&fresh, self.server, id).await;
-        patiently(|| self.upkeep.replace_disk(lost, listed(id, self.server))).await?;
+        patiently(|| self.operator.replace_disk(lost, listed(id, self.server))).await?;
         self.node().retire(lost).await;
         let mut expected = lock(&self.expected);
         (expected[at], expected[spare]) = (None, Some(id));
