@@ -12,7 +12,7 @@ use crate::ca::Authority;
 use crate::certificate;
 use crate::disks::{self, Folders};
 use crate::files;
-use crate::fleet::Fleet;
+use crate::fleet::{ELECTED_WITHIN, Fleet, LOOK_AGAIN};
 use crate::operations::Operations;
 use crate::profile::ClusterProfile;
 use crate::root;
@@ -24,15 +24,17 @@ use disk::Choice;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use gateway::{AdminConfig, Gateway, GatewayConfig, Identity, Limits, Metrics, TlsListen};
-use metadata::Server;
 use metadata::raft;
+use metadata::{BootstrapError, Server};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use storage_node::upkeep::{Keeper, Quiet};
 use storage_node::{Limits as DiskLimits, Node, NodeConfig, Watch};
+use tokio::time::Instant;
 use types::placement::GroupTable;
+use types::wire::metadata::MetadataError;
 use types::wire::storage::DiskState;
 use types::wire::{Metadata, ShardStore, Upkeep};
 use types::{NodeId, Profile, TenantId};
@@ -96,12 +98,8 @@ impl Cluster {
         let (certificate, s3_tls) = s3_tls(&config, &authority)?;
 
         let metadata = Fleet::start(&data, &settings, &authority).await?;
-        let leader = metadata.leader().await?;
-        root::settle(&data.join("credentials"), &leader)
-            .await
-            .context("making user root")?;
-        let (storage, folders) = start_storage(&data, &settings, &leader).await?;
-        drop(leader);
+        let table = begin(&data, &settings, &metadata).await?;
+        let (storage, folders) = start_storage(&data, &settings, &table).await?;
         let (service, accounts, upkeep) = metadata.service();
         let keeper = Keeper::start(
             Arc::clone(&storage),
@@ -200,14 +198,35 @@ impl Cluster {
     }
 }
 
-async fn start_storage(
+/// What a start does in the metadata, and the groups that there are then. It is begun anew where servers elect and
+/// the leader ceased to lead meanwhile: each step finds what an earlier try has done.
+async fn begin(data: &Path, settings: &Settings, fleet: &Fleet) -> Result<GroupTable> {
+    let deadline = Instant::now() + ELECTED_WITHIN;
+    loop {
+        let leader = fleet.leader().await?;
+        match begin_at(&leader, data, settings).await {
+            Err(error) if fleet.elects() && is_unavailable(&error) && Instant::now() < deadline => {
+                tracing::warn!(
+                    "the leader has changed; the start goes on with the next: {error:#}"
+                );
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+async fn begin_at(
+    metadata: &MetadataServer,
     data: &Path,
     settings: &Settings,
-    metadata: &MetadataServer,
-) -> Result<(Arc<Node>, Arc<Folders>)> {
-    let folders = disks::folders(data, settings.disks);
+) -> Result<GroupTable> {
+    root::settle(&data.join("credentials"), metadata)
+        .await
+        .context("making user root")?;
     let table = group_table(metadata).await?;
     if table.groups.is_empty() {
+        let folders = disks::folders(data, settings.disks);
         disks::admit(&folders, settings, metadata, &table).await?;
     }
     // Always: a start that was cut short may have left some of it undone.
@@ -215,8 +234,27 @@ async fn start_storage(
         .create_groups(settings.profile)
         .await
         .context("laying out the groups")?;
-    let table = group_table(metadata).await?;
-    let folders = Folders::load(data, &folders, &table)?;
+    group_table(metadata).await
+}
+
+/// Whether it only has to be asked again.
+fn is_unavailable(error: &anyhow::Error) -> bool {
+    let asked = error.downcast_ref::<MetadataError>();
+    let laid_out = error.downcast_ref::<BootstrapError>();
+    matches!(asked, Some(MetadataError::Unavailable(_)))
+        || matches!(
+            laid_out,
+            Some(BootstrapError::Service(MetadataError::Unavailable(_)))
+        )
+}
+
+async fn start_storage(
+    data: &Path,
+    settings: &Settings,
+    table: &GroupTable,
+) -> Result<(Arc<Node>, Arc<Folders>)> {
+    let folders = disks::folders(data, settings.disks);
+    let folders = Folders::load(data, &folders, table)?;
     let node = Node::open(NodeConfig {
         cluster: settings.cluster,
         node: NODE,
@@ -226,7 +264,7 @@ async fn start_storage(
         watch: Watch::default(),
     });
     let node = node.await;
-    node.learn(&table);
+    node.learn(table);
     for (disk, damage) in node.damage() {
         tracing::error!(%disk, ?damage, "a record is damaged; reads of its shard are rebuilt from others");
     }
@@ -362,5 +400,29 @@ impl gateway::Report for Report {
 
     fn metrics(&self) -> String {
         self.metrics.render()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A start goes on with the next leader, and with nothing else that went wrong, whatever is said around it.
+    #[test]
+    fn only_what_is_unavailable_is_asked_again() {
+        let unavailable = || MetadataError::Unavailable("no leader".to_owned());
+        let told = |error: Result<()>| error.context("making user root").context("starting");
+        for (error, again) in [
+            (told(Err(unavailable().into())), true),
+            (
+                told(Err(BootstrapError::Service(unavailable()).into())),
+                true,
+            ),
+            (told(Err(MetadataError::RowDamaged.into())), false),
+            (told(Err(anyhow::anyhow!("it is not empty"))), false),
+        ] {
+            let error = error.expect_err("it is one");
+            assert_eq!(is_unavailable(&error), again, "{error:#}");
+        }
     }
 }

@@ -38,8 +38,8 @@ use types::wire::{Accounts, Metadata, Upkeep};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How long three servers may take to choose a leader at start: long beside other work, a few seconds alone.
-const ELECTED_WITHIN: Duration = Duration::from_secs(60);
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+pub(crate) const ELECTED_WITHIN: Duration = Duration::from_secs(60);
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The metadata servers.
 pub(crate) enum Fleet {
@@ -119,6 +119,11 @@ impl Fleet {
                 Arc::clone(remote) as _,
             ),
         }
+    }
+
+    /// Whether another server may lead in a moment.
+    pub(crate) fn elects(&self) -> bool {
+        matches!(self, Self::Three { .. })
     }
 
     /// The server that leads, for what is done at start.
