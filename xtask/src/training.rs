@@ -1,5 +1,5 @@
 //! The main job, whole: a steward uploads a data set, and `examples/training/` reads it for two epochs while
-//! disks and the leader of the metadata servers are lost ([`faults`](crate::faults)).
+//! disks and the leader of the metadata servers are lost ([`faults`]).
 //!
 //! The job itself fails when a sample is wrong or missing, or when a worker waited too long. What it cannot
 //! know is held here: that each fault happened while it read, and that lost disks cost no client a retry.
