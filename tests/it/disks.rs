@@ -3,6 +3,7 @@
 use crate::scheme::Scheme;
 use crate::sizes;
 use crate::support::{self, INLINE, MIB, Refusal};
+use crate::survive;
 use aws_sdk_s3::Client;
 use std::fs;
 use std::path::PathBuf;
@@ -302,15 +303,7 @@ async fn fill(cluster: &Cluster) -> Vec<(String, Content)> {
 }
 
 async fn fill_with(client: &Client) -> Vec<(String, Content)> {
-    let mut objects = Vec::new();
-    for length in sizes::boundaries() {
-        let (key, content) = (format!("object-{length}"), Content::new(length + 1, length));
-        support::put(client, "data", &key, content)
-            .await
-            .expect("the upload is accepted");
-        objects.push((key, content));
-    }
-    objects
+    survive::fill(client, sizes::boundaries()).await
 }
 
 async fn assert_absent(client: &Client, key: &str) {

@@ -92,7 +92,7 @@ impl<'a> Trouble<'a> {
             until(&format!("{told}: disk {id} is replaced"), || {
                 let replaced = cluster.run(&["disk", "replace", &id]).unwrap();
                 let said = String::from_utf8_lossy(&replaced.stderr).into_owned();
-                let elects = said.contains("503") || said.contains("unavailable");
+                let elects = said.contains("the metadata service is unavailable");
                 assert!(replaced.status.success() || elects, "{told}: {said}");
                 replaced.status.success()
             })
