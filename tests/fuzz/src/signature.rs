@@ -88,9 +88,10 @@ fn parse(head: &[u8]) -> Head {
     // The version of HTTP is nobody's secret.
     let mut words = lines.next().unwrap_or_default().split(' ');
     let method = words.next().unwrap_or_default().to_owned();
-    let (path, query) = words.next().map_or(("", ""), |target| {
-        target.split_once('?').unwrap_or((target, ""))
-    });
+    // A fragment is no part of what is asked for (RFC 9110, 7.1): it is dropped before anything reads it.
+    let target = words.next().unwrap_or_default();
+    let target = target.split_once('#').map_or(target, |(asked, _)| asked);
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     let mut query: Vec<Vec<u8>> = pairs.map(decode).collect();
     query.sort();
