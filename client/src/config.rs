@@ -72,12 +72,12 @@ impl fmt::Debug for Chance {
 }
 
 impl ClientConfig {
-    /// Defaults: 512 MiB in all, 16 MiB a download, 10 s for each wait, 200 ms grace, AWS-LC on threads.
+    /// Defaults: 512 MiB in all, 8 MiB a download, 10 s for each wait, 200 ms grace, AWS-LC on threads.
     pub fn new(node: NodeId) -> Self {
         Self {
             node,
             memory: ByteCount::new(512 * MIB),
-            window: ByteCount::new(16 * MIB),
+            window: ByteCount::new(8 * MIB),
             memory_patience: Duration::from_secs(10),
             metadata_patience: Duration::from_secs(10),
             shard_patience: Duration::from_secs(10),

@@ -9,6 +9,7 @@
 use crate::chunk::shard_key;
 use crate::error::GetError;
 use crate::extent::{Chunk, Extent};
+use crate::gather::Gather;
 use crate::groups::Purpose;
 use crate::inner::Inner;
 use crate::plan::ShardRead;
@@ -46,13 +47,14 @@ enum Proof {
     Tag,
 }
 
-/// Fetches the blocks of a read, sealed, in order. What fails is tried once more with a newer group
-/// table, if there is one.
+/// Fetches the blocks of a read, sealed, in order; out of what is gathered of its chunk, if that is. What
+/// fails is tried once more with a newer group table, if there is one.
 pub(crate) async fn fetch(
     inner: &Inner,
     extent: &Extent,
     read: &ShardRead,
     way: Way,
+    mut gather: Option<&Gather>,
 ) -> Result<VecDeque<Bytes>, GetError> {
     let chunk = extent.chunk(read.chunk)?;
     let needed = chunk.layout.profile().data();
@@ -65,6 +67,7 @@ pub(crate) async fn fetch(
                 inner,
                 chunk: &chunk,
                 group,
+                gather,
             };
             let fetched = match way {
                 Way::Any => source.any(read).await?,
@@ -79,7 +82,15 @@ pub(crate) async fn fetch(
         if table.version == seen {
             return Err(GetError::Unavailable { available, needed });
         }
+        // What could not be had by the older table may be had now.
+        gather = None;
     }
+}
+
+/// Whether a shard's disk did not serve a moment ago.
+pub(crate) fn away(inner: &Inner, group: &Group, shard: usize) -> bool {
+    let member = group.members.get(shard);
+    member.is_none_or(|member| inner.groups.unwell(member.disk, Purpose::Read))
 }
 
 /// The disks of a chunk.
@@ -87,12 +98,13 @@ struct Source<'a> {
     inner: &'a Inner,
     chunk: &'a Chunk<'a>,
     group: &'a Group,
+    gather: Option<&'a Gather>,
 }
 
 impl Source<'_> {
     /// From the shard itself if it can be, from others if not.
     async fn any(&self, read: &ShardRead) -> Result<Result<VecDeque<Bytes>, TooFew>, GetError> {
-        let rows = read.first_block..read.first_block + read.blocks;
+        let rows = read.rows();
         // A disk that was away a moment ago comes last, but it comes.
         if !self.away(read.shard) {
             return self.hedged(read, rows).await;
@@ -214,8 +226,24 @@ impl Source<'_> {
             .map_err(|_| TooFew { available })
     }
 
-    /// Rows of one shard from its disk. `None` when they cannot be had from there, whatever the cause.
+    /// Rows of one shard, out of what is gathered or from its disk. `None` when they cannot be had from there,
+    /// whatever the cause.
     async fn direct(&self, shard: usize, rows: Range<usize>, proof: Proof) -> Option<Vec<Bytes>> {
+        let Some(gather) = self.gather else {
+            return self.from_disk(shard, rows, proof).await;
+        };
+        let whole = gather.rows();
+        let whole = whole.start..whole.end.min(self.chunk.layout.blocks(shard));
+        let read = || self.from_disk(shard, whole, Proof::Checksum);
+        gather.cut(shard, rows, read).await
+    }
+
+    async fn from_disk(
+        &self,
+        shard: usize,
+        rows: Range<usize>,
+        proof: Proof,
+    ) -> Option<Vec<Bytes>> {
         let number = |value: usize| u32::try_from(value).expect("a shard has few blocks");
         let disk = self.group.members.get(shard)?.disk;
         let key = shard_key(self.group.id, self.chunk.id, shard);
@@ -270,8 +298,7 @@ impl Source<'_> {
     }
 
     fn away(&self, shard: usize) -> bool {
-        let member = self.group.members.get(shard);
-        member.is_none_or(|member| self.inner.groups.unwell(member.disk, Purpose::Read))
+        away(self.inner, self.group, shard)
     }
 
     fn recorded_missing(&self, shard: usize) -> bool {

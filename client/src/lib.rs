@@ -34,6 +34,7 @@ mod digest;
 mod error;
 mod extent;
 mod fetch;
+mod gather;
 mod groups;
 mod inner;
 mod issue;

@@ -36,6 +36,11 @@ impl ShardRead {
         blocks: 1,
         first_segment: 0,
     };
+
+    /// The block rows that it takes.
+    pub(crate) fn rows(&self) -> Range<usize> {
+        self.first_block..self.first_block + self.blocks
+    }
 }
 
 /// The reads that are still to be made for a range of a blob.

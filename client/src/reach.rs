@@ -7,7 +7,7 @@
 
 use crate::error::GetError;
 use crate::extent::{Chunk, Extent};
-use crate::fetch::{Way, fetch};
+use crate::fetch::{Way, away, fetch};
 use crate::groups::Purpose;
 use crate::inner::Inner;
 use crate::plan::{Plan, ShardRead};
@@ -37,7 +37,7 @@ pub(crate) async fn in_reach<'a>(
             };
             if doubtful(inner, group, &chunk, read.shard) && tried.insert(group.id) {
                 let read = ShardRead { blocks: 1, ..read };
-                fetch(inner, extent, &read, Way::Any).await?;
+                fetch(inner, extent, &read, Way::Any, None).await?;
             }
         }
     }
@@ -64,10 +64,7 @@ fn samples(plan: &Plan, runs: &[Run]) -> Vec<ShardRead> {
 /// Whether neither the shard itself nor k others are on disks that served lately. An empty shard is
 /// on no disk.
 fn doubtful(inner: &Inner, group: &Group, chunk: &Chunk<'_>, shard: usize) -> bool {
-    let away = |shard: usize| {
-        let member = group.members.get(shard);
-        member.is_none_or(|member| inner.groups.unwell(member.disk, Purpose::Read))
-    };
+    let away = |shard: usize| away(inner, group, shard);
     let profile = chunk.layout.profile();
     let at_hand = |shard: &usize| chunk.layout.blocks(*shard) == 0 || !away(*shard);
     away(shard) && (0..profile.shards()).filter(at_hand).count() < profile.data()

@@ -20,7 +20,9 @@
 use crate::budget::Reservation;
 use crate::error::{GetError, Pressure};
 use crate::extent::{Extent, Source};
-use crate::fetch::{Way, fetch};
+use crate::fetch::{Way, away, fetch};
+use crate::gather::Gather;
+use crate::groups::Purpose;
 use crate::inner::Inner;
 use crate::lookup::{Extents, Next, Question};
 use crate::plan::{Plan, ShardRead};
@@ -31,19 +33,21 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use types::block::FRAMED_BLOCK;
 use types::size::{ByteCount, ByteOffset};
 use types::wire::metadata::{Bucket, Located, WallTime, Wanted};
 use types::{Attributes, ObjectKey, VersionId};
 
 /// Blocks of the first read, and of the longest.
-const FIRST_READ: usize = 4;
+const FIRST_READ: usize = 2;
 const LONGEST_READ: usize = 16;
 /// Reads in flight at most, however short they are.
 const MOST_READS: usize = 64;
-/// Bytes in flight at first.
-const FIRST_WINDOW: usize = 2 * LONGEST_READ * FRAMED_BLOCK;
+/// Bytes in flight until the first read is done: what runs ahead of it would hold it up.
+const FIRST_WINDOW: usize = 4 * FRAMED_BLOCK;
+/// Bytes in flight from then on, at first.
+const NEXT_WINDOW: usize = 2 * LONGEST_READ * FRAMED_BLOCK;
 
 /// What HEAD says of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,6 +136,8 @@ struct Reader {
     /// Extents that no plan was made for yet.
     extents: Extents,
     plan: Option<(Arc<Extent>, Plan)>,
+    /// What reads of the present chunk share, as long as one of them is under way.
+    gather: Weak<Gather>,
     /// Reads under way or done, in order.
     reads: VecDeque<Task<Result<Fetched, GetError>>>,
     /// The read that is being handed out.
@@ -166,6 +172,7 @@ impl Reader {
             inner,
             extents,
             plan: None,
+            gather: Weak::new(),
             reads: VecDeque::new(),
             opening: None,
             next: None,
@@ -206,6 +213,8 @@ impl Reader {
                 return Ok(None);
             };
             self.opening = Some(outcome(read).await?);
+            let most = self.inner.config.window.as_usize();
+            self.window = self.window.max(NEXT_WINDOW.min(most));
         }
     }
 
@@ -234,9 +243,38 @@ impl Reader {
             }
             let (extent, wish) = self.next.take().expect("it was just looked at");
             self.in_flight += bytes;
-            let work = carry_out(Arc::clone(&self.inner), extent, wish, memory);
+            let gather = match &wish {
+                Wish::Disk(read) => self.gather(&extent, read),
+                Wish::Inline(_) => None,
+            };
+            let work = carry_out(Arc::clone(&self.inner), extent, wish, gather, memory);
             self.reads.push_back(Task::spawn(work));
         }
+    }
+
+    /// What a read shares with others of its chunk, if a disk that one of them needs is away.
+    fn gather(&mut self, extent: &Extent, read: &ShardRead) -> Option<Arc<Gather>> {
+        if !self.inner.groups.any_unwell(Purpose::Read) {
+            return None;
+        }
+        let chunk = extent.chunk(read.chunk).ok()?;
+        let begun = self.gather.upgrade();
+        if let Some(begun) = begun.filter(|begun| begun.is_for(&chunk, read)) {
+            return Some(begun);
+        }
+        let table = self.inner.groups.table();
+        let group = table.group(chunk.run.group)?;
+        let (_, plan) = self.plan.as_ref()?;
+        let reads: Vec<ShardRead> = std::iter::once(*read)
+            .chain(plan.of_chunk(read.chunk))
+            .collect();
+        let lost = |read: &ShardRead| away(&self.inner, group, read.shard);
+        if !reads.iter().any(lost) {
+            return None;
+        }
+        let gather = Arc::new(Gather::of(&chunk, &reads, &self.inner.budget)?);
+        self.gather = Arc::downgrade(&gather);
+        Some(gather)
     }
 
     /// The read to be made next, as far as its extent is known; `wait` until it is.
@@ -266,12 +304,13 @@ async fn carry_out(
     inner: Arc<Inner>,
     extent: Arc<Extent>,
     wish: Wish,
+    gather: Option<Arc<Gather>>,
     memory: Reservation,
 ) -> Result<Fetched, GetError> {
     let (read, blocks) = match wish {
         Wish::Inline(sealed) => (ShardRead::WHOLE, VecDeque::from([sealed])),
         Wish::Disk(read) => {
-            let blocks = fetch(&inner, &extent, &read, Way::Any).await?;
+            let blocks = fetch(&inner, &extent, &read, Way::Any, gather.as_deref()).await?;
             (read, blocks)
         }
     };
@@ -304,7 +343,7 @@ async fn open(inner: &Arc<Inner>, fetched: &Fetched, sealed: &[u8]) -> Result<By
         ..fetched.read
     };
     let (inner, extent) = (Arc::clone(inner), Arc::clone(&fetched.extent));
-    let work = async move { fetch(&inner, &extent, &read, Way::Around).await };
+    let work = async move { fetch(&inner, &extent, &read, Way::Around, None).await };
     let rebuilt = outcome(Task::spawn(work)).await?;
     let sealed = rebuilt.front().ok_or(damaged.clone())?;
     fetched.extent.open(segment, sealed).map_err(|_| damaged)
