@@ -5,27 +5,33 @@
 //! block crc block crc … (data)  -->  the same bytes, checksums filled in, then parity blocks
 //! ```
 //!
-//! Segments are sealed straight to where the data shards have them: data shards are contiguous, so the
-//! framed blocks of the chunk in order *are* the data shards one after the other, wherever each ends
-//! will turn out to lie. Nothing is copied on the way to a disk; payloads share the one buffer. What
+//! Bytes gather straight where the data shards have them, and are sealed there: data shards are contiguous,
+//! so the framed blocks of the chunk in order *are* the data shards one after the other, wherever each ends
+//! will turn out to lie. Nothing else is copied on the way to a disk; payloads share the one buffer. What
 //! always holds: the buffer is paid for, and stays so until the last payload that shares it is gone.
 
 use crate::budget::{Budget, Exhausted, Reservation};
 use crate::digest::Digester;
+use crate::recycled;
 use bytes::Bytes;
 use erasure::{Coder, Layout};
+use seal::provider::{NONCE, TAG};
 use seal::segment::{Last, SegmentSealer};
 use std::ops::Range;
 use std::sync::Arc;
-use types::block::{self, CHECKSUM, FRAMED_BLOCK, SEALED_SEGMENT};
+use types::block::{self, CHECKSUM, FRAMED_BLOCK, SEALED_SEGMENT, SEGMENT};
 use types::id::{BlobId, ChunkId, GroupId};
 use types::profile::Profile;
 use types::shard::{ChunkDescription, ShardKey};
 
-/// A chunk that takes sealed segments.
+/// A chunk that takes bytes. The segment at its end is not sealed yet: whether it is the blob's last, only
+/// the next byte tells, or that none comes.
 pub(crate) struct Filling {
-    framed: Vec<u8>,
+    framed: recycled::Chunk,
+    /// Sealed ones.
     segments: usize,
+    /// Where the segment at the end begins, with the room for its nonce; none has begun when nothing is there.
+    begins: usize,
     last_plain: usize,
     memory: Reservation,
 }
@@ -34,7 +40,7 @@ pub(crate) struct Filling {
 pub(crate) struct Coded {
     pub(crate) layout: Layout,
     pub(crate) description: ChunkDescription,
-    framed: Vec<u8>,
+    framed: recycled::Chunk,
     memory: Reservation,
 }
 
@@ -66,8 +72,9 @@ impl Filling {
     /// A chunk that will take no more than `capacity` bytes, parity included.
     pub(crate) fn new(capacity: usize, memory: Reservation) -> Self {
         Self {
-            framed: Vec::with_capacity(capacity),
+            framed: recycled::Chunk::with_capacity(capacity),
             segments: 0,
+            begins: 0,
             last_plain: 0,
             memory,
         }
@@ -83,12 +90,29 @@ impl Filling {
         Layout::new(profile, self.segments, self.last_plain)
     }
 
-    /// Seals the next segment into place. `index` counts from the blob's first.
-    pub(crate) fn seal(&mut self, sealer: &SegmentSealer, index: u64, last: Last, plain: &[u8]) {
-        sealer.seal(index, last, plain, &mut self.framed);
+    /// Takes as much of `data` as the segment at the end has room for.
+    pub(crate) fn take(&mut self, data: &mut Bytes) {
+        if self.framed.len() == self.begins {
+            self.framed.extend_from_slice(&[0; NONCE]);
+        }
+        let room = SEGMENT - self.open().len();
+        let piece = data.split_to(room.min(data.len()));
+        self.framed.extend_from_slice(&piece);
+    }
+
+    /// The plaintext of the segment at the end, which is not sealed yet.
+    pub(crate) fn open(&self) -> &[u8] {
+        self.framed.get(self.begins + NONCE..).unwrap_or_default()
+    }
+
+    /// Seals the segment at the end. `index` counts from the blob's first.
+    pub(crate) fn seal(&mut self, sealer: &SegmentSealer, index: u64, last: Last) {
+        self.last_plain = self.open().len();
+        self.framed.extend_from_slice(&[0; TAG]);
+        sealer.seal_in_place(index, last, &mut self.framed[self.begins..]);
         self.framed.extend_from_slice(&[0; CHECKSUM]);
+        self.begins = self.framed.len();
         self.segments += 1;
-        self.last_plain = plain.len();
     }
 
     /// Codes it, as chunk `chunk` of `group`. `first_segment` counts from the blob's first. Takes about

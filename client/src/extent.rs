@@ -2,8 +2,8 @@
 
 use crate::error::GetError;
 use crate::inner::Inner;
-use crate::plain::Plain;
 use crate::plan::{Plan, trim};
+use crate::recycled::Segment;
 use bytes::Bytes;
 use erasure::{BlobLayout, Coder, Layout};
 use seal::OpenError;
@@ -125,7 +125,7 @@ impl Extent {
     pub(crate) fn open(&self, segment: u64, sealed: &[u8]) -> Result<Bytes, OpenError> {
         let last = self.layout.is_last(segment).into();
         let plain = if sealed.len() == SEALED_SEGMENT {
-            let mut plain = Plain::recycled();
+            let mut plain = Segment::recycled();
             self.opener.open_into(segment, last, sealed, plain.room())?;
             plain.freeze()
         } else {

@@ -43,17 +43,16 @@ mod land;
 mod lease;
 mod lookup;
 mod multipart;
-mod plain;
 mod plan;
 mod reach;
 mod read;
+mod recycled;
 mod runs;
 mod sending;
 mod servers;
 mod session;
 mod speed;
 mod tags;
-mod tail;
 mod task;
 mod upload;
 

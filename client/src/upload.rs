@@ -1,8 +1,7 @@
 //! Uploads: one blob on its way in, to become an object or a part of one.
 //!
 //! ```text
-//! bytes --> tail (≤ 64 KiB) --> sealed into the filling chunk --> landing (≤ 2 chunks) --> runs
-//!                                                                                         commit
+//! bytes --> the filling chunk, sealed there --> landing (≤ 2 chunks) --> runs, commit
 //! ```
 //!
 //! A segment is sealed when a byte behind it has come, or the upload is finished: only then is it known
@@ -19,7 +18,6 @@ use crate::error::PutError;
 use crate::inner::Inner;
 use crate::land::Origin;
 use crate::sending::Sending;
-use crate::tail::Tail;
 use bytes::Bytes;
 use erasure::BlobLayout;
 use seal::segment::{Last, SegmentSealer};
@@ -46,7 +44,6 @@ pub struct Upload {
     sealer: SegmentSealer,
     /// Segments sealed so far.
     sealed: u64,
-    tail: Tail,
     filling: Option<Filling>,
     /// Chunks sent on their way so far.
     chunks: u64,
@@ -103,7 +100,6 @@ impl Upload {
             issued,
             sealer,
             sealed: 0,
-            tail: Tail::default(),
             filling: None,
             chunks: 0,
             sending: Sending::new(origin),
@@ -190,17 +186,19 @@ impl Upload {
             });
         }
         while !data.is_empty() {
-            if self.tail.full() {
-                self.seal_tail(Last::No);
+            if self.open().len() == SEGMENT {
+                self.seal(Last::No);
                 if self.chunk_full() {
                     self.dispatch(Last::No).await?;
                 }
             }
-            if self.filling.is_none() {
-                self.filling = Some(self.reserve().await?);
-            }
+            let mut filling = match self.filling.take() {
+                Some(filling) => filling,
+                None => self.reserve().await?,
+            };
             let before = data.len();
-            self.tail.take(&mut data);
+            filling.take(&mut data);
+            self.filling = Some(filling);
             self.received += (before - data.len()) as u64;
         }
         Ok(())
@@ -218,7 +216,7 @@ impl Upload {
         if self.received <= INLINE_LIMIT {
             return Ok(self.inline());
         }
-        self.seal_tail(Last::Yes);
+        self.seal(Last::Yes);
         self.dispatch(Last::Yes).await?;
         self.sending.settle().await
     }
@@ -230,30 +228,33 @@ impl Upload {
             .is_some_and(|filling| filling.segments() == full)
     }
 
-    /// Memory for the next chunk and the segment that is not sealed yet: as much as a declared length
-    /// still needs, or a full chunk's.
+    /// Memory for the next chunk: as much as a declared length still needs, or a full chunk's.
     async fn reserve(&self) -> Result<Filling, PutError> {
-        let (capacity, tail) = match self.declared {
-            Some(length) if length.get() <= INLINE_LIMIT => (0, length.as_usize()),
+        let capacity = match self.declared {
+            Some(length) if length.get() <= INLINE_LIMIT => length.as_usize() + SEAL_OVERHEAD,
             Some(length) => {
                 let layout = BlobLayout::new(self.profile(), length);
-                (footprint(&layout.chunk(self.chunks)), SEGMENT)
+                footprint(&layout.chunk(self.chunks))
             }
-            None => (full_footprint(self.profile()), SEGMENT),
+            None => full_footprint(self.profile()),
         };
-        let memory = self.inner.budget.upload(capacity + tail).await?;
+        let memory = self.inner.budget.upload(capacity).await?;
         Ok(Filling::new(capacity, memory))
     }
 
-    fn seal_tail(&mut self, last: Last) {
+    /// What is not sealed yet.
+    fn open(&self) -> &[u8] {
+        self.filling.as_ref().map_or(&[], Filling::open)
+    }
+
+    fn seal(&mut self, last: Last) {
         let filling = self.filling.as_mut().expect("reserved before bytes came");
-        filling.seal(&self.sealer, self.sealed, last, self.tail.bytes());
+        filling.seal(&self.sealer, self.sealed, last);
         self.sealed += 1;
-        self.tail.clear();
     }
 
     fn inline(&self) -> WrittenPlace {
-        let plain = self.tail.bytes();
+        let plain = self.open();
         let mut sealed = Vec::with_capacity(plain.len() + SEAL_OVERHEAD);
         self.sealer.seal(0, Last::Yes, plain, &mut sealed);
         WrittenPlace::Inline {
