@@ -6,7 +6,7 @@ use super::checksum_fields;
 use super::claims::Claims;
 use crate::checksum;
 use crate::checksum_object::{self, Choice};
-use s3s::crypto::{Checksum as _, Md5};
+use crate::md5::Md5;
 use s3s::dto::CompletedPart;
 use s3s::{S3Error, S3ErrorCode, S3Result};
 use types::attributes::Checksum;
