@@ -97,7 +97,10 @@ impl Question {
             version,
         };
         let ask = || self.inner.metadata.lookup(lookup());
-        Ok(self.inner.ask(ask).await?)
+        let asked = Instant::now();
+        let found = self.inner.ask(ask).await?;
+        metrics::histogram!("strongroom_gateway_lookup_seconds").record(asked.elapsed());
+        Ok(found)
     }
 
     /// Asks for what follows, of that very version.

@@ -40,6 +40,8 @@ enum Command {
     Dev(dev::Options),
     /// Show the disks and the metadata servers of a running cluster
     Status(command::status::Options),
+    /// Show what a running cluster counts, as Prometheus reads it
+    Metrics(command::metrics::Options),
     /// List disks, and put a new one in the place of a lost one
     Disk(command::disk::Options),
     /// Compare what the disks hold with what they should
@@ -65,6 +67,7 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Dev(options) => dev::run(options),
         Command::Status(options) => command::status::run(options),
+        Command::Metrics(options) => command::metrics::run(options),
         Command::Disk(options) => command::disk::run(options),
         Command::Check(options) => command::check::run(options),
         Command::User(options) => command::user::run(options),

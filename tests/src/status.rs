@@ -13,6 +13,19 @@ impl Cluster {
         serde_json::from_slice(&output.stdout).context("reading the status")
     }
 
+    /// What `strongroom metrics` says of one of them: the sum over its labels.
+    pub fn metric(&self, name: &str) -> Result<f64> {
+        let output = self.run(&["metrics"])?;
+        ensure!(output.status.success(), "strongroom metrics: {output:?}");
+        let text = String::from_utf8(output.stdout).context("metrics that are no text")?;
+        let mut values = text.lines().filter_map(|line| {
+            let rest = line.strip_prefix(name)?;
+            let (_, value) = rest.rsplit_once(' ')?;
+            rest.starts_with([' ', '{']).then(|| value.parse::<f64>())
+        });
+        values.try_fold(0.0, |sum, value| Ok(sum + value?))
+    }
+
     /// How many disks serve.
     pub fn serving(&self) -> Result<usize> {
         let status = self.status()?;

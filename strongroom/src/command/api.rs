@@ -68,6 +68,12 @@ impl Api {
         serde_json::from_slice(&answer).context("the answer is not as this build expects it")
     }
 
+    /// Asks for a text.
+    pub(crate) fn text(&self, path: &str) -> Result<String> {
+        let answer = self.ask(Method::GET, path, Vec::new())?;
+        String::from_utf8(answer.into()).context("the answer is no text")
+    }
+
     /// Makes something, which is told.
     pub(crate) fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
         let answer = self.ask(Method::POST, path, serde_json::to_vec(body)?)?;

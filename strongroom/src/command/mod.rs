@@ -4,6 +4,7 @@ mod api;
 pub(crate) mod check;
 pub(crate) mod disk;
 pub(crate) mod key;
+pub(crate) mod metrics;
 mod show;
 pub(crate) mod status;
 pub(crate) mod user;

@@ -202,6 +202,9 @@ impl Bench {
                 lost.back()?;
                 sample?
             }
+            Some(_) if case.row.kind == Kind::GetSmall => {
+                self.with_lookups(case, server, repetition)?
+            }
             _ => self.take(case, server, repetition)?,
         };
         if case.uploads() && repetition == 0 && self.servers[server].name != REFERENCE {
@@ -209,6 +212,22 @@ impl Bench {
             let server = &self.servers[server];
             sample::take(&self.load, server, case.scheme, case.clients(), &proof)?;
         }
+        Ok(sample)
+    }
+
+    /// How long lookups took meanwhile, as the gateway counts them.
+    fn with_lookups(&self, case: Case, server: usize, repetition: u64) -> Result<Sample> {
+        let cluster = self.servers[server].cluster();
+        let cluster = cluster.context("lookups are counted by our own")?;
+        let counted = || -> Result<[f64; 2]> {
+            let of =
+                |part: &str| cluster.metric(&format!("strongroom_gateway_lookup_seconds_{part}"));
+            Ok([of("sum")?, of("count")?])
+        };
+        let before = counted()?;
+        let mut sample = self.take(case, server, repetition)?;
+        let after = counted()?;
+        sample.lookup = Some((after[0] - before[0]) / (after[1] - before[1]) * 1e3);
         Ok(sample)
     }
 

@@ -19,6 +19,9 @@ pub(crate) struct Sample {
     pub(crate) client_cpu: f64,
     pub(crate) server_cpu: Option<f64>,
     pub(crate) memory: Option<[u64; 2]>,
+    /// Milliseconds that one lookup took in the mean, of those that say so.
+    #[serde(default)]
+    pub(crate) lookup: Option<f64>,
 }
 
 impl Sample {
