@@ -230,15 +230,15 @@ impl Source<'_> {
     /// whatever the cause.
     async fn direct(&self, shard: usize, rows: Range<usize>, proof: Proof) -> Option<Vec<Bytes>> {
         let Some(gather) = self.gather else {
-            return self.from_disk(shard, rows, proof).await;
+            return self.read_disk(shard, rows, proof).await;
         };
         let whole = gather.rows();
         let whole = whole.start..whole.end.min(self.chunk.layout.blocks(shard));
-        let read = || self.from_disk(shard, whole, Proof::Checksum);
+        let read = || self.read_disk(shard, whole, Proof::Checksum);
         gather.cut(shard, rows, read).await
     }
 
-    async fn from_disk(
+    async fn read_disk(
         &self,
         shard: usize,
         rows: Range<usize>,

@@ -9,8 +9,8 @@
 //! others: 2 3 4 5 (+ 2)    gathered          2 3 4 5                             four
 //! ```
 //!
-//! What always holds: its blocks matched their checksums; it is paid for out of memory that is to spare,
-//! and gone with the last read that is under way in the chunk, so no slow client holds it.
+//! What always holds: its blocks matched their checksums; it is paid for out of memory that is to spare, which
+//! slow clients may hold; and a download holds one, of the chunk that it reads next.
 
 use crate::budget::{Budget, Reservation};
 use crate::extent::Chunk;

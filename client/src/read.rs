@@ -33,7 +33,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use types::block::FRAMED_BLOCK;
 use types::size::{ByteCount, ByteOffset};
 use types::wire::metadata::{Bucket, Located, WallTime, Wanted};
@@ -136,8 +136,8 @@ struct Reader {
     /// Extents that no plan was made for yet.
     extents: Extents,
     plan: Option<(Arc<Extent>, Plan)>,
-    /// What reads of the present chunk share, as long as one of them is under way.
-    gather: Weak<Gather>,
+    /// What reads of the present chunk share.
+    gather: Option<Arc<Gather>>,
     /// Reads under way or done, in order.
     reads: VecDeque<Task<Result<Fetched, GetError>>>,
     /// The read that is being handed out.
@@ -172,7 +172,7 @@ impl Reader {
             inner,
             extents,
             plan: None,
-            gather: Weak::new(),
+            gather: None,
             reads: VecDeque::new(),
             opening: None,
             next: None,
@@ -255,12 +255,13 @@ impl Reader {
     /// What a read shares with others of its chunk, if a disk that one of them needs is away.
     fn gather(&mut self, extent: &Extent, read: &ShardRead) -> Option<Arc<Gather>> {
         if !self.inner.groups.any_unwell(Purpose::Read) {
+            self.gather = None;
             return None;
         }
         let chunk = extent.chunk(read.chunk).ok()?;
-        let begun = self.gather.upgrade();
-        if let Some(begun) = begun.filter(|begun| begun.is_for(&chunk, read)) {
-            return Some(begun);
+        self.gather.take_if(|begun| !begun.is_for(&chunk, read));
+        if self.gather.is_some() {
+            return self.gather.clone();
         }
         let table = self.inner.groups.table();
         let group = table.group(chunk.run.group)?;
@@ -272,9 +273,8 @@ impl Reader {
         if !reads.iter().any(lost) {
             return None;
         }
-        let gather = Arc::new(Gather::of(&chunk, &reads, &self.inner.budget)?);
-        self.gather = Arc::downgrade(&gather);
-        Some(gather)
+        self.gather = Gather::of(&chunk, &reads, &self.inner.budget).map(Arc::new);
+        self.gather.clone()
     }
 
     /// The read to be made next, as far as its extent is known; `wait` until it is.
