@@ -19,13 +19,14 @@ use std::process::ExitCode;
 /// A question: its name and what answers it.
 type Question = (&'static str, fn() -> Vec<Figure>);
 
-const QUESTIONS: [Question; 6] = [
+const QUESTIONS: [Question; 7] = [
     ("encode", micro::encode::figures),
     ("rebuild", micro::rebuild::figures),
     ("seal", micro::seal::figures),
     ("open", micro::open::figures),
     ("block-check", micro::block_check::figures),
     ("blake3", micro::blake3::figures),
+    ("md5", micro::md5::figures),
 ];
 
 /// All that was measured, and on what.

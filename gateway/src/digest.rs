@@ -6,9 +6,9 @@
 //! never holds one while it waits for a slow client, and a fast one never waits for a thread to wake. At most
 //! two batches are in memory, of so many pieces; the pieces are shared, not copied.
 
-use crate::md5::Md5;
 use bytes::Bytes;
 use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Sha1, Sha256};
+use seal::md5::Md5;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;

@@ -26,7 +26,6 @@ mod checksum;
 mod checksum_combine;
 mod checksum_object;
 mod config;
-mod content_md5;
 mod date;
 mod digest;
 mod domain;

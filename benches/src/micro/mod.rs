@@ -3,6 +3,7 @@
 pub(crate) mod blake3;
 pub(crate) mod block_check;
 pub(crate) mod encode;
+pub(crate) mod md5;
 pub(crate) mod open;
 pub(crate) mod rebuild;
 pub(crate) mod seal;

@@ -7,11 +7,11 @@
 
 use super::{Adapter, acl, complete, deletions, tagging};
 use crate::checksum::Promise;
-use crate::content_md5;
 use crate::digest::Digests;
 use crate::domain::Domains;
 use crate::error;
 use crate::identity::Access;
+use crate::md5;
 use crate::refuse;
 use crate::xml;
 use bytes::Bytes;
@@ -69,7 +69,7 @@ impl Documents {
             }
             _ => (Promise::of(&request.headers)?, DOCUMENT),
         };
-        let expected = content_md5::expected(&request.headers)?;
+        let expected = md5::expected(&request.headers)?;
         let mut body = request.input;
         let bytes = body.store_all_limited(most).await;
         let bytes = bytes.map_err(error::body)?;
@@ -77,7 +77,7 @@ impl Documents {
         let mut digests = Digests::new(&[algorithm]);
         digests.update(&bytes);
         let sums = digests.finish();
-        content_md5::verify(expected, &sums.md5)?;
+        md5::verify(expected, &sums.md5)?;
         promise.keep(sums.of(algorithm), request.trailing_headers)?;
         Ok(bytes)
     }

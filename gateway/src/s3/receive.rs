@@ -7,9 +7,9 @@
 
 use super::Adapter;
 use crate::checksum::Promise;
-use crate::content_md5;
 use crate::digest::{Lane, Sums};
 use crate::error::{self, ToS3};
+use crate::md5;
 use client::Upload;
 use futures::StreamExt;
 use http::HeaderMap;
@@ -38,7 +38,7 @@ impl Incoming {
     pub(super) fn of(headers: &HeaderMap, declared: Option<i64>) -> S3Result<Self> {
         Ok(Self {
             promise: Promise::of(headers)?,
-            md5: content_md5::expected(headers)?,
+            md5: md5::expected(headers)?,
             length: length(declared)?,
         })
     }
@@ -80,7 +80,7 @@ impl Incoming {
             return Err(S3ErrorCode::IncompleteBody.into());
         }
         let sums = lane.finish().await;
-        content_md5::verify(self.md5, &sums.md5)?;
+        md5::verify(self.md5, &sums.md5)?;
         self.promise.keep(sums.of(promised), trailers)?;
         Ok((upload, sums))
     }

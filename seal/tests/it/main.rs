@@ -6,6 +6,7 @@ mod account;
 mod frame;
 mod golden;
 mod manifest;
+mod md5;
 mod provider;
 mod row;
 mod segment;

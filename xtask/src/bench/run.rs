@@ -88,13 +88,14 @@ impl Run {
         Figure::of(self.samples(case, server).iter().filter_map(of))
     }
 
-    /// In GB/s; requests a second where nothing is transferred.
+    /// In GB/s; where nothing is transferred, how many requests one client gets answered in a second, one after
+    /// the other.
     pub(crate) fn speed(&self, case: &str, server: &str) -> Option<Figure> {
         self.figure(case, server, |sample| {
             Some(if sample.bytes > 0 {
                 sample.throughput()
             } else {
-                sample.rate()
+                1e3 / sample.p50
             })
         })
     }
