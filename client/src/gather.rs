@@ -42,7 +42,8 @@ impl Gather {
             return None;
         }
         let profile = chunk.layout.profile();
-        let memory = budget.spare(profile.data() * rows.len() * FRAMED_BLOCK)?;
+        // Which k it will be shows only when they are read.
+        let memory = budget.spare(profile.shards() * rows.len() * FRAMED_BLOCK)?;
         Some(Self {
             chunk: (chunk.run.group, chunk.id),
             rows,

@@ -3,6 +3,8 @@
 use super::sample::Sample;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
 
@@ -13,6 +15,11 @@ pub(crate) const CASES: [(&str, &str, &str, u32); 3] = [
     ("disk.write", "write", "1M", 8),
     ("disk.random", "randread", "64k", 32),
 ];
+
+/// How the disk is read where that is held against a server's cold GETs: as fast as it gives.
+pub(crate) const READ: (&str, &str, u32) = ("read", "1M", 8);
+/// The file that fio reads and writes.
+const FILE: &str = "fio";
 
 /// Whether fio is there; says how to get it when it is not.
 pub(crate) fn is_there() -> bool {
@@ -25,9 +32,19 @@ pub(crate) fn is_there() -> bool {
     there
 }
 
+/// Removes what was laid out.
+pub(crate) fn clean(folder: &Path) -> Result<()> {
+    match fs::remove_file(folder.join(FILE)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).context("removing fio's file")
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A few seconds of one pattern on a file in `folder`, which is laid out the first time.
 pub(crate) fn take(folder: &Path, pattern: &str, block: &str, depth: u32) -> Result<Sample> {
-    let file = folder.join("fio");
+    let file = folder.join(FILE);
     let mut fio = Command::new("fio");
     fio.args([
         "--name=disk",

@@ -59,7 +59,7 @@ pub(crate) fn all(run: &Run) -> Vec<Goal> {
             "cold GET of 1 GiB, ranges × 4",
         ),
     ] {
-        let disk = speed("disk.read", DISK);
+        let disk = speed(case, DISK);
         let least = reference(case).zip(disk).map(|(a, b)| a.min(b));
         goal(
             &format!("{what} ÷ min(reference, disk)"),

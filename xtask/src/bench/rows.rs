@@ -151,6 +151,11 @@ impl Case {
         is_small(self.row)
     }
 
+    /// Whether the disk is what bounds it.
+    pub(crate) fn is_large_and_cold(&self) -> bool {
+        self.cache == "cold" && matches!(self.row.kind, Kind::Get | Kind::Ranges)
+    }
+
     /// Makes new objects, which are removed behind it.
     pub(crate) fn uploads(&self) -> bool {
         matches!(self.row.kind, Kind::Put | Kind::Parts | Kind::PutSmall)

@@ -42,6 +42,16 @@ pub(crate) fn of(run: &Run) -> Result<String> {
             writeln!(out, "\n{id}: {} GB/s", shown(speed, 2))?;
         }
     }
+    for case in Case::all() {
+        if let Some(speed) = run.speed(&case.id(), DISK) {
+            let id = case.id();
+            writeln!(
+                out,
+                "\ndisk.read, in turns with {id}: {} GB/s",
+                shown(speed, 2)
+            )?;
+        }
+    }
     Ok(out)
 }
 
