@@ -31,7 +31,7 @@ const PATIENCE: u32 = 30;
 /// A gateway under one request at a time takes far less.
 const MEMORY_MIB: u32 = 2048;
 
-/// Builds the targets and runs `target`, or each of them, for so many seconds.
+/// Builds the targets and runs `target`, or all of them side by side, for so many seconds.
 pub(crate) fn run(target: Option<&str>, seconds: u64) -> Result<()> {
     let workspace = Workspace::read()?;
     if let Some(name) = target {
@@ -44,12 +44,19 @@ pub(crate) fn run(target: Option<&str>, seconds: u64) -> Result<()> {
     let folder = workspace.target().join("fuzz");
     fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     build(&wrapper(&folder)?)?;
-    for name in TARGETS {
-        if target.is_none_or(|target| target == name) {
-            fuzz(&workspace, &folder, name, seconds)?;
-        }
-    }
-    Ok(())
+    // At once: each has one request under way, and waits for its answer.
+    let (workspace, folder) = (&workspace, folder.as_path());
+    std::thread::scope(|scope| {
+        let wanted = TARGETS.into_iter();
+        let wanted = wanted.filter(|name| target.is_none_or(|target| target == *name));
+        let running: Vec<_> = wanted
+            .map(|name| scope.spawn(move || fuzz(workspace, folder, name, seconds)))
+            .collect();
+        let ended = running.into_iter().map(|target| target.join());
+        ended
+            .map(|outcome| outcome.expect("starting a program does not panic"))
+            .collect()
+    })
 }
 
 /// The compiler with coverage.
