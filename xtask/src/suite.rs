@@ -89,8 +89,9 @@ fn steps(report: &mut Report) -> Result<()> {
     report.step("fuzz", || fuzz::run(None, FUZZ_SECONDS))?;
     report.step("documentation", || {
         let mut doc = cargo("doc");
+        // That examples are among them has cargo count dev-dependencies, so that clippy's checks serve here.
         run::run(
-            doc.args(["--workspace", "--no-deps"])
+            doc.args(["--workspace", "--no-deps", "--lib", "--bins", "--examples"])
                 .env("RUSTDOCFLAGS", "-D warnings"),
         )
     })
