@@ -65,7 +65,10 @@ fn steps(report: &mut Report) -> Result<()> {
         ]);
         report.tests("unit, property, simulation, model", &mut all)?;
     }
-    report.tests("whole system", &mut whole_system())?;
+    report.tests(
+        "whole system",
+        cargo("test").args(["--workspace", "--no-fail-fast", "--test", "system"]),
+    )?;
 
     let mut python = None;
     report.step("python environment", || {
@@ -145,15 +148,6 @@ pub(crate) fn train() -> Result<()> {
     let workspace = Workspace::read()?;
     program()?;
     training::run(&workspace, Extent::Whole)
-}
-
-/// The whole-system tests. They wait more than they work, so more of them run than there are cores.
-fn whole_system() -> Command {
-    let mut test = cargo("test");
-    test.args(["--workspace", "--no-fail-fast", "--test", "system"]);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    test.args(["--", &format!("--test-threads={}", cores + 1)]);
-    test
 }
 
 /// Runs the Python tests in `what`, a file beside the others or all of them.
