@@ -52,10 +52,10 @@ pub(crate) fn run(target: Option<&str>, seconds: u64) -> Result<()> {
         let running: Vec<_> = wanted
             .map(|name| scope.spawn(move || fuzz(workspace, folder, name, seconds)))
             .collect();
-        let ended = running.into_iter().map(|target| target.join());
-        ended
-            .map(|outcome| outcome.expect("starting a program does not panic"))
-            .collect()
+        running.into_iter().try_for_each(|target| {
+            let outcome = target.join();
+            outcome.expect("starting a program does not panic")
+        })
     })
 }
 
