@@ -16,7 +16,7 @@ use types::attributes::{Checksum, ChecksumAlgorithm, ChecksumKind};
 
 /// What gathers before a thread is woken, and at most: 0.3 ms of MD5.
 const BATCH: usize = 256 << 10;
-/// How many pieces gather at most: however small, each costs a handle, and may keep a buffer alive.
+/// Fewer pieces than that gather: however small, each costs a handle, and may keep a buffer alive.
 const PIECES: usize = 64;
 /// What is not worth waking a thread for: 40 µs of MD5.
 const SMALL: usize = 32 << 10;
@@ -242,7 +242,8 @@ impl Shared {
 
 impl Gathered {
     fn is_full(&self) -> bool {
-        self.bytes >= BATCH || self.pieces.len() >= PIECES
+        // One more piece would be too many.
+        self.bytes >= BATCH || self.pieces.len() + 1 >= PIECES
     }
 
     fn must_wait(&self) -> bool {
@@ -315,7 +316,7 @@ mod tests {
             let mut lane = Lane::new(&[ChecksumAlgorithm::Crc32]);
             for _ in 0..10_000 {
                 lane.update(Bytes::from(piece.clone())).await;
-                assert!(lane.shared.lock().pieces.len() <= PIECES);
+                assert!(lane.shared.lock().pieces.len() < PIECES);
             }
             let mut once = Digests::new(&[ChecksumAlgorithm::Crc32]);
             once.update(&piece.repeat(10_000));

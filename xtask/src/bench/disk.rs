@@ -10,14 +10,15 @@ use std::process::Command;
 
 pub(crate) const DISK: &str = "disk";
 /// Case, fio's pattern, block size, depth of the queue.
-pub(crate) const CASES: [(&str, &str, &str, u32); 3] = [
-    ("disk.read", "read", "1M", 8),
+pub(crate) type DiskCase = (&'static str, &'static str, &'static str, u32);
+/// As fast as it reads, which cold GETs are held against, too.
+pub(crate) const READ: DiskCase = ("disk.read", "read", "1M", 8);
+pub(crate) const CASES: [DiskCase; 3] = [
+    READ,
     ("disk.write", "write", "1M", 8),
     ("disk.random", "randread", "64k", 32),
 ];
 
-/// How the disk is read where that is held against a server's cold GETs: as fast as it gives.
-pub(crate) const READ: (&str, &str, u32) = ("read", "1M", 8);
 /// The file that fio reads and writes.
 const FILE: &str = "fio";
 
@@ -43,7 +44,7 @@ pub(crate) fn clean(folder: &Path) -> Result<()> {
 }
 
 /// A few seconds of one pattern on a file in `folder`, which is laid out the first time.
-pub(crate) fn take(folder: &Path, pattern: &str, block: &str, depth: u32) -> Result<Sample> {
+pub(crate) fn take(folder: &Path, (_, pattern, block, depth): DiskCase) -> Result<Sample> {
     let file = folder.join(FILE);
     let mut fio = Command::new("fio");
     fio.args([

@@ -4,7 +4,7 @@
 //! hits all alike. Before each measurement everything is synced: no server pays for writes that another left
 //! in the page cache. A case's first upload is read back, and every GET compares every byte.
 
-use super::disk::{self, DISK};
+use super::disk::{self, DISK, DiskCase};
 use super::rows::{self, Case, FULL, IN_SHORT, Kind, SHORT, Sizes};
 use super::run::Run;
 use super::sample::{self, Sample};
@@ -16,6 +16,7 @@ use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use strongroom_tests::Cluster;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -169,12 +170,12 @@ impl Bench {
         }
         let disk = case.is_large_and_cold() && disk::is_there();
         if disk {
-            self.disk_once()?;
+            self.disk_once(disk::READ)?;
         }
         for repetition in 0..self.repetitions {
             if disk {
                 // It is not as fast from one minute to the next.
-                let sample = self.disk_once()?;
+                let sample = self.disk_once(disk::READ)?;
                 self.note(&case.id(), DISK, sample);
             }
             let mut turn = concerned.clone();
@@ -186,7 +187,9 @@ impl Bench {
                 self.note(&case.id(), &name, sample);
             }
         }
-        disk::clean(&self.folder)?;
+        if disk {
+            disk::clean(&self.folder)?;
+        }
         if case.uploads() {
             for server in concerned.iter().map(|server| &self.servers[*server]) {
                 for repetition in 0..self.repetitions {
@@ -210,8 +213,15 @@ impl Bench {
                 lost.back()?;
                 sample?
             }
-            Some(_) if case.row.kind == Kind::GetSmall => {
-                self.with_lookups(case, server, repetition)?
+            Some(cluster) if case.row.kind == Kind::GetSmall => {
+                let before = lookups(cluster)?;
+                let sample = self.take(case, server, repetition)?;
+                let after = lookups(cluster)?;
+                let mean = (after[0] - before[0]) / (after[1] - before[1]);
+                Sample {
+                    lookup: Some(mean * 1e3),
+                    ..sample
+                }
             }
             _ => self.take(case, server, repetition)?,
         };
@@ -223,22 +233,6 @@ impl Bench {
         Ok(sample)
     }
 
-    /// How long lookups took meanwhile, as the gateway counts them.
-    fn with_lookups(&self, case: Case, server: usize, repetition: u64) -> Result<Sample> {
-        let cluster = self.servers[server].cluster();
-        let cluster = cluster.context("lookups are counted by our own")?;
-        let counted = || -> Result<[f64; 2]> {
-            let of =
-                |part: &str| cluster.metric(&format!("strongroom_gateway_lookup_seconds_{part}"));
-            Ok([of("sum")?, of("count")?])
-        };
-        let before = counted()?;
-        let mut sample = self.take(case, server, repetition)?;
-        let after = counted()?;
-        sample.lookup = Some((after[0] - before[0]) / (after[1] - before[1]) * 1e3);
-        Ok(sample)
-    }
-
     fn take(&self, case: Case, server: usize, repetition: u64) -> Result<Sample> {
         let work = case.work(self.sizes, repetition);
         let server = &self.servers[server];
@@ -247,24 +241,23 @@ impl Bench {
 
     /// The disk by itself.
     fn disk(&mut self, asked: impl Fn(&str) -> bool) -> Result<()> {
-        for (id, pattern, block, depth) in disk::CASES {
+        for case in disk::CASES {
+            let id = case.0;
             if !asked(id) {
                 continue;
             }
             eprintln!("\n{id}");
             for _ in 0..self.repetitions {
-                settle(true)?;
-                let sample = disk::take(&self.folder, pattern, block, depth)?;
+                let sample = self.disk_once(case)?;
                 self.note(id, DISK, sample);
             }
         }
         disk::clean(&self.folder)
     }
 
-    fn disk_once(&self) -> Result<Sample> {
-        let (pattern, block, depth) = disk::READ;
+    fn disk_once(&self, case: DiskCase) -> Result<Sample> {
         settle(true)?;
-        disk::take(&self.folder, pattern, block, depth)
+        disk::take(&self.folder, case)
     }
 
     fn note(&mut self, case: &str, server: &str, sample: Sample) {
@@ -272,6 +265,12 @@ impl Bench {
         let servers = self.run.cases.entry(case.into()).or_default();
         servers.entry(server.into()).or_default().push(sample);
     }
+}
+
+/// Seconds that lookups took so far, and how many there were, as the gateway counts them.
+fn lookups(cluster: &Cluster) -> Result<[f64; 2]> {
+    let of = |part: &str| cluster.metric(&format!("strongroom_gateway_lookup_seconds_{part}"));
+    Ok([of("sum")?, of("count")?])
 }
 
 /// Whether a case's name begins with these whole words: `get-large.http` is not `get-large.https`.
