@@ -98,8 +98,11 @@ fn parse(head: &[u8]) -> Head {
     let headers = lines.take_while(|line| !line.is_empty());
     let headers = headers.filter_map(|line| line.split_once(':'));
     let headers = headers.map(|(name, value)| {
-        let value: Vec<&str> = value.split_whitespace().collect();
-        (name.to_ascii_lowercase(), value.join(" "))
+        let name = name.to_ascii_lowercase();
+        let words: Vec<&str> = value.split_whitespace().collect();
+        // Blanks between the parts of a credential may be any, or none (RFC 9110, 5.6.1).
+        let between = if name == "authorization" { "" } else { " " };
+        (name, words.join(between))
     });
     Head {
         method,
