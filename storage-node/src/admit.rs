@@ -1,20 +1,25 @@
 //! Disks that come and go while the node runs.
 
-use crate::drive::ServingDrive;
+use crate::drive::{ServingDrive, lock};
 use crate::places::{Candidate, Disks, Obstacle, Place, Source, blocking};
 use crate::plan::Limits;
 use crate::service::Node;
 use crate::stamp::{self, FormatError, Stamp};
+use crate::upkeep::Pace;
 use crate::watch::Watch;
 use disk::{Choice, Disk};
 use futures::future::join_all;
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use types::wire::storage::DiskState;
-use types::{ClusterId, DiskId, NodeId};
+use types::{ClusterId, DiskId, NodeId, ShardKey};
+
+/// Shards that are remembered to be looked at.
+const SUSPECTS: usize = 4096;
 
 /// Why a folder was not admitted as a new disk.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +71,9 @@ pub(crate) struct Shared {
     pub(crate) watch: Watch,
     disks: RwLock<Disks>,
     pub(crate) changes: watch::Sender<u64>,
+    /// Of background work: it gives way to the requests of others.
+    pub(crate) pace: Pace,
+    suspects: Mutex<BTreeSet<(DiskId, ShardKey)>>,
 }
 
 impl Shared {
@@ -84,6 +92,8 @@ impl Shared {
             watch,
             disks: RwLock::new(Disks::at(places)),
             changes: watch::Sender::new(0),
+            pace: Pace::default(),
+            suspects: Mutex::default(),
         }
     }
 
@@ -93,6 +103,24 @@ impl Shared {
 
     pub(crate) fn disks_mut(&self) -> RwLockWriteGuard<'_, Disks> {
         self.disks.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes shards that may be missing, or damaged.
+    pub(crate) fn suspect(&self, disk: DiskId, keys: impl IntoIterator<Item = ShardKey>) {
+        let mut suspects = lock(&self.suspects);
+        for key in keys {
+            // What is forgotten is met again.
+            if suspects.len() < SUSPECTS {
+                suspects.insert((disk, key));
+            }
+        }
+    }
+
+    /// Those that were noted since this was asked last.
+    pub(crate) fn take_suspects(&self) -> Vec<(DiskId, ShardKey)> {
+        std::mem::take(&mut *lock(&self.suspects))
+            .into_iter()
+            .collect()
     }
 
     /// The set of disks that serve is another one.

@@ -2,9 +2,11 @@
 
 use crate::condition::Watchdog;
 use crate::delete::DeleteError;
+use crate::index::Location;
 use crate::opening::{self, Acknowledged, Damage, OpenError};
 use crate::plan::{Limits, Removed};
 use crate::reading::Compared;
+use crate::reclaim::Reclaiming;
 use crate::store::Store;
 use crate::ticket::{Refusal, Stored, Ticket};
 use crate::tombstone::Tombstone;
@@ -56,6 +58,7 @@ pub(crate) struct ServingDrive {
     damage: Vec<Damage>,
     tickets: Mutex<Option<mpsc::Sender<Ticket>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    reclaiming: Reclaiming,
 }
 
 impl ServingDrive {
@@ -91,6 +94,7 @@ impl ServingDrive {
             damage: opened.damage,
             tickets: Mutex::new(Some(tickets)),
             writer: Mutex::new(Some(writer)),
+            reclaiming: Reclaiming::default(),
         })
     }
 
@@ -169,6 +173,20 @@ impl ServingDrive {
         if self.send(Ticket::Look(answer)).is_ok() {
             let _stopped = looked.await;
         }
+    }
+
+    /// Stores a shard anew that lies at `from`; no sooner than it is durable there is it found there. Whether
+    /// it still lay at `from`.
+    pub(crate) async fn send_move(&self, put: PutShard, from: Location) -> Result<bool, Refusal> {
+        let (answer, moved) = oneshot::channel();
+        let sent = self.send(Ticket::Move(put, from, answer));
+        sent.map_err(|_| Refusal::Full)?;
+        moved.await.unwrap_or(Err(Refusal::Failed))
+    }
+
+    /// For giving back space.
+    pub(crate) fn reclaiming(&self) -> &Reclaiming {
+        &self.reclaiming
     }
 
     fn send(&self, ticket: Ticket) -> Result<(), Unsent> {

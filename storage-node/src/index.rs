@@ -137,6 +137,25 @@ impl Index {
         listed
     }
 
+    /// The shards of a slot that lie in a volume, in order of where they lie.
+    pub fn in_volume(
+        &self,
+        group: GroupId,
+        index: u8,
+        volume: VolumeId,
+    ) -> Vec<(ShardKey, Location)> {
+        let chunks = self.slots.get(&(group, index)).into_iter().flatten();
+        let there = chunks.filter(|(_, location)| location.volume == volume);
+        let key = |chunk| ShardKey {
+            group,
+            chunk,
+            index,
+        };
+        let mut found: Vec<_> = there.map(|(chunk, at)| (key(*chunk), *at)).collect();
+        found.sort_unstable_by_key(|(_, location)| location.block);
+        found
+    }
+
     /// How many there are.
     pub fn len(&self) -> u64 {
         self.shards

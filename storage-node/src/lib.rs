@@ -7,6 +7,7 @@
 //! read: looked up -> one read -> blocks verified -> answered from the read's own buffer
 //! delete: fenced -> queued -> tombstone appended -> synced with all that waited -> gone, answered
 //!         -> its volume, once nothing lives in it: off the roster -> unlinked
+//!         -> before that: its place punched out of the file, or what lives beside it moved away (`reclaim`)
 //! ```
 //!
 //! A disk is a folder with a stamp (`stamp`) and volumes (`volume`), files of records (`record`,
@@ -39,7 +40,9 @@ mod ledger;
 mod opening;
 mod places;
 pub mod plan;
+mod ranges;
 mod reading;
+mod reclaim;
 pub mod record;
 pub mod roster;
 pub mod service;

@@ -4,6 +4,9 @@
 //! of volumes and sequence numbers: a tombstone kills what lies before it, and of several records under
 //! one key the last one lives.
 //!
+//! Where dead records lay in a sealed volume may be a hole (`reclaim`). Without a footer nothing tells it from a
+//! record that was lost; the comparison with the metadata does, when the disk serves.
+//!
 //! A bad record with a good one behind it is damage and reported. Bad bytes with nothing good behind
 //! them are a tail that never became durable, in which nothing was acknowledged, and are cut. A device
 //! that fails a read opens not at all: what cannot be read must not be cut.
@@ -218,7 +221,11 @@ async fn adopt(
         }
         Err(Unsealed::Footer(_)) => {
             let walk = reader.walk().await?;
-            opened.damage.extend(walk.damage);
+            for damage in walk.damage {
+                if newest || !reader.is_hole(&damage).await? {
+                    opened.damage.push(damage);
+                }
+            }
             if newest {
                 let end = walk.end - ByteOffset::ZERO;
                 let allocated = cut(reader, end, limits.spare()).await?;

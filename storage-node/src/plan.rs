@@ -48,6 +48,8 @@ pub enum Request<'a> {
     /// Store a well-formed shard. When a record stands at that location under its key, and nowhere
     /// else, it was found damaged: the new one takes its place.
     Put(&'a PutShard, Option<Location>),
+    /// Store a shard anew that lies at that location, and nowhere else.
+    Move(&'a PutShard, Location),
     /// Remove what it names.
     Delete(Tombstone),
 }
@@ -96,7 +98,7 @@ pub enum Verdict {
     Compare(Location),
     /// The batch's range of that index, counted through all its tombstones, removes what it names.
     Bury(usize),
-    /// Nothing that it names is there.
+    /// Nothing that it names is there; or what is to be moved lies there no more.
     Gone,
     /// Refused.
     Refuse(PutError),

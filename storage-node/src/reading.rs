@@ -38,31 +38,24 @@ pub(crate) enum Compared {
 impl Drive {
     /// Reads blocks of a shard.
     pub(crate) async fn read(&self, request: ReadShard) -> Result<Bytes, ReadError> {
-        let ReadShard { disk, key, .. } = request;
-        let found = self.find(key)?;
-        let (at, length) = found
-            .location
-            .blocks(request.first_block, request.blocks)
-            .ok_or(ReadError::OutOfRange { key })?;
-        let framed = read_range(&*found.file, at, length).await;
-        let framed = framed.map_err(|error| self.unreadable(key, &error))?;
-        match block::verify(key, request.first_block, &framed) {
-            Ok(_) => Ok(framed),
-            Err(corrupt) => {
-                let block = corrupt.block;
-                tracing::warn!(%disk, %key, block, "a block fails its checksum");
-                Err(ReadError::Corrupt { key, block })
+        loop {
+            let found = self.find(request.key)?;
+            let framed = self.read_found(&found, request).await;
+            if self.stands(request.key, &found, &framed) {
+                return framed;
             }
         }
     }
 
     /// What a shard's record says of its chunk.
     pub(crate) async fn describe(&self, key: ShardKey) -> Result<ChunkDescription, ReadError> {
-        let found = self.find(key)?;
-        let header = ByteCount::new(BLOCK as u64);
-        let bytes = found.file.read(found.location.at(), header).await;
-        let bytes = bytes.map_err(|error| self.unreadable(key, &error))?;
-        Ok(self.header(key, found.location, &bytes)?.chunk)
+        loop {
+            let found = self.find(key)?;
+            let described = self.describe_found(key, &found).await;
+            if self.stands(key, &found, &described) {
+                return described;
+            }
+        }
     }
 
     /// Reads a shard's whole record, and proves all of it, in pieces.
@@ -70,15 +63,66 @@ impl Drive {
         loop {
             let found = self.find(key)?;
             let proved = self.prove_found(key, &found, pace).await;
-            // What was removed or written anew between two pieces says nothing of what is there now.
-            if self.state().store.get(key) != Some(found.location) {
-                continue;
+            if self.stands(key, &found, &proved) {
+                return proved;
             }
-            if let Err(error) = &proved {
-                tracing::warn!(disk = %self.id, "a stored shard does not verify: {error}");
-            }
-            return proved;
         }
+    }
+
+    /// Whether an answer is about the shard as it is now. What was found bad says nothing of one that was removed,
+    /// moved or written anew meanwhile: it is to be looked for again.
+    fn stands<T>(&self, key: ShardKey, found: &Found<'_>, answer: &Result<T, ReadError>) -> bool {
+        let Err(error) = answer else { return true };
+        let stands = self.state().store.get(key) == Some(found.location);
+        if stands {
+            tracing::warn!(disk = %self.id, "a stored shard is not as it was: {error}");
+        }
+        stands
+    }
+
+    async fn read_found(&self, found: &Found<'_>, request: ReadShard) -> Result<Bytes, ReadError> {
+        let key = request.key;
+        let range = found.location.blocks(request.first_block, request.blocks);
+        let (at, length) = range.ok_or(ReadError::OutOfRange { key })?;
+        let framed = read_range(&*found.file, at, length).await;
+        let framed = framed.map_err(|error| self.unreadable(key, &error))?;
+        let verified = block::verify(key, request.first_block, &framed);
+        verified.map_err(|CorruptBlock { key, block }| ReadError::Corrupt { key, block })?;
+        Ok(framed)
+    }
+
+    async fn describe_found(
+        &self,
+        key: ShardKey,
+        found: &Found<'_>,
+    ) -> Result<ChunkDescription, ReadError> {
+        let header = ByteCount::new(BLOCK as u64);
+        let bytes = found.file.read(found.location.at(), header).await;
+        let bytes = bytes.map_err(|error| self.unreadable(key, &error))?;
+        Ok(self.header(key, found.location, &bytes)?.chunk)
+    }
+
+    /// The whole record at a location, proved, as one that is sent.
+    pub(crate) async fn read_record(
+        &self,
+        key: ShardKey,
+        at: Location,
+    ) -> Result<PutShard, ReadError> {
+        let disk = self.id;
+        self.answering()?;
+        let _permit = self.permit()?;
+        let file = self.file_of(at.volume).ok_or(ReadError::Missing { key })?;
+        let bytes = file.read(at.at(), at.length()).await;
+        let bytes = bytes.map_err(|error| self.unreadable(key, &error))?;
+        let header = self.prove(key, at, &bytes)?;
+        let payload = record::HEADER..record::HEADER + header.payload().as_usize();
+        Ok(PutShard {
+            disk,
+            key,
+            epoch: header.epoch,
+            chunk: header.chunk,
+            payload: bytes.slice(payload),
+        })
     }
 
     async fn prove_found(
@@ -157,11 +201,8 @@ impl Drive {
     }
 
     fn find(&self, key: ShardKey) -> Result<Found<'_>, ReadError> {
-        let disk = self.id;
         self.answering()?;
-        let Ok(permit) = self.reads.try_acquire() else {
-            return Err(ReadError::Busy { disk });
-        };
+        let permit = self.permit()?;
         let state = self.state();
         let location = state.store.get(key).ok_or(ReadError::Missing { key })?;
         Ok(Found {
@@ -169,6 +210,11 @@ impl Drive {
             file: Arc::clone(&state.files[&location.volume]),
             _permit: permit,
         })
+    }
+
+    fn permit(&self) -> Result<SemaphorePermit<'_>, ReadError> {
+        let busy = |_| ReadError::Busy { disk: self.id };
+        self.reads.try_acquire().map_err(busy)
     }
 
     fn header(&self, key: ShardKey, at: Location, bytes: &[u8]) -> Result<Header, ReadError> {

@@ -17,7 +17,6 @@ use bytes::Bytes;
 use disk::{Choice, Disk};
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
-use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
@@ -28,9 +27,6 @@ use types::shard::ChunkDescription;
 use types::wire::ShardStore;
 use types::wire::storage::{DiskReport, DiskState, PutError, PutShard, ReadError, ReadShard};
 use types::{ByteCount, ChunkId, ClusterId, DiskId, Epoch, GroupId, NodeId, ShardKey, block};
-
-/// Shards that are remembered to be looked at.
-const SUSPECTS: usize = 4096;
 
 /// What a node serves.
 #[derive(Clone, Debug)]
@@ -81,8 +77,6 @@ pub struct ListedShard {
 pub struct Node {
     pub(crate) shared: Arc<Shared>,
     fences: RwLock<Fences>,
-    pace: Pace,
-    suspects: Mutex<BTreeSet<(DiskId, ShardKey)>>,
     watcher: Mutex<Option<Watcher>>,
 }
 
@@ -134,8 +128,6 @@ impl Node {
         Self {
             shared,
             fences: RwLock::default(),
-            pace: Pace::default(),
-            suspects: Mutex::default(),
             watcher: Mutex::default(),
         }
     }
@@ -229,7 +221,7 @@ impl Node {
     /// `Corrupt` when something does not verify (block 0 also stands for the header and the digest), and
     /// what reading meets.
     pub async fn verify(&self, disk: DiskId, key: ShardKey) -> Result<(), ReadError> {
-        self.reading(disk)?.drive().verify(key, &self.pace).await
+        self.reading(disk)?.drive().verify(key, self.pace()).await
     }
 
     /// Looks after the disks once, as the node does by itself every second: those that serve are checked and
@@ -245,22 +237,13 @@ impl Node {
 
     /// At which upkeep goes: it gives way to the requests of others.
     pub(crate) fn pace(&self) -> &Pace {
-        &self.pace
+        &self.shared.pace
     }
 
     /// Shards that readers asked for and did not get, since this was asked last: they may be missing, or
     /// damaged.
     pub(crate) fn take_suspects(&self) -> Vec<(DiskId, ShardKey)> {
-        let mut suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *suspects).into_iter().collect()
-    }
-
-    fn suspect(&self, disk: DiskId, key: ShardKey) {
-        let mut suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
-        // What is forgotten is met again.
-        if suspects.len() < SUSPECTS {
-            suspects.insert((disk, key));
-        }
+        self.shared.take_suspects()
     }
 
     /// As [`ShardStore::read`], but not as a request of others.
@@ -327,16 +310,16 @@ impl Node {
 
 impl ShardStore for Node {
     fn put(&self, request: PutShard) -> BoxFuture<'_, Result<(), PutError>> {
-        self.pace.note();
+        self.pace().note();
         self.put_shard(request).boxed()
     }
 
     fn read(&self, request: ReadShard) -> BoxFuture<'_, Result<Bytes, ReadError>> {
-        self.pace.note();
+        self.pace().note();
         async move {
             let answer = self.read_shard(request).await;
             if let Err(ReadError::Missing { .. } | ReadError::Corrupt { .. }) = answer {
-                self.suspect(request.disk, request.key);
+                self.shared.suspect(request.disk, [request.key]);
             }
             answer
         }
@@ -348,7 +331,7 @@ impl ShardStore for Node {
         disk: DiskId,
         key: ShardKey,
     ) -> BoxFuture<'_, Result<ChunkDescription, ReadError>> {
-        self.pace.note();
+        self.pace().note();
         self.describe_shard(disk, key).boxed()
     }
 

@@ -14,7 +14,8 @@
 //! - a sequence number is given out once, also when its write failed;
 //! - the last twentieth of a disk is not given out to shards: tombstones and footers need room;
 //! - nor is the last of what the open volume has reserved: tombstones find room on a file system that
-//!   others have filled.
+//!   others have filled;
+//! - a shard is moved only while it lies where the mover read it.
 
 mod draft;
 
@@ -92,6 +93,31 @@ impl Store {
     /// What lives and what is dead in each volume.
     pub fn volumes(&self) -> &Volumes {
         &self.volumes
+    }
+
+    /// To note what was given back.
+    pub(crate) fn volumes_mut(&mut self) -> &mut Volumes {
+        &mut self.volumes
+    }
+
+    /// The live shards of a slot that lie in a volume.
+    pub(crate) fn in_volume(
+        &self,
+        group: GroupId,
+        index: u8,
+        volume: VolumeId,
+    ) -> Vec<(ShardKey, Location)> {
+        self.index.in_volume(group, index, volume)
+    }
+
+    /// The open volume is to be sealed although it has room: nobody writes to it, and it holds so little that
+    /// lives that moving it gives back what the rest takes.
+    pub fn seal_thin(&self) -> Option<Action> {
+        let tail = self.tail.as_ref()?;
+        let account = self.volumes.get(tail.volume)?;
+        let length = tail.end - ByteOffset::ZERO;
+        let thin = account.live > 0 && self.volumes.is_thin(account.living, Some(length));
+        (thin && account.dead >= self.limits.allocate).then(|| self.seal(tail))
     }
 
     /// Bytes of all volumes.
@@ -226,15 +252,17 @@ impl Store {
         let dead = match entry.what {
             What::Shard { key, payload, .. } => {
                 let location = Location::new(volume, entry.at, payload);
-                self.volumes.lives(volume);
+                self.volumes.lives(location);
                 Vec::from_iter(self.index.insert(key, location))
             }
-            What::Dead(range) => self.index.remove(&range),
+            What::Dead(range) => {
+                self.volumes.buries(volume, entry.at);
+                self.index.remove(&range)
+            }
         };
         let mut removed = Removed::default();
         for location in dead {
-            self.volumes
-                .died(location.volume, location.length(), volume);
+            self.volumes.died(location, volume);
             removed.shards += 1;
             removed.bytes = removed.bytes + location.length();
         }

@@ -15,6 +15,8 @@ pub(crate) enum Ticket {
         Option<Location>,
         oneshot::Sender<Result<Stored, PutError>>,
     ),
+    /// A shard that is to be moved, where it lies, and whether it was.
+    Move(PutShard, Location, oneshot::Sender<Result<bool, Refusal>>),
     /// What is to be removed.
     Delete(Tombstone, oneshot::Sender<Result<Removed, Refusal>>),
     /// What is not needed any more is to be removed: of the open volume too, when nothing was written since
@@ -54,8 +56,17 @@ impl Ticket {
     pub(crate) fn request(&self) -> Request<'_> {
         match self {
             Self::Put(put, damaged, _) => Request::Put(put, *damaged),
+            Self::Move(put, from, _) => Request::Move(put, *from),
             Self::Delete(dead, _) => Request::Delete(*dead),
             Self::Look(_) => unreachable!("a look waits for nothing durable"),
+        }
+    }
+
+    /// What is to be written.
+    pub(crate) fn shard(&self) -> Option<&PutShard> {
+        match self {
+            Self::Put(put, ..) | Self::Move(put, ..) => Some(put),
+            Self::Delete(..) | Self::Look(_) => None,
         }
     }
 
@@ -69,6 +80,9 @@ impl Ticket {
                     Refusal::Failed => PutError::DiskFailed { disk },
                 };
                 let _abandoned = answer.send(Err(error));
+            }
+            Self::Move(_, _, answer) => {
+                let _abandoned = answer.send(Err(why));
             }
             Self::Delete(_, answer) => {
                 let _abandoned = answer.send(Err(why));
@@ -84,6 +98,13 @@ impl Ticket {
                     Verdict::Compare(location) => Ok(Stored::Before(location)),
                     Verdict::Refuse(error) => Err(error),
                     _ => Ok(Stored::Durable),
+                });
+            }
+            (Self::Move(_, _, answer), verdict) => {
+                let _abandoned = answer.send(match verdict {
+                    Verdict::Append(_) => Ok(true),
+                    Verdict::Refuse(_) => Err(Refusal::Full),
+                    _ => Ok(false),
                 });
             }
             (Self::Delete(_, answer), verdict) => {

@@ -3,22 +3,58 @@
 //! A dead record stays readable for as long as its file is there. What made it dead, a tombstone or a
 //! later record under its key, must not go before it: else it would be back at the next start. So
 //! each volume has a list of the earlier ones that hold something it made dead, its *victims*.
+//!
+//! Where dead records lay in a sealed volume, and tombstones without victims, is given back to the file system (`reclaim`); a sealed volume of
+//! which little lives is *thin*, and what lives in it is moved to the open one, once nothing is dead by its
+//! word alone: it has no victims.
 
+use crate::index::Location;
+use crate::ranges::Ranges;
+use crate::tombstone;
 use crate::volume::VolumeId;
 use std::collections::{BTreeMap, BTreeSet};
-use types::ByteCount;
+use types::{ByteCount, ByteOffset};
+
+/// A volume is thin when what lives in it, so many times, is no longer than the file. To move that little
+/// costs a third of what comes back.
+const THIN: u64 = 4;
+/// Where the file system cannot give back a part of a file, moving is all there is.
+const THIN_UNPUNCHED: u64 = 2;
+
+/// Where in a volume, and how much.
+pub(crate) type Range = (ByteOffset, ByteCount);
 
 /// One volume.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
     /// Shards that live in it.
     pub live: u64,
+    /// Bytes of their records.
+    pub living: ByteCount,
     /// Bytes of its records that are dead.
     pub dead: ByteCount,
+    /// Of these, what the file system has back.
+    pub punched: ByteCount,
+    /// Where it has not.
+    waste: Ranges,
+    /// Its records of tombstones, until nothing is dead by their word alone.
+    tombstones: BTreeSet<ByteOffset>,
     /// The file's length once it is sealed.
     pub sealed: Option<ByteCount>,
     /// Volumes before it that hold records which this one made dead.
     victims: BTreeSet<VolumeId>,
+}
+
+impl Account {
+    /// Once a sealed volume has no victims its tombstones are waste, too: it gets no new ones, and what they named is
+    /// gone.
+    fn lay_off_tombstones(&mut self) {
+        if self.victims.is_empty() {
+            for at in std::mem::take(&mut self.tombstones) {
+                self.waste.insert(at, tombstone::LENGTH);
+            }
+        }
+    }
 }
 
 /// All volumes of a disk that are there.
@@ -28,6 +64,8 @@ pub struct Volumes {
     sealed_bytes: ByteCount,
     /// Whether one may have come to be disposable since that was asked last.
     dying: bool,
+    /// The file system cannot give back a part of a file.
+    unpunched: bool,
 }
 
 impl Volumes {
@@ -36,21 +74,31 @@ impl Volumes {
         self.accounts.entry(volume).or_default();
     }
 
-    /// A shard lives in it.
-    pub(crate) fn lives(&mut self, volume: VolumeId) {
-        self.account(volume).live += 1;
+    /// A shard lives there.
+    pub(crate) fn lives(&mut self, at: Location) {
+        let account = self.account(at.volume);
+        account.live += 1;
+        account.living = account.living + at.length();
     }
 
-    /// A record of that length, live so far, was made dead by one in `by`.
-    pub(crate) fn died(&mut self, volume: VolumeId, length: ByteCount, by: VolumeId) {
+    /// The record there, live so far, was made dead by one in `by`.
+    pub(crate) fn died(&mut self, at: Location, by: VolumeId) {
+        let (volume, length) = (at.volume, at.length());
         let account = self.account(volume);
         account.live -= 1;
+        account.living = account.living - length;
         account.dead = account.dead + length;
+        account.waste.insert(at.at(), length);
         let wholly = account.live == 0;
         self.dying |= wholly;
         if by != volume {
             self.account(by).victims.insert(volume);
         }
+    }
+
+    /// A record of tombstones lies there.
+    pub(crate) fn buries(&mut self, volume: VolumeId, at: ByteOffset) {
+        self.account(volume).tombstones.insert(at);
     }
 
     /// A volume is sealed and has that length.
@@ -81,7 +129,7 @@ impl Volumes {
         for volume in volumes {
             let account = self.accounts.remove(volume).unwrap_or_default();
             let length = account.sealed.unwrap_or_default();
-            self.sealed_bytes = self.sealed_bytes - length;
+            self.sealed_bytes = self.sealed_bytes - (length - account.punched);
         }
         for account in self.accounts.values_mut() {
             account.victims.retain(|victim| !volumes.contains(victim));
@@ -100,7 +148,59 @@ impl Volumes {
         self.accounts.get(&volume)
     }
 
-    /// Bytes of all sealed ones.
+    /// A sealed volume that is thin, the first one that `may` be moved.
+    pub(crate) fn thin(&self, may: impl Fn(VolumeId, &Account) -> bool) -> Option<VolumeId> {
+        let mut thin = self.iter().filter(|(_, account)| {
+            let sealed = account.sealed.is_some() && account.victims.is_empty();
+            sealed && account.live > 0 && self.is_thin(account.living, account.sealed)
+        });
+        thin.find(|(volume, account)| may(*volume, account))
+            .map(|(volume, _)| volume)
+    }
+
+    /// Whether a volume of that length would be thin.
+    pub(crate) fn is_thin(&self, living: ByteCount, length: Option<ByteCount>) -> bool {
+        let times = if self.unpunched { THIN_UNPUNCHED } else { THIN };
+        living.get() * times <= length.unwrap_or_default().get()
+    }
+
+    /// Takes out at most so many dead ranges of a sealed volume, to be given back.
+    pub(crate) fn take_waste(&mut self, most: usize) -> Option<(VolumeId, Vec<Range>)> {
+        if self.unpunched {
+            return None;
+        }
+        let sealed = self.accounts.iter_mut();
+        let mut sealed = sealed.filter(|(_, account)| account.sealed.is_some());
+        let (volume, account) = sealed.find_map(|(volume, account)| {
+            account.lay_off_tombstones();
+            (!account.waste.is_empty()).then_some((volume, account))
+        })?;
+        Some((*volume, account.waste.take(most)))
+    }
+
+    /// These were taken out, and not given back.
+    pub(crate) fn not_punched(&mut self, volume: VolumeId, ranges: &[Range]) {
+        if let Some(account) = self.accounts.get_mut(&volume) {
+            for (at, length) in ranges {
+                account.waste.insert(*at, *length);
+            }
+        }
+    }
+
+    /// The file system has a dead range back.
+    pub(crate) fn punched(&mut self, volume: VolumeId, length: ByteCount) {
+        if let Some(account) = self.accounts.get_mut(&volume) {
+            account.punched = account.punched + length;
+            self.sealed_bytes = self.sealed_bytes - length;
+        }
+    }
+
+    /// The file system cannot give back a part of a file.
+    pub(crate) fn cannot_punch(&mut self) {
+        self.unpunched = true;
+    }
+
+    /// Bytes that all sealed ones take.
     pub(crate) fn sealed_bytes(&self) -> ByteCount {
         self.sealed_bytes
     }

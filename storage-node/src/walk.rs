@@ -195,6 +195,23 @@ impl VolumeReader<'_> {
         walk
     }
 
+    /// Whether damage is a gap of zeros alone, as where dead records were punched out.
+    pub(crate) async fn is_hole(&self, damage: &Damage) -> io::Result<bool> {
+        let Damage::Record { at, length, .. } = *damage else {
+            return Ok(false);
+        };
+        let behind = at + length;
+        let mut at = at;
+        while at < behind {
+            let bytes = self.read(at, WINDOW.min((behind - at).get())).await?;
+            if bytes.iter().any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+            at = at + ByteCount::of(&bytes);
+        }
+        Ok(true)
+    }
+
     async fn read(&self, at: ByteOffset, length: u64) -> io::Result<Bytes> {
         self.file.read(at, ByteCount::new(length)).await
     }

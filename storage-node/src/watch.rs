@@ -87,19 +87,23 @@ impl Shared {
     }
 
     /// Checks one disk, unless the last check has not returned yet.
-    fn check(&self, drive: &Arc<ServingDrive>) -> Option<JoinHandle<()>> {
+    fn check(self: &Arc<Self>, drive: &Arc<ServingDrive>) -> Option<JoinHandle<()>> {
         let stamp = Stamp {
             cluster: self.cluster,
             node: self.node,
             disk: drive.id(),
         };
-        let drive = Arc::clone(drive);
+        let (drive, shared) = (Arc::clone(drive), Arc::clone(self));
         drive.drive().checked.begin().then(|| {
             tokio::spawn(async move {
                 let found = still_there(drive.drive(), stamp).await;
                 drive.drive().checked.end();
                 match found {
-                    Ok(()) => drive.tidy().await,
+                    Ok(()) => {
+                        drive.tidy().await;
+                        let bad = drive.reclaim(&shared.pace).await;
+                        shared.suspect(drive.id(), bad);
+                    }
                     Err(why) => drive.drive().fail(&why),
                 }
             })

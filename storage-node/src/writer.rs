@@ -52,13 +52,25 @@ pub(crate) async fn run(
             }
         }
         drive.busy.begin();
-        let done = unlink(&drive, &mut ledger, quiet).await;
+        let done = tidy(&drive, &mut ledger, quiet).await;
         drive.busy.end();
         if let Some(error) = done.err().filter(|error| !error.is_full()) {
             drive.fail(&error);
         }
         looks.into_iter().for_each(Ticket::looked);
     }
+}
+
+/// Removes what nobody needs any more, and seals the open volume when that lets its waste go.
+async fn tidy(drive: &Drive, ledger: &mut Ledger, quiet: bool) -> Result<(), WriteError> {
+    unlink(drive, ledger, quiet).await?;
+    let thin = drive.state().store.seal_thin();
+    if let Some(Action::Seal { volume, at, footer }) =
+        thin.filter(|_| quiet && drive.serving().is_ok())
+    {
+        seal(drive, volume, at, footer).await?;
+    }
+    Ok(())
 }
 
 /// Removes the volumes that nobody needs any more.
@@ -99,7 +111,7 @@ async fn unlink(drive: &Drive, ledger: &mut Ledger, quiet: bool) -> Result<(), W
 /// Refuses the shards that wait. What is to be removed waits on, for it may find room that shards leave
 /// free; it is refused when it waits alone.
 fn refuse_full(drive: &Drive, waiting: &mut Vec<Ticket>) {
-    let is_put = |ticket: &mut Ticket| matches!(ticket, Ticket::Put(..));
+    let is_put = |ticket: &mut Ticket| ticket.shard().is_some();
     let puts: Vec<Ticket> = waiting.extract_if(.., is_put).collect();
     let refused = if puts.is_empty() {
         std::mem::take(waiting)
@@ -192,9 +204,7 @@ async fn write(
 ) -> Result<(), WriteError> {
     let file = drive.file(volume);
     let shards = batch.writes.iter().map(|write| {
-        let Ticket::Put(put, ..) = &waiting[write.request] else {
-            unreachable!("writes are of puts");
-        };
+        let put = waiting[write.request].shard().expect("it is to be written");
         let record = record::encode(drive.id, &write.header, &put.payload);
         file.write(write.at, record)
     });

@@ -22,6 +22,7 @@ impl Store {
                 Request::Put(put, damaged) => {
                     self.put(&mut draft, position, put, *damaged, waiting)
                 }
+                Request::Move(put, from) => self.relocate(&mut draft, position, put, *from),
                 Request::Delete(dead) => self.delete(&mut draft, dead),
             };
             match step {
@@ -46,10 +47,11 @@ impl Store {
             return Step::Later;
         }
         if let Some(&write) = draft.keys.get(&key) {
-            let Request::Put(first, _) = waiting[draft.batch.writes[write].request] else {
-                unreachable!("writes are of puts");
+            return match waiting[draft.batch.writes[write].request] {
+                Request::Put(first, _) => Step::Verdict(join(first, put, write)),
+                // It is compared with where it lies by then.
+                _ => Step::Later,
             };
-            return Step::Verdict(join(first, put, write));
         }
         match self.index.get(key) {
             Some(location) if damaged != Some(location) => {
@@ -57,6 +59,22 @@ impl Store {
             }
             _ => {}
         }
+        self.place(draft, request, put)
+    }
+
+    /// A shard that lies at `from` is to lie in the open volume.
+    fn relocate(&self, draft: &mut Draft, request: usize, put: &PutShard, from: Location) -> Step {
+        let dies = draft.dead.iter().any(|dead| dead.names(put.key));
+        if dies || draft.keys.contains_key(&put.key) {
+            return Step::Later;
+        }
+        if self.index.get(put.key) != Some(from) {
+            return Step::Verdict(Verdict::Gone);
+        }
+        self.place(draft, request, put)
+    }
+
+    fn place(&self, draft: &mut Draft, request: usize, put: &PutShard) -> Step {
         let length = record::length(ByteCount::of(&put.payload));
         match self.room(draft, length, Purpose::Shard) {
             Room::Here(tail) => {
@@ -71,7 +89,7 @@ impl Store {
                     at: draft.end,
                     header: header(put, tail, write),
                 });
-                draft.keys.insert(key, write);
+                draft.keys.insert(put.key, write);
                 draft.end = draft.end + length;
                 Step::Verdict(Verdict::Append(write))
             }
@@ -145,11 +163,7 @@ impl Store {
         // Where a new volume would not get its space, tombstones go on in this one.
         let stay = purpose == Purpose::Tombstone && reserved && self.is_full();
         if with_footer > self.limits.volume && !empty && !stay {
-            return Room::After(Action::Seal {
-                volume: tail.volume,
-                at: tail.end,
-                footer: footer::encode(self.disk, tail.volume, tail.end, &tail.entries),
-            });
+            return Room::After(self.seal(tail));
         }
         let needed = behind + spare;
         if needed > tail.allocated {
@@ -159,6 +173,14 @@ impl Store {
             });
         }
         Room::Here(tail)
+    }
+
+    pub(super) fn seal(&self, tail: &Tail) -> Action {
+        Action::Seal {
+            volume: tail.volume,
+            at: tail.end,
+            footer: footer::encode(self.disk, tail.volume, tail.end, &tail.entries),
+        }
     }
 
     /// An action that takes at least `missing` more of the disk, if the reserve allows.

@@ -9,6 +9,7 @@ mod model;
 mod node;
 mod power;
 mod power_delete;
+mod reclaim;
 mod unlink;
 mod upkeep;
 mod watch;

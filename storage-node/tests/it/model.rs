@@ -211,7 +211,7 @@ proptest! {
                                     prop_assert!(live.contains_key(&put.key));
                                     prop_assert_eq!(Some(*location), store.get(put.key));
                                 }
-                                Verdict::Bury(_) | Verdict::Gone => panic!("nothing is removed"),
+                                Verdict::Bury(_) | Verdict::Gone => panic!("nothing is removed or moved"),
                                 Verdict::Refuse(error) => {
                                     let full = *error == PutError::Full { disk: DISK };
                                     let conflict = *error == PutError::Conflict { key: put.key };

@@ -41,6 +41,12 @@ use std::path::PathBuf;
 pub(crate) enum Bench {
     /// Encode, rebuild, seal, open, check, hash: bytes a second of one core
     Micro,
+    /// One disk's engine beside fio: reads, durable appends, two million shards
+    Disk {
+        /// As `benches/src/disk` takes it: --folder, --rounds, --shards, --json, and which questions
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
     /// A disk with a gigabyte on it lost, replaced and made again, beside readers
     Repair,
     /// GET and PUT beside the reference, the disk and SeaweedFS, in turns
@@ -61,13 +67,8 @@ pub(crate) enum Bench {
 
 pub(crate) fn run(what: Bench) -> Result<()> {
     match what {
-        Bench::Micro => command::run(command::cargo("run").args([
-            "--release",
-            "-p",
-            "strongroom-benches",
-            "--bin",
-            "micro",
-        ])),
+        Bench::Micro => program("micro", &[]),
+        Bench::Disk { options } => program("disk", &options),
         Bench::Repair => soak::repair(),
         Bench::S3(options) if options.short => {
             crate::suite::program()?;
@@ -77,6 +78,13 @@ pub(crate) fn run(what: Bench) -> Result<()> {
         Bench::Compare { old, new } => compare::print(&old, &new),
         Bench::Report { run } => document::write(Workspace::read()?.root(), &run),
     }
+}
+
+/// Runs a program of `benches`.
+fn program(name: &str, options: &[String]) -> Result<()> {
+    let mut run = command::cargo("run");
+    run.args(["--release", "-p", "strongroom-benches", "--bin", name, "--"]);
+    command::run(run.args(options))
 }
 
 /// A short run of what is built already, against the kept ratios to the reference. Fails when it cannot

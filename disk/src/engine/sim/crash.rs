@@ -3,7 +3,7 @@
 use super::random::Random;
 use crate::device::BLOCK;
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The unit in which a write may be torn, like a drive's.
 const SECTOR: usize = 512;
@@ -131,6 +131,8 @@ pub(super) struct Content {
     /// In the order of the calls, numbered.
     pending: Vec<(u64, Change)>,
     pub(super) changes: u64,
+    /// Blocks of `now` that were punched out: they take no space.
+    holes: BTreeSet<usize>,
 }
 
 impl Content {
@@ -140,11 +142,30 @@ impl Content {
             durable: bytes,
             pending: Vec::new(),
             changes: 0,
+            holes: BTreeSet::new(),
         }
+    }
+
+    /// Bytes that it takes on the disk.
+    pub(super) fn space(&self) -> usize {
+        self.now.len() - self.holes.len() * BLOCK
     }
 
     pub(super) fn change(&mut self, change: Change) {
         change.apply(&mut self.now);
+        match &change {
+            Change::Write { at, data } => {
+                let (first, behind) = (at / BLOCK, (at + data.len()).div_ceil(BLOCK));
+                self.holes.retain(|block| !(first..behind).contains(block));
+            }
+            Change::Punch { at, length } => {
+                let end = self.now.len().min(at + length);
+                self.holes.extend(at.div_ceil(BLOCK)..end / BLOCK);
+            }
+            Change::Length(_) | Change::Allocate(_) => {}
+        }
+        let blocks = self.now.len() / BLOCK;
+        self.holes.retain(|block| *block < blocks);
         self.pending.push((self.changes, change));
         self.changes += 1;
     }

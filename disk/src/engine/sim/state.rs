@@ -61,8 +61,8 @@ impl State {
     }
 
     pub(super) fn used(&self) -> u64 {
-        let lengths = self.names.values().map(|id| self.files[*id].now.len());
-        lengths.sum::<usize>() as u64
+        let spaces = self.names.values().map(|id| self.files[*id].space());
+        spaces.sum::<usize>() as u64
     }
 
     pub(super) fn change(&mut self, file: usize, change: Change) -> io::Result<()> {

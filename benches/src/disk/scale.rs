@@ -1,0 +1,153 @@
+//! How a disk does with many shards: what its index takes, how long it takes to open, how fast it reads.
+//!
+//! Records of one block of 4 KiB, which is the worst case: two million of them are 8 GB.
+
+use crate::Options;
+use crate::reads::scatter;
+use crate::report::{Report, Sample};
+use crate::world::{self, Shards, closed_loop, read};
+use anyhow::{Context, Result, bail, ensure};
+use disk::Choice;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const ONE_BLOCK: usize = 4096 - 1024 - 1 - 8;
+const TIME: Duration = Duration::from_secs(3);
+/// How the process of its own is asked for, and that it is to store until it is killed.
+pub(crate) const OPENED: &str = "opened";
+const STORE: &str = "store";
+
+pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
+    let mut rates = Vec::new();
+    let sizes = [10_000, 100_000, options.shards];
+    for shards in sizes {
+        rates.push(one(options, report, shards)?);
+    }
+    let medians: Vec<f64> = rates
+        .iter()
+        .map(|rates| {
+            let mut rates = rates.clone();
+            rates.sort_by(f64::total_cmp);
+            rates[rates.len() / 2]
+        })
+        .collect();
+    let case = format!("random 4 KiB at {} shards / at 10000", sizes[2]);
+    report.figure(&case, "", vec![medians[2] / medians[0]], Some(0.9));
+    Ok(())
+}
+
+fn one(options: &Options, report: &mut Report, shards: u64) -> Result<Vec<f64>> {
+    let folder = options.folder.join("scale");
+    let runtime = world::runtime()?;
+    runtime.block_on(async {
+        world::fresh(&folder).await?;
+        let node = world::open(&folder, Choice::Auto).await?;
+        Shards::of(ONE_BLOCK).fill(&node, 0..shards, 250).await?;
+        node.shutdown().await;
+        anyhow::Ok(())
+    })?;
+    drop(runtime);
+    let clean = Opened::run(&folder, shards)?;
+    report.figure(
+        &format!("open, {shards} shards"),
+        "s",
+        vec![clean.took],
+        Some(2.0),
+    );
+    let killed = Opened::killed(&folder, shards)?;
+    let case = format!("open after kill -9, {shards} shards");
+    report.figure(&case, "s", vec![killed.took], Some(5.0));
+    let case = format!("memory of {shards} shards");
+    report.figure(&case, "bytes a shard", vec![clean.bytes], Some(64.0));
+    let case = format!("random 4 KiB, {shards} shards");
+    report.figure(&case, "/s", clean.rates.clone(), None);
+    world::clean(&folder)?;
+    Ok(clean.rates)
+}
+
+/// What a process of its own tells: memory that is freed is not always given back.
+struct Opened {
+    took: f64,
+    bytes: f64,
+    rates: Vec<f64>,
+}
+
+impl Opened {
+    fn command(folder: &Path, shards: u64) -> Result<Command> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg(OPENED).arg(folder).arg(shards.to_string());
+        Ok(command)
+    }
+
+    fn run(folder: &Path, shards: u64) -> Result<Self> {
+        let told = Self::command(folder, shards)?
+            .output()
+            .context("starting a process of its own")?;
+        ensure!(
+            told.status.success(),
+            "{}",
+            String::from_utf8_lossy(&told.stderr)
+        );
+        let told = String::from_utf8(told.stdout)?;
+        let numbers = told.split_whitespace().map(str::parse);
+        let numbers: Vec<f64> = numbers.collect::<Result<_, _>>()?;
+        let [took, bytes, ..] = numbers[..] else {
+            bail!("it told {told:?}");
+        };
+        let rates = numbers[2..].to_vec();
+        Ok(Self { took, bytes, rates })
+    }
+
+    /// As [`Opened::run`], once another one was killed while it stored.
+    fn killed(folder: &Path, shards: u64) -> Result<Self> {
+        let mut child = Self::command(folder, shards)?.arg(STORE).spawn()?;
+        std::thread::sleep(TIME * 2);
+        child.kill()?;
+        child.wait()?;
+        Self::run(folder, shards)
+    }
+}
+
+/// In a process of its own: opens a disk, tells how long that took, what it holds in memory for each shard, and how
+/// fast it reads.
+pub(crate) fn opened(folder: &str, shards: &str, rest: &[String]) -> Result<()> {
+    let shards: u64 = shards.parse()?;
+    let runtime = world::runtime()?;
+    runtime.block_on(async {
+        let before = resident()?;
+        let began = Instant::now();
+        let node = world::open(folder.as_ref(), Choice::Auto).await?;
+        let took = began.elapsed().as_secs_f64();
+        let bytes = resident()?.saturating_sub(before) as f64 / shards as f64;
+        if rest == [STORE] {
+            let more = Shards::of(ONE_BLOCK);
+            return more.fill(&node, shards..u64::MAX, 250).await;
+        }
+        println!("{took} {bytes}");
+        for _ in 0..5 {
+            let served = Arc::clone(&node);
+            let sample: Sample = closed_loop(32, TIME, move |number| {
+                let node = Arc::clone(&served);
+                async move {
+                    read(&node, scatter(number) % shards, 0, 1).await?;
+                    Ok(4096)
+                }
+            })
+            .await?;
+            println!("{}", sample.operations());
+        }
+        node.shutdown().await;
+        Ok(())
+    })
+}
+
+/// Bytes that this process holds in memory.
+fn resident() -> Result<u64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes = line.and_then(|line| line.split_whitespace().next());
+    Ok(kibibytes.context("VmRSS")?.parse::<u64>()? * 1024)
+}

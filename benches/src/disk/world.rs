@@ -1,0 +1,236 @@
+//! A storage node with one disk in a folder, and shards to store on it.
+
+use crate::report::Sample;
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use disk::{Choice, Disk};
+use futures::{StreamExt, stream};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use storage_node::{DiskDevice, DiskFolder, Limits, Node, NodeConfig, Stamp, Watch, stamp};
+use types::shard::{ChunkDescription, ShardDigest};
+use types::wire::ShardStore;
+use types::wire::storage::{PutShard, ReadShard};
+use types::{BlobId, ChunkId, ClusterId, DiskId, Epoch, GroupId, NodeId, ShardKey, block};
+
+pub(crate) const DISK: DiskId = DiskId::new(1);
+const CLUSTER: ClusterId = ClusterId::new([7; 16]);
+const NODE: NodeId = NodeId::new(1);
+const STAMP: Stamp = Stamp {
+    cluster: CLUSTER,
+    node: NODE,
+    disk: DISK,
+};
+/// Slots that a disk has.
+const GROUPS: u64 = 100;
+
+/// A runtime as servers have.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    runtime.context("starting tokio")
+}
+
+/// An empty disk of our own.
+pub(crate) async fn fresh(folder: &Path) -> Result<()> {
+    clean(folder)?;
+    fs::create_dir_all(folder)?;
+    stamp::format(folder, &STAMP).await.context("stamping")
+}
+
+/// Removes a disk.
+pub(crate) fn clean(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Serves a device, which is stamped first.
+pub(crate) async fn serve(device: Arc<dyn Disk>) -> Result<Node> {
+    stamp::write_to(&*device, &STAMP).await?;
+    let device = DiskDevice {
+        disk: device,
+        expected: Some(DISK),
+    };
+    let (limits, watch) = (Limits::default(), Watch::default());
+    Ok(Node::with_devices(CLUSTER, NODE, vec![device], limits, watch).await)
+}
+
+/// Serves a disk that is stamped.
+pub(crate) async fn open(folder: &Path, engine: Choice) -> Result<Arc<Node>> {
+    let node = Node::open(NodeConfig {
+        cluster: CLUSTER,
+        node: NODE,
+        disks: vec![DiskFolder {
+            folder: folder.to_owned(),
+            expected: Some(DISK),
+        }],
+        engine,
+        limits: Limits::default(),
+        watch: Watch {
+            patience: Duration::from_secs(600),
+            ..Watch::default()
+        },
+    });
+    let node = node.await;
+    let reports = node.report().await;
+    ensure!(
+        reports[0].state == types::wire::storage::DiskState::Serving,
+        "{:?}",
+        reports[0]
+    );
+    Ok(Arc::new(node))
+}
+
+/// The volumes of a disk.
+pub(crate) fn volumes(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with("volume-") {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The name of the shard of that number.
+pub(crate) fn key(number: u64) -> ShardKey {
+    ShardKey {
+        group: GroupId::new(1 + number % GROUPS),
+        chunk: ChunkId::new(1 + number / GROUPS),
+        index: 0,
+    }
+}
+
+/// Shards of one length.
+pub(crate) struct Shards {
+    sealed: Bytes,
+    digest: ShardDigest,
+}
+
+impl Shards {
+    /// Of that many sealed bytes, at random.
+    pub(crate) fn of(length: usize) -> Self {
+        let mut sealed = vec![0; length];
+        getrandom::fill(&mut sealed).expect("the system has randomness");
+        Self {
+            digest: ShardDigest(*blake3::hash(&sealed).as_bytes()),
+            sealed: sealed.into(),
+        }
+    }
+
+    /// The one of that number, ready to be sent.
+    pub(crate) fn put(&self, number: u64) -> PutShard {
+        let key = key(number);
+        let mut payload = Vec::with_capacity(self.payload());
+        block::frame(key, 0, &self.sealed, &mut payload);
+        let length = u32::try_from(self.sealed.len()).expect("shards are small");
+        PutShard {
+            disk: DISK,
+            key,
+            epoch: Epoch(1),
+            chunk: ChunkDescription {
+                blob: BlobId::new(1),
+                first_segment: 0,
+                profile: "4+2".parse().expect("a profile"),
+                data_lengths: vec![length; 4],
+                digests: vec![self.digest.clone(); 6],
+            },
+            payload: payload.into(),
+        }
+    }
+
+    /// Length with checksums.
+    pub(crate) fn payload(&self) -> usize {
+        self.sealed.len() + self.sealed.len().div_ceil(block::SEALED_SEGMENT) * block::CHECKSUM
+    }
+
+    /// Stores those, so many at a time.
+    pub(crate) async fn fill(
+        &self,
+        node: &Node,
+        numbers: std::ops::Range<u64>,
+        at_once: usize,
+    ) -> Result<()> {
+        let puts = stream::iter(numbers).map(|number| node.put(self.put(number)));
+        let mut puts = puts.buffer_unordered(at_once);
+        while let Some(stored) = puts.next().await {
+            stored?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads blocks of a shard.
+pub(crate) async fn read(node: &Node, number: u64, first: u32, blocks: u32) -> Result<usize> {
+    let request = ReadShard {
+        disk: DISK,
+        key: key(number),
+        first_block: first,
+        blocks,
+    };
+    Ok(node.read(request).await?.len())
+}
+
+/// Runs one operation after the other, so many at a time, for that long. `operation` is told a number that counts
+/// up, and tells how many bytes the disk moved for it.
+pub(crate) async fn closed_loop<F>(
+    at_once: usize,
+    time: Duration,
+    operation: impl Fn(u64) -> F + Clone + Send + 'static,
+) -> Result<Sample>
+where
+    F: Future<Output = Result<u64>> + Send,
+{
+    let next = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let (began, cpu) = (Instant::now(), cpu());
+    let workers = (0..at_once).map(|_| {
+        let (next, operation) = (Arc::clone(&next), operation.clone());
+        tokio::spawn(async move {
+            let (mut bytes, mut took) = (0, Vec::new());
+            while began.elapsed() < time {
+                let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                let one = Instant::now();
+                bytes += operation(number).await?;
+                took.push(one.elapsed());
+            }
+            Ok::<_, anyhow::Error>((bytes, took))
+        })
+    });
+    let (mut bytes, mut took) = (0, Vec::new());
+    for worker in workers.collect::<Vec<_>>() {
+        let (some, times) = worker.await??;
+        bytes += some;
+        took.extend(times);
+    }
+    let elapsed = began.elapsed();
+    took.sort();
+    Ok(Sample {
+        bytes,
+        operations: took.len() as u64,
+        took: elapsed,
+        cpu: self::cpu().saturating_sub(cpu),
+        p99: took.get(took.len() * 99 / 100).copied().unwrap_or_default(),
+    })
+}
+
+/// Processor time that this process has used.
+fn cpu() -> Duration {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // Behind the name, which may hold anything.
+    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+    let ticks: u64 = fields
+        .split(' ')
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<u64>().ok())
+        .sum();
+    Duration::from_millis(ticks * 10)
+}
