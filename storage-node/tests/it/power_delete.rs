@@ -1,10 +1,11 @@
 //! Power cuts and kills at every call that changes a disk on which shards are stored, removed and written
-//! again, volumes sealed and unlinked, against a model.
+//! again, volumes sealed, punched, emptied and unlinked, against a model.
 
 use crate::world::{DISK, SMALL, delete, node, read_all, run, shard, stamped};
-use disk::sim::SimDisk;
+use disk::sim::{Fate, Operation, SimDisk};
 use futures::future::join_all;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use strongroom_storage_node::{Damage, Node};
 use types::wire::ShardStore;
 use types::wire::storage::{DiskState, ReadError};
@@ -51,6 +52,26 @@ fn workload() -> Vec<Vec<Step>> {
         vec![Check],
         vec![Put(0, 5000, 3), Put(13, 5000, 0)],
         vec![Delete(13, 13)],
+        // Volumes of which half, and a quarter, stays alive.
+        vec![
+            Put(2, 5000, 5),
+            Put(4, 5000, 5),
+            Put(6, 5000, 5),
+            Put(7, 5000, 5),
+        ],
+        vec![
+            Put(8, 5000, 5),
+            Put(9, 5000, 5),
+            Put(10, 5000, 5),
+            Put(11, 5000, 5),
+        ],
+        vec![Put(12, 5000, 5), Delete(4, 7), Delete(9, 10)],
+        vec![Check],
+        vec![Put(14, 3000, 5), Put(4, 5000, 6)],
+        vec![Delete(2, 2), Delete(11, 11), Put(15, 9000, 6)],
+        vec![Check],
+        vec![Put(9, 9000, 6), Put(10, 9000, 6)],
+        vec![Check],
     ]
 }
 
@@ -151,9 +172,26 @@ fn changes() -> u64 {
         let empty_after = 15;
         perform(&serving, &rounds[..empty_after], &mut model).await;
         assert_eq!(volumes(&disk), 0);
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&calls);
+        disk.script(move |call| {
+            told.lock()
+                .unwrap()
+                .push((call.operation, call.length.get()));
+            Fate::Proceed
+        });
         perform(&serving, &rounds[empty_after..], &mut model).await;
         let there = |id: &u32| disk.content(&format!("volume-{id:08x}")).is_some();
         assert!((5..20).any(|id| there(&id)), "several were sealed");
+        let calls = std::mem::take(&mut *calls.lock().unwrap());
+        let count = |operation| calls.iter().filter(|(what, _)| *what == operation).count();
+        assert!(count(Operation::Punch) > 3, "{}", count(Operation::Punch));
+        // Whole records are read to be moved, and nothing else is read.
+        let moved = calls
+            .iter()
+            .filter(|call| **call == (Operation::Read, 8192))
+            .count();
+        assert!(moved > 1, "{moved}");
         check(&serving, &mut model, "uncut").await;
         disk.changes() - before
     })
