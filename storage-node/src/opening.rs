@@ -133,6 +133,9 @@ pub(crate) async fn open(
     failed_at: Option<Acknowledged>,
 ) -> Result<Opened, OpenError> {
     let names = disk.list().await?;
+    let held = names.iter().map(|entry| entry.length.get());
+    let capacity = disk.free().await?.get() + held.sum::<u64>();
+    let limits = limits.on(ByteCount::new(capacity));
     let there = names
         .iter()
         .filter_map(|entry| VolumeId::of_file(&entry.name));

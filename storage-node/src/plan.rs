@@ -24,7 +24,25 @@ pub struct Limits {
 /// Shards leave at most this much of the open volume's space to tombstones.
 const SPARE: u64 = 64 << 10;
 
+/// A small disk has so many volumes at least: the open one's waste is not given back.
+const VOLUMES: u64 = 64;
+/// No volume is made shorter than this for it.
+const SHORTEST: u64 = 16 * size::MIB;
+
 impl Limits {
+    /// The same for a disk that holds so much in all: shorter volumes on a small one, and smaller steps.
+    pub(crate) fn on(self, disk: ByteCount) -> Self {
+        let part = (disk.get() / VOLUMES / size::MIB * size::MIB).max(SHORTEST);
+        if self.volume.get() <= part {
+            return self;
+        }
+        Self {
+            volume: ByteCount::new(part),
+            allocate: self.allocate.min(ByteCount::new(part / 16)),
+            ..self
+        }
+    }
+
     /// What shards leave to tombstones of the space that the open volume has reserved: room on a file
     /// system that others have filled.
     pub(crate) fn spare(&self) -> ByteCount {
@@ -152,5 +170,31 @@ impl Tail {
             allocated: ByteCount::ZERO,
             sequence: 1,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A large disk has volumes as configured, a small one shorter ones; nothing is made longer.
+    #[test]
+    fn volumes_fit_the_disk() {
+        let default = Limits::default();
+        let on = |gibibytes| default.on(ByteCount::new(gibibytes * size::GIB));
+        assert_eq!(on(1000), default);
+        let small = on(2);
+        let mebibytes = |count: ByteCount| count.get() / size::MIB;
+        assert_eq!(
+            (mebibytes(small.volume), mebibytes(small.allocate)),
+            (32, 2)
+        );
+        assert_eq!(mebibytes(on(0).volume), 16);
+        let tiny = Limits {
+            volume: ByteCount::new(40 << 10),
+            allocate: ByteCount::new(16 << 10),
+            ..default
+        };
+        assert_eq!(tiny.on(ByteCount::new(size::GIB)), tiny);
     }
 }

@@ -13,7 +13,8 @@
 //! cargo xtask soak mixed      steady load: memory, descriptors, clean end
 //! cargo xtask soak nemesis    kills, freezes, lost disks under a verified load
 //! cargo xtask soak listing    a bucket of a million objects, listed while others write
-//! cargo xtask fuzz            signatures, chunk framing, documents: a minute each, or as long as you like
+//! cargo xtask fuzz            signatures, chunk framing, documents, disks: a minute each, or as long as you like
+//! cargo xtask full-disk       small file systems filled, emptied, filled again
 //! cargo xtask clients         every S3 client, one scenario, over http and https
 //! cargo xtask deny            licences, bans, duplicates, sources
 //! cargo xtask corpus          real text as WebDataset shards
@@ -26,6 +27,7 @@ mod corpus;
 mod expression;
 mod faults;
 mod features;
+mod full_disk;
 mod fuzz;
 mod many;
 mod policy;
@@ -80,12 +82,14 @@ enum Command {
     },
     /// Send a gateway what no client sends, guided by coverage
     Fuzz {
-        /// One of signature, framing, document [default: each]
+        /// One of signature, framing, document, stored [default: each]
         target: Option<String>,
         /// For how long each
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
+    /// Fill small file systems with shards, remove most, fill them again
+    FullDisk,
     /// Every S3 client through one scenario, over http and https
     Clients {
         /// Only these
@@ -139,6 +143,7 @@ fn main() -> ExitCode {
             objects,
         ),
         Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
+        Command::FullDisk => full_disk::run(),
         Command::Clients { names, report } => clients::run(&names, report),
         Command::Deny => policy::check(),
         Command::Corpus { out } => corpus::command(out),

@@ -10,7 +10,7 @@ use crate::python::Python;
 use crate::run::{self, Report, cargo};
 use crate::training::{self, Extent};
 use crate::workspace::Workspace;
-use crate::{bench, clients, features, fuzz, policy};
+use crate::{bench, clients, features, full_disk, fuzz, policy};
 use anyhow::Result;
 use std::process::Command;
 use strongroom_tests::Cluster;
@@ -88,6 +88,7 @@ fn steps(report: &mut Report) -> Result<()> {
             training::run(&workspace, Extent::Part)
         })?;
     }
+    report.step("full disks", full_disk::run)?;
     report.step("bench, short", || bench::short(&workspace, false))?;
     report.step("fuzz", || fuzz::run(None, FUZZ_SECONDS))?;
     report.step("documentation", || {

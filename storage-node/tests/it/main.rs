@@ -4,6 +4,7 @@ mod delete;
 mod disks;
 mod faults;
 mod formats;
+mod full;
 mod heal;
 mod model;
 mod node;

@@ -1,7 +1,7 @@
 //! Fuzzing of what comes before anybody is known, and of what a client sends: signatures, the framing of
-//! bodies, documents.
+//! bodies, documents; and of what a disk holds.
 //!
-//! A target sends one request, made of the fuzzer's bytes, to a real gateway over a socket. Behind the
+//! Most targets send one request, made of the fuzzer's bytes, to a real gateway over a socket. Behind the
 //! gateway stands no cluster but a [`World`] that remembers what it was asked, so that each target can say
 //! what must never happen:
 //!
@@ -9,6 +9,7 @@
 //! signature.rs  what differs in anything signed from what was signed asks the cluster nothing
 //! framing.rs    what is stored is what a plain reading of the framing gives, whole; or nothing is
 //! document.rs   any document is answered, with success or a client's error
+//! stored.rs     a disk on which bits flipped shows what was stored, or says that it cannot
 //! ```
 //!
 //! `cargo xtask fuzz` builds the targets with coverage of our own crates and runs them; the tests here
@@ -17,6 +18,7 @@
 mod document;
 mod framing;
 mod signature;
+mod stored;
 mod world;
 
 pub use world::World;
@@ -43,6 +45,11 @@ pub fn document(data: &[u8]) {
     WORLD.run(document::try_one(&WORLD, data));
 }
 
+/// Disks: stamps, lists of volumes, records, tombstones, footers.
+pub fn stored(data: &[u8]) {
+    stored::try_one(data);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,6 +61,7 @@ mod tests {
             ("signature", signature as Target),
             ("framing", framing),
             ("document", document),
+            ("stored", stored),
         ] {
             let folder = format!("{}/seeds/{name}", env!("CARGO_MANIFEST_DIR"));
             let seeds = std::fs::read_dir(folder).expect("there are seeds");

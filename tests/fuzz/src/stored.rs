@@ -1,0 +1,380 @@
+//! What disks hold: however bits flip, a disk serves what was stored on it, or says that it cannot; it never
+//! shows another byte, and what lies beside the damage is served.
+//!
+//! The disk is a simulated one on which a storage node has stored, removed and sealed. Each try begins with a copy
+//! of it.
+
+use bytes::Bytes;
+use disk::Disk;
+use disk::sim::SimDisk;
+use std::ops::Range;
+use std::sync::{Arc, LazyLock};
+use storage_node::{DiskDevice, Limits, Node, Stamp, Watch, stamp};
+use types::placement::{Admission, Group, GroupTable, Member, Slot};
+use types::shard::{ChunkDescription, ShardDigest};
+use types::wire::ShardStore;
+use types::wire::storage::{DiskState, PutShard, ReadError, ReadShard};
+use types::{
+    BlobId, ByteCount, ByteOffset, ChunkId, ClusterId, DiskId, Epoch, GroupId, NodeId, ShardKey,
+    block,
+};
+
+const CLUSTER: ClusterId = ClusterId::new([3; 16]);
+const NODE: NodeId = NodeId::new(1);
+const DISK: DiskId = DiskId::new(9);
+const GROUP: GroupId = GroupId::new(4);
+/// A few records to a volume.
+const LIMITS: Limits = Limits {
+    volume: ByteCount::new(40 << 10),
+    allocate: ByteCount::new(16 << 10),
+    batch: ByteCount::new(32 << 10),
+};
+
+static IMAGE: LazyLock<Image> = LazyLock::new(Image::make);
+
+/// A disk as it was written, and what was stored on it.
+pub(crate) struct Image {
+    disk: SimDisk,
+    shards: Vec<Stored>,
+}
+
+struct Stored {
+    put: PutShard,
+    removed: bool,
+    /// The volume's file, and where in it header and blocks lie.
+    place: (String, Range<u64>),
+}
+
+/// One byte of a file, and which of its bits flip.
+#[derive(Clone, Debug)]
+pub(crate) struct Flip {
+    pub(crate) file: String,
+    pub(crate) at: u64,
+    pub(crate) mask: u8,
+}
+
+/// Five bytes a flip: which file, where (three bytes), and which bits.
+pub(crate) fn try_one(data: &[u8]) {
+    let files = IMAGE.files();
+    let flips = data.chunks_exact(5).take(8).filter_map(|edit| {
+        let (file, length) = files[usize::from(edit[0]) % files.len()].clone();
+        let at = u64::from(u32::from_le_bytes([edit[1], edit[2], edit[3], 0]));
+        let mask = edit[4];
+        (mask != 0).then(|| Flip {
+            at: at % length,
+            file,
+            mask,
+        })
+    });
+    IMAGE.try_flips(&flips.collect::<Vec<_>>());
+}
+
+/// How a disk took its damage.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    /// It is not served at all.
+    pub(crate) absent: bool,
+    /// What it said when it was opened.
+    pub(crate) damage: usize,
+    /// Shards that it cannot give.
+    pub(crate) lost: usize,
+    /// Shards of whose chunks it cannot tell.
+    pub(crate) undescribed: usize,
+    /// Removed shards that are there again.
+    pub(crate) back: usize,
+}
+
+impl Image {
+    fn make() -> Self {
+        run(async {
+            let disk = SimDisk::new(1);
+            let stamp = Stamp {
+                cluster: CLUSTER,
+                node: NODE,
+                disk: DISK,
+            };
+            stamp::write_to(&disk, &stamp).await.expect("an empty disk");
+            let node = serve(&disk).await;
+            let lengths = [5000, 100, 3063, 9000, 70_000, 2500, 6000, 100];
+            let puts: Vec<PutShard> = (1..)
+                .zip(lengths)
+                .map(|(n, length)| shard(n, length))
+                .collect();
+            let removed = [2, 6];
+            for (number, put) in (1..).zip(&puts) {
+                node.put(put.clone()).await.expect("it has room");
+                if removed.contains(&number) {
+                    let chunks = put.key.chunk..=put.key.chunk;
+                    let gone = node.delete(DISK, GROUP, Slot(0), chunks, Epoch(1)).await;
+                    assert_eq!(gone.expect("it is there").shards, 1);
+                }
+            }
+            node.shutdown().await;
+            drop(node);
+            let stored = |(number, put): (u64, PutShard)| Stored {
+                removed: removed.contains(&number),
+                place: place(&disk, &put.payload),
+                put,
+            };
+            let shards = (1..).zip(puts).map(stored).collect();
+            Self { disk, shards }
+        })
+    }
+
+    /// Every file and its length.
+    pub(crate) fn files(&self) -> Vec<(String, u64)> {
+        let names = ["stamp".to_owned(), "volumes".to_owned()];
+        let volumes = (1..9).map(|id| format!("volume-{id:08x}"));
+        let there = names.into_iter().chain(volumes).filter_map(|name| {
+            let content = self.disk.content(&name)?;
+            Some((name, content.len() as u64))
+        });
+        there.collect()
+    }
+
+    /// Flips bits of a copy that nobody serves, has a node open it, and reads everything.
+    ///
+    /// # Panics
+    /// When anything but what was stored is shown, or what lies beside the damage is not.
+    pub(crate) fn try_flips(&self, flips: &[Flip]) -> Outcome {
+        run(async {
+            let disk = self.disk.crash(0);
+            for flip in flips {
+                disk.flip(&flip.file, ByteOffset::new(flip.at), flip.mask);
+            }
+            let node = serve(&disk).await;
+            let outcome = self.look(&node, flips).await;
+            node.shutdown().await;
+            outcome
+        })
+    }
+
+    async fn look(&self, node: &Node, flips: &[Flip]) -> Outcome {
+        let state = node.report().await[0].state.clone();
+        let mut outcome = Outcome {
+            absent: state != DiskState::Serving,
+            damage: node.damage().count(),
+            ..Outcome::default()
+        };
+        let stamped = flips.iter().all(|flip| flip.file != "stamp");
+        assert!(!(outcome.absent && stamped), "{state:?} by {flips:?}");
+        for stored in &self.shards {
+            let key = stored.put.key;
+            let read = read_all(node, &stored.put).await;
+            let touched = flips.iter().any(|flip| stored.holds(flip));
+            match read {
+                Ok(bytes) => {
+                    assert!(
+                        bytes == stored.put.payload,
+                        "{key} has other bytes by {flips:?}"
+                    );
+                    outcome.back += usize::from(stored.removed);
+                }
+                Err(ReadError::Missing { .. }) if stored.removed => {}
+                Err(error) => {
+                    let spared = !touched && !outcome.absent;
+                    assert!(!spared, "{key} is not served: {error}, by {flips:?}");
+                    outcome.lost += 1;
+                }
+            }
+            match node.describe(DISK, key).await {
+                Ok(chunk) => assert_eq!(chunk, stored.put.chunk, "{flips:?}"),
+                Err(_) => outcome.undescribed += usize::from(!stored.removed),
+            }
+        }
+        outcome
+    }
+}
+
+impl Stored {
+    fn holds(&self, flip: &Flip) -> bool {
+        let (file, range) = &self.place;
+        *file == flip.file && range.contains(&flip.at)
+    }
+}
+
+fn run<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    runtime.expect("a runtime").block_on(future)
+}
+
+async fn serve(disk: &SimDisk) -> Node {
+    let device = DiskDevice {
+        disk: Arc::new(disk.clone()) as Arc<dyn Disk>,
+        expected: Some(DISK),
+    };
+    let node = Node::with_devices(CLUSTER, NODE, vec![device], LIMITS, Watch::default()).await;
+    node.learn(&GroupTable {
+        groups: vec![Group {
+            id: GROUP,
+            profile: "4+2".parse().expect("a profile"),
+            epoch: Epoch(1),
+            admission: Admission::Open,
+            members: vec![Member {
+                disk: DISK,
+                joined: Epoch(1),
+            }],
+        }],
+        ..GroupTable::default()
+    });
+    node
+}
+
+fn shard(number: u64, length: usize) -> PutShard {
+    let key = ShardKey {
+        group: GROUP,
+        chunk: ChunkId::new(number),
+        index: 0,
+    };
+    let byte = |at: u64| (at * 31 + at / 251 + number * 7).to_be_bytes()[7];
+    let sealed: Vec<u8> = (0..length as u64).map(byte).collect();
+    let mut payload = Vec::new();
+    block::frame(key, 0, &sealed, &mut payload);
+    let digest = ShardDigest(*blake3::hash(&sealed).as_bytes());
+    PutShard {
+        disk: DISK,
+        key,
+        epoch: Epoch(1),
+        chunk: ChunkDescription {
+            blob: BlobId::new(number),
+            first_segment: 0,
+            profile: "4+2".parse().expect("a profile"),
+            data_lengths: vec![u32::try_from(length).expect("it is short"), 0, 0, 0],
+            digests: vec![digest; 6],
+        },
+        payload: payload.into(),
+    }
+}
+
+async fn read_all(node: &Node, put: &PutShard) -> Result<Bytes, ReadError> {
+    let blocks = put.payload.len().div_ceil(block::FRAMED_BLOCK);
+    node.read(ReadShard {
+        disk: DISK,
+        key: put.key,
+        first_block: 0,
+        blocks: u32::try_from(blocks).expect("a few"),
+    })
+    .await
+}
+
+/// The volume and the range in which a shard's header and blocks lie.
+fn place(disk: &SimDisk, payload: &[u8]) -> (String, Range<u64>) {
+    let volumes = (1..9).map(|id| format!("volume-{id:08x}"));
+    let found = volumes.filter_map(|name| {
+        let bytes = disk.content(&name)?;
+        let mut records = (0..bytes.len().saturating_sub(1024)).step_by(4096);
+        let at = records.find(|at| bytes[at + 1024..].starts_with(payload))?;
+        Some((name, at as u64..(at + 1024 + payload.len()) as u64))
+    });
+    found.last().expect("it is stored")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So many bytes of payloads are flipped under a running node; a soak takes more.
+    fn samples() -> u64 {
+        std::env::var("STRONGROOM_FLIPS").map_or(10_000, |text| text.parse().expect("a number"))
+    }
+
+    /// Every byte of a stamp, of headers, tombstones, footers and the list of volumes: one that flips is noticed, or
+    /// is not one that counts; what lies beside it is served; nothing is shown that was not stored.
+    /// Method: flip one bit of each byte that is no payload, open the disk, read everything.
+    #[test]
+    fn structural_flips_are_noticed() {
+        let image = &*IMAGE;
+        assert_eq!(image.try_flips(&[]), Outcome::default());
+        let (mut tried, mut noticed, mut absent) = (0, 0, 0);
+        for (file, length) in image.files() {
+            let content = image.disk.content(&file).expect("it is there");
+            let payload = |at: u64| {
+                let mut shards = image.shards.iter().map(|shard| &shard.place);
+                shards.any(|(name, range)| {
+                    *name == file && range.contains(&at) && at >= range.start + 1024
+                })
+            };
+            for at in (0..length).filter(|at| !payload(*at)) {
+                let mask = 1 << (at % 8);
+                let flip = Flip {
+                    file: file.clone(),
+                    at,
+                    mask,
+                };
+                let outcome = image.try_flips(std::slice::from_ref(&flip));
+                assert_eq!(outcome.back, 0, "one flip brings nothing back: {flip:?}");
+                tried += 1;
+                absent += u64::from(outcome.absent);
+                let seen = outcome != Outcome::default();
+                noticed += u64::from(seen);
+                // Zeros that no checksum covers: behind payloads, behind the last record, and the older half of the list.
+                let padding =
+                    content[usize::try_from(at).expect("it fits")] == 0 || file == "volumes";
+                assert!(
+                    seen || padding || image.is_buried(&flip),
+                    "{flip:?} is not noticed"
+                );
+            }
+        }
+        assert_eq!(absent, 4096, "every byte of a stamp counts");
+        assert!(tried > 40_000 && noticed > 16_000, "{noticed} of {tried}");
+    }
+
+    /// Under a running node, a payload's byte that flips is noticed by whoever reads it, and by nobody else.
+    /// Method: flip one of many at random, read that shard and another, flip it back.
+    #[test]
+    fn flipped_payloads_are_never_shown() {
+        let image = &*IMAGE;
+        run(async {
+            let disk = image.disk.crash(0);
+            let node = serve(&disk).await;
+            let live: Vec<&Stored> = image.shards.iter().filter(|shard| !shard.removed).collect();
+            let mut state = 1_u64;
+            let mut draw = |below: u64| {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                (state >> 33) % below
+            };
+            let mut noticed = 0;
+            for _ in 0..samples() {
+                let which = usize::try_from(draw(live.len() as u64)).expect("a few");
+                let (hit, other) = (live[which], live[(which + 1) % live.len()]);
+                let (file, range) = &hit.place;
+                let begin = range.start + 1024;
+                let at = ByteOffset::new(begin + draw(range.end - begin));
+                let mask = 1 << draw(8);
+                disk.flip(file, at, mask);
+                let read = read_all(&node, &hit.put).await;
+                assert!(
+                    matches!(read, Err(ReadError::Corrupt { .. })),
+                    "{at} of {file}"
+                );
+                noticed += 1;
+                let beside = read_all(&node, &other.put).await;
+                assert!(beside.is_ok_and(|bytes| bytes == other.put.payload));
+                disk.flip(file, at, mask);
+            }
+            assert_eq!(noticed, samples());
+            node.shutdown().await;
+        });
+    }
+
+    impl Image {
+        /// Whether a flip is in a removed shard's record: nobody reads it any more, unless the volume has no footer.
+        fn is_buried(&self, flip: &Flip) -> bool {
+            let mut removed = self.shards.iter().filter(|shard| shard.removed);
+            removed.any(|shard| shard.holds(flip)) || self.is_sealed_tombstone(flip)
+        }
+
+        /// Whether it is in a record of tombstones whose volume has a footer that says the same.
+        fn is_sealed_tombstone(&self, flip: &Flip) -> bool {
+            let content = self.disk.content(&flip.file).expect("it is there");
+            let sealed = content.ends_with(b"STRFOOTR");
+            let block = usize::try_from(flip.at).expect("it fits") / 4096 * 4096;
+            sealed && content[block..].starts_with(b"STRTOMBS")
+        }
+    }
+}
