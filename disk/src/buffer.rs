@@ -6,11 +6,10 @@
 //! handed out only where every byte is about to be overwritten.
 
 use crate::device::BLOCK;
+use crate::pool::Pool;
 use bytes::Bytes;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Mutex, PoisonError};
 
 /// Idle memory that the pool keeps at most.
 const POOL_BYTES: usize = 64 << 20;
@@ -49,7 +48,7 @@ impl Buffer {
     pub fn recycled(length: usize) -> Self {
         let length = length.div_ceil(BLOCK);
         let class = class_of(length);
-        let blocks = pool()
+        let blocks = POOL
             .take(class)
             .unwrap_or_else(|| vec![Aligned([0; BLOCK]); class]);
         Self { blocks, length }
@@ -93,7 +92,10 @@ impl fmt::Debug for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        pool().give(std::mem::take(&mut self.blocks));
+        let blocks = std::mem::take(&mut self.blocks);
+        if !blocks.is_empty() {
+            let _freed_if_full = POOL.give(blocks.len(), blocks);
+        }
     }
 }
 
@@ -103,36 +105,8 @@ fn class_of(blocks: usize) -> usize {
     blocks.div_ceil(step) * step
 }
 
-struct Pool {
-    /// By class, in blocks.
-    idle: BTreeMap<usize, Vec<Vec<Aligned>>>,
-    blocks: usize,
-}
-
-static POOL: Mutex<Pool> = Mutex::new(Pool {
-    idle: BTreeMap::new(),
-    blocks: 0,
-});
-
-fn pool() -> std::sync::MutexGuard<'static, Pool> {
-    POOL.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Pool {
-    fn take(&mut self, class: usize) -> Option<Vec<Aligned>> {
-        let memory = self.idle.get_mut(&class)?.pop()?;
-        self.blocks -= class;
-        Some(memory)
-    }
-
-    /// Keeps it unless the pool is full.
-    fn give(&mut self, memory: Vec<Aligned>) {
-        if !memory.is_empty() && (self.blocks + memory.len()) * BLOCK <= POOL_BYTES {
-            self.blocks += memory.len();
-            self.idle.entry(memory.len()).or_default().push(memory);
-        }
-    }
-}
+/// By class, in blocks.
+static POOL: Pool<Vec<Aligned>> = Pool::new(POOL_BYTES / BLOCK);
 
 #[cfg(test)]
 mod tests {

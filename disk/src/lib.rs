@@ -15,7 +15,9 @@
 pub mod buffer;
 pub mod device;
 mod engine;
+mod pool;
 pub mod probe;
+mod sync;
 
 pub use buffer::Buffer;
 pub use device::{BLOCK, Disk, Entry, File, Pending};

@@ -21,6 +21,13 @@ use types::{ByteCount, ByteOffset};
 /// behind is no content.
 const PROBE: &str = ".probe";
 
+/// File systems of which [`RawFile::settle`] is true.
+const WAITS_FOR_DIRECT_IO: [libc::__fsword_t; 3] = [
+    libc::EXT4_SUPER_MAGIC,
+    libc::XFS_SUPER_MAGIC,
+    libc::TMPFS_MAGIC,
+];
+
 /// An open, locked folder.
 pub(crate) struct Folder {
     handle: Arc<fs::File>,
@@ -142,6 +149,12 @@ impl RawFile {
 
     pub(crate) fn read(&self, at: ByteOffset, length: ByteCount) -> io::Result<Bytes> {
         let mut buffer = Buffer::recycled(length.as_usize());
+        self.read_into(at, &mut buffer)?;
+        Ok(buffer.freeze())
+    }
+
+    /// Fills a buffer.
+    pub(crate) fn read_into(&self, at: ByteOffset, buffer: &mut Buffer) -> io::Result<()> {
         let mut done = 0;
         while done < buffer.len() {
             let got = self
@@ -149,7 +162,7 @@ impl RawFile {
                 .read_at(&mut buffer[done..], at.get() + done as u64);
             done = advance(done, got, io::ErrorKind::UnexpectedEof)?;
         }
-        Ok(buffer.freeze())
+        Ok(())
     }
 
     pub(crate) fn write(&self, at: ByteOffset, data: &Buffer) -> io::Result<()> {
@@ -176,6 +189,26 @@ impl RawFile {
     pub(crate) fn punch(&self, at: ByteOffset, length: ByteCount) -> io::Result<()> {
         let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
         self.fallocate(mode, at, length)
+    }
+
+    /// Waits until the kernel has no direct I/O in flight on this file.
+    ///
+    /// ext4 and xfs wait for it inside fallocate (`inode_dio_wait`), before they change anything; a tmpfs has
+    /// none. It is asked for the block at `at`, which is about to be written anyhow.
+    ///
+    /// # Errors
+    /// Where the file system does not promise to wait, and what fallocate says.
+    pub(crate) fn settle(&self, at: ByteOffset) -> io::Result<()> {
+        // SAFETY: `statfs` is plain integers, for which zeros are a value.
+        let mut status: libc::statfs = unsafe { std::mem::zeroed() };
+        // SAFETY: the descriptor is open and `status` is a valid place to write to.
+        check(unsafe { libc::fstatfs(self.descriptor(), &raw mut status) })?;
+        if !WAITS_FOR_DIRECT_IO.contains(&status.f_type) {
+            return Err(io::Error::other(
+                "io_uring broke off, and whether this was written is unknown",
+            ));
+        }
+        self.fallocate(libc::FALLOC_FL_KEEP_SIZE, at, ByteCount::new(BLOCK as u64))
     }
 
     fn fallocate(&self, mode: i32, at: ByteOffset, length: ByteCount) -> io::Result<()> {

@@ -15,11 +15,12 @@ use tokio::sync::{mpsc, oneshot};
 use types::{ByteCount, ByteOffset};
 
 /// Enough to keep a flash disk busy with 64 KiB reads; a spinning one orders what it is given.
-const THREADS: usize = 8;
+pub(crate) const THREADS: usize = 8;
 /// Operations that may wait for a thread.
 const QUEUE: usize = 256;
 
-type Job = Box<dyn FnOnce() + Send>;
+/// A call to run.
+pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
 /// Threads that run blocking calls.
 #[derive(Clone)]
@@ -48,6 +49,12 @@ impl Pool {
                 })?;
         }
         Ok(Self { jobs })
+    }
+
+    /// Has one of the threads run this; blocks while the queue is full. Not for async code.
+    pub(crate) fn push(&self, job: Job) {
+        let sent = self.jobs.blocking_send(job);
+        sent.unwrap_or_else(|_| unreachable!("the threads live as long as the pool"));
     }
 
     /// Runs a call on one of the threads.

@@ -1,46 +1,45 @@
 //! How a driver that sleeps in the kernel learns of new work.
+//!
+//! ```text
+//! caller: queue it --> fence --> asleep? then wake          (ring)
+//! driver: asleep = true --> fence --> queue empty? then sleep   (may_sleep)
+//! ```
+//!
+//! Either the driver, going to sleep, sees the work in the queue, or the caller sees that the driver is
+//! asleep: the fences on both sides rule out that neither happens. No kernel is needed for this part:
+//! `tests/it/schedules` drives it through many schedules.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
-use std::os::fd::FromRawFd;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use super::sync::{AtomicBool, Ordering, fence};
 
-/// Wakes the driver out of the kernel.
+/// Whether the driver sleeps, or is about to.
 pub(super) struct Doorbell {
-    pub(super) event: File,
-    /// Set by the driver before it looks at the queue for the last time.
-    pub(super) asleep: AtomicBool,
+    asleep: AtomicBool,
 }
 
 impl Doorbell {
-    pub(super) fn new() -> io::Result<Self> {
-        // SAFETY: eventfd takes integers and returns a descriptor or -1.
-        let descriptor = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-        if descriptor == -1 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(Self {
-            // SAFETY: the descriptor is fresh, so `File` is its only owner.
-            event: unsafe { File::from_raw_fd(descriptor) },
+    pub(super) fn new() -> Self {
+        Self {
             asleep: AtomicBool::new(false),
-        })
+        }
     }
 
-    /// After something was queued. Either the driver, going to sleep, sees it in the queue, or this
-    /// sees that it is asleep: the fences on both sides rule out that neither happens.
-    pub(super) fn ring(&self) {
+    /// After something was queued: wakes the driver if it may sleep.
+    pub(super) fn ring(&self, wake: impl FnOnce()) {
         fence(Ordering::SeqCst);
         if self.asleep.swap(false, Ordering::SeqCst) {
-            self.wake();
+            wake();
         }
     }
 
-    pub(super) fn wake(&self) {
-        // It fails only when the counter is at its end, and then the driver is awake.
-        let _awake = (&self.event).write(&1u64.to_ne_bytes());
+    /// The driver's last look before it sleeps.
+    pub(super) fn may_sleep(&self, nothing_to_do: impl FnOnce() -> bool) -> bool {
+        self.asleep.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        nothing_to_do()
     }
 
-    pub(super) fn silence(&self) {
-        let _nothing_to_read = (&self.event).read(&mut [0; 8]);
+    /// The driver is awake again: nobody needs to wake it.
+    pub(super) fn awake(&self) {
+        self.asleep.store(false, Ordering::SeqCst);
     }
 }

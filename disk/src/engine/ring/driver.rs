@@ -1,17 +1,21 @@
-//! The thread's side: it submits, and takes in what completes.
+//! The ring's thread: it submits, and takes in what completes.
 
 use super::DEPTH;
 use super::doorbell::Doorbell;
+use super::event::Event;
+use super::fault::Fault;
 use super::operation::{Operation, Work};
+use super::slots::{Slots, Tag};
 use crate::buffer::Buffer;
 use crate::device::BLOCK;
 use crate::engine::folder::RawFile;
-use io_uring::{IoUring, opcode, types::Fd};
+use io_uring::{EnterFlags, IoUring, opcode, types::Fd};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::atomic::{Ordering, fence};
+use std::thread;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
+use types::ByteOffset;
 
 /// Submission slots: room for every operation in flight and for the doorbell. The kernel makes the
 /// completion queue twice as long.
@@ -19,31 +23,40 @@ const ENTRIES: u32 = 128;
 /// Marks the doorbell's completions; no slot has this index.
 const DOORBELL: u64 = u64::MAX;
 
-struct Slot {
-    generation: u32,
-    operation: Option<Operation>,
+/// For how long a broken ring is asked for what is in flight. A disk that works has answered long before.
+const DRAIN: Duration = Duration::from_secs(2);
+/// How often it is asked.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// How new work reaches the driver.
+pub(super) struct Bell {
+    pub(super) doorbell: Doorbell,
+    pub(super) event: Event,
+}
+
+/// What a driver leaves behind that broke off.
+pub(super) struct Broken {
+    pub(super) why: io::Error,
+    /// Operations of which the kernel told no end: they may be done, under way, or never begun.
+    pub(super) unknown: Vec<Operation>,
 }
 
 /// One ring, and the operations in flight.
 pub(super) struct Driver {
     ring: IoUring,
-    doorbell: Arc<Doorbell>,
-    slots: Vec<Slot>,
-    free: Vec<u32>,
+    bell: Arc<Bell>,
+    slots: Slots<Operation>,
+    fault: Fault,
 }
 
 impl Driver {
-    pub(super) fn new(doorbell: Arc<Doorbell>) -> io::Result<(Self, &'static str)> {
+    pub(super) fn new(bell: Arc<Bell>, fault: Fault) -> io::Result<(Self, &'static str)> {
         let (ring, mode) = build()?;
-        let slots = (0..DEPTH).map(|_| Slot {
-            generation: 0,
-            operation: None,
-        });
         let mut driver = Self {
             ring,
-            doorbell,
-            slots: slots.collect(),
-            free: (0..).take(DEPTH).collect(),
+            bell,
+            slots: Slots::new(DEPTH),
+            fault,
         };
         driver.listen();
         Ok((driver, mode))
@@ -52,15 +65,9 @@ impl Driver {
     /// Reads a block whose content is known through the ring.
     pub(super) fn probe(&mut self, file: Arc<RawFile>, content: &Buffer) -> io::Result<()> {
         let (answer, mut read) = oneshot::channel();
-        self.start(Operation {
-            file,
-            work: Work::Read {
-                buffer: Buffer::zeroed(BLOCK),
-                at: 0,
-                done: 0,
-                answer,
-            },
-        });
+        let buffer = Buffer::zeroed(BLOCK);
+        let work = Work::Read(answer);
+        self.start(Operation::new(file, buffer, ByteOffset::ZERO, work));
         loop {
             self.turn(1)?;
             if let Ok(bytes) = read.try_recv() {
@@ -74,10 +81,11 @@ impl Driver {
         }
     }
 
-    pub(super) fn run(mut self, mut operations: mpsc::Receiver<Operation>) {
+    /// Serves the queue until it is closed or the ring breaks off.
+    pub(super) fn run(mut self, operations: &mut mpsc::Receiver<Operation>) -> Result<(), Broken> {
         loop {
             let mut closed = false;
-            while !self.free.is_empty() {
+            while !self.slots.is_full() {
                 match operations.try_recv() {
                     Ok(operation) => self.start(operation),
                     Err(mpsc::error::TryRecvError::Empty) => break,
@@ -87,23 +95,25 @@ impl Driver {
                     }
                 }
             }
-            if closed && self.free.len() == DEPTH {
-                return;
+            if closed && self.slots.len() == 0 {
+                return Ok(());
             }
-            self.doorbell.asleep.store(true, Ordering::SeqCst);
-            fence(Ordering::SeqCst);
-            let more = !operations.is_empty() && !self.free.is_empty();
-            let turned = self.turn(usize::from(!more));
-            self.doorbell.asleep.store(false, Ordering::SeqCst);
-            if let Err(error) = turned {
-                tracing::error!("a disk's ring broke off: {error}");
-                return;
+            let bell = Arc::clone(&self.bell);
+            let sleep = bell
+                .doorbell
+                .may_sleep(|| operations.is_empty() || self.slots.is_full());
+            let turned = self.turn(usize::from(sleep));
+            bell.doorbell.awake();
+            if let Err(why) = turned {
+                let unknown = self.drain();
+                return Err(Broken { why, unknown });
             }
         }
     }
 
     /// Submits what was pushed, waits for so many completions, and takes in all that are there.
     fn turn(&mut self, wait: usize) -> io::Result<()> {
+        self.fault.before_call()?;
         match self.ring.submit_and_wait(wait) {
             Ok(_) => {}
             // Interrupted, or the kernel is short of memory for more: completions help.
@@ -114,20 +124,55 @@ impl Driver {
                 ) => {}
             Err(error) => return Err(error),
         }
-        let completions: Vec<(u64, i32)> = self
-            .ring
-            .completion()
-            .map(|completion| (completion.user_data(), completion.result()))
-            .collect();
-        for (user_data, result) in completions {
-            if user_data == DOORBELL {
-                self.doorbell.silence();
-                self.listen();
-            } else {
-                self.complete(user_data, result);
-            }
+        self.fault.after_call()?;
+        for tag in self.take_in() {
+            self.push(tag);
         }
         Ok(())
+    }
+
+    /// Takes in the completions that are there. What is to be submitted again for its rest is returned.
+    fn take_in(&mut self) -> Vec<Tag> {
+        let completions = self.ring.completion();
+        let completions: Vec<(u64, i32)> = completions
+            .map(|completion| (completion.user_data(), completion.result()))
+            .collect();
+        let mut short = Vec::new();
+        for (user_data, result) in completions {
+            if user_data == DOORBELL {
+                self.bell.event.silence();
+                self.listen();
+            } else {
+                short.extend(self.complete(Tag::from_bits(user_data), result));
+            }
+        }
+        short
+    }
+
+    /// The end of a ring that broke off: for a while it takes in what the kernel still tells. The rest is
+    /// returned, its outcome unknown.
+    fn drain(mut self) -> Vec<Operation> {
+        let mut unknown = Vec::new();
+        let until = Instant::now() + self.fault.patience(DRAIN);
+        // What the kernel has not taken it never will: nothing submits any more.
+        let never = self.ring.submission().len();
+        while self.slots.len() > never && Instant::now() < until {
+            thread::sleep(PAUSE);
+            if self.fault.is_deaf() {
+                continue;
+            }
+            let flags = EnterFlags::GETEVENTS.bits();
+            // SAFETY: it submits nothing and carries no argument, so the kernel gets no pointer.
+            let _told = unsafe {
+                let submitter = self.ring.submitter();
+                submitter.enter::<libc::sigset_t>(0, 0, flags, None)
+            };
+            for tag in self.take_in() {
+                unknown.extend(self.slots.take(tag));
+            }
+        }
+        unknown.extend(self.slots.clear());
+        unknown
     }
 
     fn start(&mut self, operation: Operation) {
@@ -135,50 +180,41 @@ impl Driver {
             operation.answer(Ok(()));
             return;
         }
-        let index = self.free.pop().expect("started only while a slot is free");
-        self.slots[index as usize].operation = Some(operation);
-        self.push(index);
+        let tag = self.slots.put(operation);
+        self.push(tag);
     }
 
-    fn complete(&mut self, user_data: u64, result: i32) {
-        let (index, generation) = untag(user_data);
-        let slot = &mut self.slots[index as usize];
-        let Some(operation) = slot
-            .operation
-            .as_mut()
-            .filter(|_| slot.generation == generation)
-        else {
-            tracing::error!(user_data, "a completion of no operation");
-            return;
+    /// Takes in one completion. It is returned when its rest is to be submitted.
+    fn complete(&mut self, tag: Tag, result: i32) -> Option<Tag> {
+        let Some(operation) = self.slots.get(tag) else {
+            tracing::error!(?tag, "a completion of no operation");
+            return None;
         };
         let moved = usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result));
-        match operation.step(moved) {
-            None => self.push(index),
-            Some(outcome) => {
-                let operation = slot.operation.take().expect("it is there");
-                slot.generation = slot.generation.wrapping_add(1);
-                self.free.push(index);
-                operation.answer(outcome);
-            }
-        }
+        let Some(outcome) = operation.step(moved) else {
+            return Some(tag);
+        };
+        let operation = self.slots.take(tag).expect("it is there");
+        operation.answer(outcome);
+        None
     }
 
     /// Queues the submission of what is left of a slot's operation.
-    fn push(&mut self, index: u32) {
-        let slot = &mut self.slots[index as usize];
-        let operation = slot.operation.as_mut().expect("an occupied slot");
-        let entry = operation.entry().user_data(tag(index, slot.generation));
+    fn push(&mut self, tag: Tag) {
+        let operation = self.slots.get(tag).expect("an occupied slot");
+        let entry = operation.entry().user_data(tag.to_bits());
         // SAFETY: the entry points into a buffer and names a descriptor that the slot's operation owns.
         // The buffer's memory does not move when the operation does. The slot lets go of them only when
-        // this entry has completed (`complete`), or leaks them (`drop`); until then nothing else
-        // touches the buffer.
+        // this entry has completed (`complete`); when the ring breaks off, in the hands of those who know
+        // that the kernel may still use them (`drain`, and `again` in `keeper`); or leaks them (`drop`).
+        // Until then nothing else touches the buffer.
         let pushed = unsafe { self.ring.submission().push(&entry) };
         pushed.expect("a submission slot for every operation in flight");
     }
 
     /// Asks the ring to report the doorbell.
     fn listen(&mut self) {
-        let event = Fd(self.doorbell.event.as_raw_fd());
+        let event = Fd(self.bell.event.descriptor());
         let events = u32::try_from(libc::POLLIN).expect("a small flag");
         let entry = opcode::PollAdd::new(event, events)
             .build()
@@ -190,18 +226,12 @@ impl Driver {
 }
 
 impl Drop for Driver {
-    /// Whoever waits hears that the driver is gone. What the kernel may still use is never freed.
+    /// A driver that panicked, or could not read its probe: whoever waits hears that it is gone. What the
+    /// kernel may still use is never freed.
     fn drop(&mut self) {
-        for slot in &mut self.slots {
-            if let Some(Operation { file, work }) = slot.operation.take() {
-                std::mem::forget(file);
-                match work {
-                    Work::Read { buffer, .. } | Work::Write { buffer, .. } => {
-                        std::mem::forget(buffer);
-                    }
-                    Work::Sync { .. } => {}
-                }
-            }
+        for operation in self.slots.clear() {
+            std::mem::forget(operation.file);
+            std::mem::forget(operation.buffer);
         }
     }
 }
@@ -221,27 +251,4 @@ fn build() -> io::Result<(IoUring, &'static str)> {
         other => return other.map(|ring| (ring, "single issuer")),
     }
     Ok((IoUring::new(ENTRIES)?, "plain"))
-}
-
-fn tag(index: u32, generation: u32) -> u64 {
-    u64::from(generation) << 32 | u64::from(index)
-}
-
-fn untag(user_data: u64) -> (u32, u32) {
-    let half = |bits: u64| u32::try_from(bits & u64::from(u32::MAX)).expect("32 bits");
-    (half(user_data), half(user_data >> 32))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tags_keep_index_and_generation_apart() {
-        for (index, generation) in [(0, 0), (119, 7), (3, u32::MAX)] {
-            let tag = tag(index, generation);
-            assert_eq!(untag(tag), (index, generation));
-            assert_ne!(tag, DOORBELL);
-        }
-    }
 }

@@ -10,32 +10,45 @@
 //! ```
 //!
 //! - In flight is at most [`DEPTH`], below the completion queue's size: it cannot overflow.
-//! - `user_data` is a slot's index and generation, so a completion never meets a slot's next tenant.
-//! - The thread sleeps in the kernel; an eventfd that the ring polls wakes it for new work.
-//! - A driver that breaks off leaks what is in flight rather than free what the kernel may write to.
+//! - `user_data` is a slot's index and generation, so a completion never meets a slot's next tenant (`slots`).
+//! - The thread sleeps in the kernel; an eventfd that the ring polls wakes it for new work (`doorbell`).
+//! - Reads and writes only. A sync goes beside the ring, so that its outcome is never lost with it (decision
+//!   0021).
+//! - A ring that breaks off is drained, and threads do the rest (`keeper`).
 
 mod doorbell;
 mod driver;
+mod event;
+mod fault;
+mod keeper;
 mod operation;
+mod slots;
 
+pub(crate) use fault::Fault;
+#[cfg(test)]
+pub(crate) use fault::How;
 pub(crate) use operation::{Operation, Work};
 
 use crate::buffer::Buffer;
 use crate::engine::folder::RawFile;
+use crate::sync;
 use doorbell::Doorbell;
-use driver::Driver;
+use driver::Bell;
+use event::Event;
+use keeper::Keeper;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc;
 
 /// Operations in flight.
-const DEPTH: usize = 120;
+const DEPTH: u32 = 120;
 
 /// The way to a driver. Dropped, the driver completes what it has and ends.
 pub(crate) struct Handle {
     /// `None` only while dropping: the queue must be closed before the driver is woken to see it.
     queue: Option<mpsc::Sender<Operation>>,
-    doorbell: Arc<Doorbell>,
+    bell: Arc<Bell>,
+    broken: Arc<OnceLock<String>>,
 }
 
 impl Handle {
@@ -46,15 +59,20 @@ impl Handle {
             .send(operation)
             .await
             .map_err(|_| super::threads::stopped())?;
-        self.doorbell.ring();
+        self.bell.doorbell.ring(|| self.bell.event.wake());
         Ok(())
+    }
+
+    /// Why the ring broke off, if it did: threads serve its queue since.
+    pub(crate) fn broken(&self) -> Option<&str> {
+        self.broken.get().map(String::as_str)
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
         self.queue = None;
-        self.doorbell.wake();
+        self.bell.event.wake();
     }
 }
 
@@ -62,31 +80,32 @@ impl Drop for Handle {
 ///
 /// # Errors
 /// When the kernel offers no ring, or the probe cannot be read.
-pub(crate) fn start(probe: RawFile, content: Buffer) -> io::Result<(Handle, &'static str)> {
-    let (queue, operations) = mpsc::channel(DEPTH);
-    let doorbell = Arc::new(Doorbell::new()?);
+pub(crate) fn start(
+    probe: RawFile,
+    content: Buffer,
+    fault: Fault,
+) -> io::Result<(Handle, &'static str)> {
+    let (queue, operations) = mpsc::channel(DEPTH as usize);
+    let bell = Arc::new(Bell {
+        doorbell: Doorbell::new(),
+        event: Event::new()?,
+    });
+    let broken = Arc::new(OnceLock::new());
     let (ready, started) = std::sync::mpsc::channel();
-    let bell = Arc::clone(&doorbell);
-    // A ring of a single issuer belongs to the thread that makes it.
+    let keeper = Keeper {
+        bell: Arc::clone(&bell),
+        operations,
+        broken: Arc::clone(&broken),
+        fault,
+    };
     std::thread::Builder::new()
-        .name("disk-ring".to_owned())
-        .spawn(move || {
-            let driver = Driver::new(bell).and_then(|(mut driver, mode)| {
-                driver.probe(Arc::new(probe), &content)?;
-                Ok((driver, mode))
-            });
-            match driver {
-                Err(error) => drop(ready.send(Err(error))),
-                Ok((driver, mode)) => {
-                    drop(ready.send(Ok(mode)));
-                    driver.run(operations);
-                }
-            }
-        })?;
+        .name("disk-keeper".to_owned())
+        .spawn(move || keeper.keep(probe, &content, ready))?;
     let mode = started.recv().map_err(|_| super::threads::stopped())??;
     let handle = Handle {
         queue: Some(queue),
-        doorbell,
+        bell,
+        broken,
     };
     Ok((handle, mode))
 }

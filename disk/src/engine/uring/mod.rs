@@ -1,12 +1,14 @@
-//! A folder served by one ring: reads, writes and syncs through it, with O_DIRECT.
+//! A folder served by one ring: reads and writes through it, with O_DIRECT.
 //!
 //! What is rare and may block (names, lengths, allocation, punching) runs on a thread beside the
-//! ring's, which so never waits for the file system.
+//! ring's, which so never waits for the file system. Syncs have threads of their own: no long punch holds
+//! them up, and a ring that breaks off takes no sync's outcome with it (decision 0021). Then threads do what
+//! the ring did, for as long as the disk is open.
 
 use crate::buffer::Buffer;
 use crate::device::{Disk, Entry, File, Pending};
 use crate::engine::folder::{Folder, RawFile};
-use crate::engine::ring::{self, Handle, Operation, Work};
+use crate::engine::ring::{self, Fault, Handle, Operation, Work};
 use crate::engine::threads::{Pool, stopped};
 use bytes::Bytes;
 use futures::FutureExt;
@@ -16,24 +18,34 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use types::{ByteCount, ByteOffset};
 
+/// Syncs at once: whoever appends to a disk has one under way, and few append.
+const SYNCS: usize = 2;
+
 /// A folder served by a ring.
 pub(crate) struct UringDisk {
     folder: Arc<Folder>,
     ring: Arc<Handle>,
     beside: Pool,
+    syncs: Pool,
     mode: &'static str,
 }
 
 impl UringDisk {
     /// Starts the ring, and reads a block of this folder's disk through it.
     pub(crate) fn start(folder: Arc<Folder>) -> io::Result<Self> {
+        Self::breaking(folder, Fault::none())
+    }
+
+    /// As `start`, with a ring that breaks off by that fault.
+    fn breaking(folder: Arc<Folder>, fault: Fault) -> io::Result<Self> {
         let content = Buffer::copy_of(b"read back through the ring");
         let probe = folder.probe(&content)?;
-        let (ring, mode) = ring::start(probe, content)?;
+        let (ring, mode) = ring::start(probe, content, fault)?;
         Ok(Self {
             folder,
             ring: Arc::new(ring),
             beside: Pool::start(1)?,
+            syncs: Pool::start(SYNCS)?,
             mode,
         })
     }
@@ -49,10 +61,15 @@ impl UringDisk {
     fn file(&self, name: &str, fresh: bool) -> Pending<Arc<dyn File>> {
         let name = name.to_owned();
         let ring = Arc::clone(&self.ring);
-        let beside = self.beside.clone();
+        let (beside, syncs) = (self.beside.clone(), self.syncs.clone());
         self.on_folder(move |folder| {
-            let raw = Arc::new(folder.file(&name, fresh)?);
-            Ok(Arc::new(UringFile { raw, ring, beside }) as Arc<dyn File>)
+            let file = UringFile {
+                raw: Arc::new(folder.file(&name, fresh)?),
+                ring,
+                beside,
+                syncs,
+            };
+            Ok(Arc::new(file) as Arc<dyn File>)
         })
     }
 }
@@ -93,7 +110,10 @@ impl Disk for UringDisk {
     }
 
     fn engine(&self) -> String {
-        format!("io_uring ({})", self.mode)
+        match self.ring.broken() {
+            None => format!("io_uring ({})", self.mode),
+            Some(why) => format!("threads (io_uring broke off: {why})"),
+        }
     }
 }
 
@@ -101,19 +121,22 @@ struct UringFile {
     raw: Arc<RawFile>,
     ring: Arc<Handle>,
     beside: Pool,
+    syncs: Pool,
 }
 
 impl UringFile {
     /// Queues work for the ring and waits for its answer.
     fn submit<T: Send + 'static>(
         &self,
-        work: impl FnOnce(oneshot::Sender<io::Result<T>>) -> Work + Send + 'static,
+        at: ByteOffset,
+        buffer: impl FnOnce() -> Buffer + Send + 'static,
+        work: fn(oneshot::Sender<io::Result<T>>) -> Work,
     ) -> Pending<T> {
         let (ring, file) = (Arc::clone(&self.ring), Arc::clone(&self.raw));
         async move {
             let (answer, result) = oneshot::channel();
-            let work = work(answer);
-            ring.submit(Operation { file, work }).await?;
+            let operation = Operation::new(file, buffer(), at, work(answer));
+            ring.submit(operation).await?;
             result.await.map_err(|_| stopped())?
         }
         .boxed()
@@ -130,25 +153,17 @@ impl UringFile {
 
 impl File for UringFile {
     fn read(&self, at: ByteOffset, length: ByteCount) -> Pending<Bytes> {
-        self.submit(move |answer| Work::Read {
-            buffer: Buffer::recycled(length.as_usize()),
-            at: at.get(),
-            done: 0,
-            answer,
-        })
+        let buffer = move || Buffer::recycled(length.as_usize());
+        self.submit(at, buffer, Work::Read)
     }
 
     fn write(&self, at: ByteOffset, data: Buffer) -> Pending<()> {
-        self.submit(move |answer| Work::Write {
-            buffer: data,
-            at: at.get(),
-            done: 0,
-            answer,
-        })
+        self.submit(at, move || data, Work::Write)
     }
 
     fn sync(&self) -> Pending<()> {
-        self.submit(|answer| Work::Sync { answer })
+        let raw = Arc::clone(&self.raw);
+        self.syncs.run(move || raw.sync())
     }
 
     fn set_length(&self, length: ByteCount) -> Pending<()> {
@@ -171,3 +186,6 @@ impl File for UringFile {
         ready(self.raw.links()).boxed()
     }
 }
+
+#[cfg(test)]
+mod breaks;

@@ -1,0 +1,146 @@
+//! The ring breaks off in flight: every operation is answered rightly, the bytes are right, the disk goes on.
+
+use super::{Fault, UringDisk};
+use crate::buffer::Buffer;
+use crate::device::{BLOCK, Disk, File};
+use crate::engine::folder::Folder;
+use crate::engine::ring::How;
+use futures::executor::block_on;
+use futures::future::{join, try_join_all};
+use std::io;
+use std::sync::Arc;
+use types::{ByteCount, ByteOffset};
+
+const BLOCK_BYTES: u64 = BLOCK as u64;
+
+/// Writers and readers at once: more than are in flight, so that the queue is full as well.
+const TASKS: u64 = 160;
+/// How often each writes its place anew.
+const ROUNDS: u64 = 4;
+/// Blocks of a task's place.
+const PLACE: u64 = 5;
+
+fn at(task: u64) -> ByteOffset {
+    ByteOffset::new(task * PLACE * BLOCK_BYTES)
+}
+
+fn size(blocks: u64) -> usize {
+    ByteCount::new(blocks * BLOCK_BYTES).as_usize()
+}
+
+/// What a task writes in a round: its length differs, too.
+fn content(task: u64, round: u64) -> Vec<u8> {
+    let blocks = 1 + (task + round) % PLACE;
+    let byte = |n: u64| ((n / 3 + task * 31 + round * 7) % 251) as u8;
+    (0..blocks * BLOCK_BYTES).map(byte).collect()
+}
+
+/// Writes its place again and again, and reads each time what it wrote.
+async fn writer(file: &dyn File, task: u64) -> io::Result<()> {
+    for round in 0..ROUNDS {
+        let bytes = content(task, round);
+        file.write(at(task), Buffer::copy_of(&bytes)).await?;
+        if task % 16 == round {
+            file.sync().await?;
+        }
+        let read = file.read(at(task), ByteCount::of(&bytes)).await?;
+        assert!(read == bytes, "task {task}, round {round}");
+    }
+    Ok(())
+}
+
+/// Reads what was there before.
+async fn reader(file: &dyn File, task: u64) -> io::Result<()> {
+    for round in 0..ROUNDS {
+        let bytes = content(task, 0);
+        let read = file.read(at(task), ByteCount::of(&bytes)).await?;
+        assert!(read == bytes, "reader {task}, round {round}");
+    }
+    Ok(())
+}
+
+/// A place holds what was written last, and behind it what an earlier round wrote there.
+fn expected(task: u64) -> Vec<u8> {
+    let mut place = Vec::new();
+    for round in 0..ROUNDS {
+        let bytes = content(task, round);
+        place.resize(place.len().max(bytes.len()), 0);
+        place[..bytes.len()].copy_from_slice(&bytes);
+    }
+    place
+}
+
+/// Breaks the ring at one of its calls, in the midst of reads, writes and syncs.
+fn breaks(how: How, call: u32) {
+    let beside = std::env::current_exe().unwrap();
+    let path = tempfile::tempdir_in(beside.parent().unwrap()).unwrap();
+    let old: Vec<u8> = (0..TASKS)
+        .flat_map(|task| {
+            let mut place = content(task, 0);
+            place.resize(size(PLACE), 0);
+            place
+        })
+        .collect();
+    std::fs::write(path.path().join("old"), old).unwrap();
+
+    let folder = Arc::new(Folder::open(path.path()).unwrap());
+    let disk = UringDisk::breaking(folder, Fault::at(how, call)).unwrap();
+    block_on(async {
+        let new = disk.create("new").await.unwrap();
+        let old = disk.open("old").await.unwrap();
+        let (written, read) = join(
+            try_join_all((0..TASKS).map(|task| writer(&*new, task))),
+            try_join_all((0..TASKS).map(|task| reader(&*old, task))),
+        )
+        .await;
+        written.unwrap();
+        read.unwrap();
+        new.sync().await.unwrap();
+        disk.sync_folder().await.unwrap();
+    });
+    let engine = disk.engine();
+    assert!(
+        engine.starts_with("threads (io_uring broke off: "),
+        "{engine}"
+    );
+    drop(disk);
+    let new = std::fs::read(path.path().join("new")).unwrap();
+    for task in 0..TASKS {
+        let expected = expected(task);
+        let place = &new[size(task * PLACE)..][..expected.len()];
+        assert!(place == expected, "task {task} after all");
+    }
+}
+
+/// Where the kernel gives out rings; elsewhere there is nothing to break.
+fn moments(how: How) {
+    if let Err(error) = io_uring::IoUring::new(4) {
+        eprintln!("left out; io_uring says: {error}");
+        return;
+    }
+    for call in 1..=16 {
+        breaks(how, call);
+    }
+}
+
+#[test]
+fn a_refused_call_loses_nothing() {
+    moments(How::Refused);
+}
+
+#[test]
+fn a_call_that_fails_after_it_was_taken_loses_nothing() {
+    moments(How::Taken);
+}
+
+/// Writes that are still under way while they are written again undo nothing.
+#[test]
+fn completions_that_never_come_lose_nothing() {
+    moments(How::Deaf);
+}
+
+/// As when somebody tightens a seccomp profile under the running process.
+#[test]
+fn a_kernel_that_forbids_the_ring_loses_nothing() {
+    moments(How::Denied);
+}
