@@ -15,6 +15,7 @@
 pub mod buffer;
 pub mod device;
 mod engine;
+pub mod meter;
 mod pool;
 pub mod probe;
 mod sync;
@@ -22,4 +23,5 @@ mod sync;
 pub use buffer::Buffer;
 pub use device::{BLOCK, Disk, Entry, File, Pending};
 pub use engine::sim;
+pub use meter::Metered;
 pub use probe::{Choice, open};

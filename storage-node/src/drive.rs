@@ -12,7 +12,7 @@ use crate::ticket::{Refusal, Stored, Ticket};
 use crate::tombstone::Tombstone;
 use crate::volume::VolumeId;
 use crate::writer::{self, QUEUE, WriteError};
-use disk::{Disk, File};
+use disk::{Disk, File, Metered};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -69,6 +69,7 @@ impl ServingDrive {
         limits: Limits,
         failed_at: Option<Acknowledged>,
     ) -> Result<Self, OpenError> {
+        let disk: Arc<dyn Disk> = Arc::new(Metered::new(disk, id));
         let opened = opening::open(&*disk, id, limits, failed_at).await?;
         for damage in &opened.damage {
             tracing::error!(disk = %id, "damage: {damage}; it is to be repaired from other disks");
