@@ -1,0 +1,89 @@
+//! The buffers' pool: no piece of memory is in two hands, and idle ones stay within the bound.
+
+use super::pool::Pool;
+use super::sync::{AtomicBool, Ordering};
+use super::{SCHEDULES, is_found};
+use shuttle::sync::{Arc, Mutex};
+use shuttle::thread;
+
+const SIZE: usize = 2;
+/// Room for two idle pieces.
+const MOST: usize = 5;
+const USERS: usize = 3;
+
+#[test]
+fn no_memory_is_in_two_hands() {
+    shuttle::check_random(share::<Pool<Piece>>, SCHEDULES);
+}
+
+/// A pool that looks for a piece and takes it out later is found out.
+#[test]
+fn a_pool_that_looks_and_then_takes_is_found() {
+    assert!(is_found(share::<Peeking>));
+}
+
+/// Memory that knows whether it is in use.
+type Piece = Arc<AtomicBool>;
+
+trait Shared: Send + Sync + 'static {
+    fn empty() -> Self;
+    fn take(&self) -> Option<Piece>;
+    fn give(&self, piece: Piece);
+}
+
+fn share<P: Shared>() {
+    let pool = Arc::new(P::empty());
+    let users = (0..USERS).map(|_| {
+        let pool = pool.clone();
+        thread::spawn(move || {
+            for _ in 0..3 {
+                let piece = pool
+                    .take()
+                    .unwrap_or_else(|| Arc::new(AtomicBool::new(false)));
+                assert!(!piece.swap(true, Ordering::SeqCst), "in two hands");
+                thread::yield_now();
+                piece.store(false, Ordering::SeqCst);
+                pool.give(piece);
+            }
+        })
+    });
+    let users: Vec<_> = users.collect();
+    users.into_iter().for_each(|user| user.join().unwrap());
+    let idle = std::iter::from_fn(|| pool.take()).count();
+    assert!((1..=MOST / SIZE).contains(&idle), "{idle} idle pieces");
+}
+
+impl Shared for Pool<Piece> {
+    fn empty() -> Self {
+        Self::new(MOST)
+    }
+
+    fn take(&self) -> Option<Piece> {
+        Self::take(self, SIZE)
+    }
+
+    fn give(&self, piece: Piece) {
+        drop(Self::give(self, SIZE, piece));
+    }
+}
+
+struct Peeking(Mutex<Vec<Piece>>);
+
+impl Shared for Peeking {
+    fn empty() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    fn take(&self) -> Option<Piece> {
+        let last = self.0.lock().unwrap().last().cloned()?;
+        self.0.lock().unwrap().pop();
+        Some(last)
+    }
+
+    fn give(&self, piece: Piece) {
+        let mut idle = self.0.lock().unwrap();
+        if (idle.len() + 1) * SIZE <= MOST {
+            idle.push(piece);
+        }
+    }
+}
