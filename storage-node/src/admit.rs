@@ -1,6 +1,7 @@
 //! Disks that come and go while the node runs.
 
 use crate::drive::{ServingDrive, lock};
+use crate::gauges;
 use crate::places::{Candidate, Disks, Obstacle, Place, Source, blocking};
 use crate::plan::Limits;
 use crate::service::Node;
@@ -264,6 +265,7 @@ impl Shared {
             self.changed();
             drive.shutdown().await;
         }
+        gauges::forget(disk);
         tracing::info!(%disk, "the disk is retired");
     }
 

@@ -7,13 +7,16 @@ use crate::opening::{self, Acknowledged, Damage, OpenError};
 use crate::plan::{Limits, Removed};
 use crate::reading::Compared;
 use crate::reclaim::Reclaiming;
+use crate::slow::Latency;
 use crate::store::Store;
 use crate::ticket::{Refusal, Stored, Ticket};
 use crate::tombstone::Tombstone;
+use crate::unread::Unread;
 use crate::volume::VolumeId;
 use crate::writer::{self, QUEUE, WriteError};
 use disk::{Disk, File, Metered};
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -32,6 +35,13 @@ pub(crate) struct Drive {
     pub(crate) disk: Arc<dyn Disk>,
     state: RwLock<State>,
     pub(crate) failed: OnceLock<String>,
+    /// Whether it is not to be opened anew, as one that failed is.
+    pub(crate) retired: AtomicBool,
+    /// What it failed to read.
+    pub(crate) unread: Unread,
+    /// How long its reads take, and why that is slow.
+    pub(crate) latency: Latency,
+    pub(crate) slow: Mutex<Option<String>>,
     pub(crate) stalled: Mutex<Option<String>>,
     /// Since when the writer is at one action.
     pub(crate) busy: Watchdog,
@@ -82,6 +92,10 @@ impl ServingDrive {
                 files: opened.files,
             }),
             failed: OnceLock::new(),
+            retired: AtomicBool::new(false),
+            unread: Unread::default(),
+            latency: Latency::default(),
+            slow: Mutex::default(),
             stalled: Mutex::default(),
             busy: Watchdog::default(),
             checked: Watchdog::default(),
@@ -236,6 +250,7 @@ impl ServingDrive {
                 DiskState::Serving => drive.disk.engine(),
                 _ => String::new(),
             },
+            slow: lock(&drive.slow).clone(),
             state: condition,
             shards: state.store.shards(),
             used: state.store.used(),

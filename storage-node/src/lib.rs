@@ -21,10 +21,12 @@
 //! | torn tail after a power cut | cut at open; nothing acknowledged is in it |
 //! | bad record with a good one behind it | damage: reported, the rest of the disk serves |
 //! | block fails its checksum | that read says so; its reader rebuilds it from other shards |
+//! | read error | its reader rebuilds it from others, and it is made again; fifty shards within ten minutes retire the disk |
 //! | stored record does not verify | a put under its key takes its place; a whole one is a conflict |
 //! | write or sync fails | the disk stops; it is closed, and opened anew from what it had acknowledged |
 //! | its folder or files are deleted under it | noticed before an answer out of that file, and within a second; the disk stops |
 //! | a call does not return | the disk is stalled: it refuses at once, others go on; it serves when the call returns |
+//! | much slower than its peers | it is told; readers hedge and ask it last |
 //! | full | shards are refused while a twentieth is left, or the file system has none; removals find room |
 //! | emptied, missing, foreign, duplicate, replaced | absent with the reason; looked at again every second, and served once its own stamp is back |
 
@@ -34,6 +36,7 @@ mod condition;
 mod delete;
 mod drive;
 pub mod footer;
+mod gauges;
 pub mod index;
 mod layout;
 mod ledger;
@@ -46,10 +49,12 @@ mod reclaim;
 pub mod record;
 pub mod roster;
 pub mod service;
+mod slow;
 pub mod stamp;
 pub mod store;
 mod ticket;
 pub mod tombstone;
+mod unread;
 pub mod upkeep;
 pub mod volume;
 pub mod volumes;

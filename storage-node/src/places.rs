@@ -11,11 +11,12 @@ use disk::{Choice, Disk};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::time::Instant;
-use types::wire::storage::DiskState;
-use types::{ClusterId, DiskId, NodeId};
+use types::wire::storage::{DiskReport, DiskState};
+use types::{ByteCount, ClusterId, DiskId, NodeId};
 
 /// Where a disk may be.
 #[derive(Clone)]
@@ -49,6 +50,8 @@ struct Failure {
     times: u32,
     at: Instant,
     acknowledged: Acknowledged,
+    /// It failed too many reads: it is not opened anew.
+    retired: bool,
 }
 
 /// All places, and the disks in them.
@@ -172,6 +175,7 @@ impl Disks {
                 self.admissible(place, stamp.disk, &twice)?;
                 Ok((disk, stamp.disk))
             }) {
+                Ok((_, id)) if self.failed_for_good(id) => {}
                 Ok((_, id)) if self.pauses(id, every) => {}
                 Ok((disk, id)) => usable.push((place, disk, id)),
                 Err(obstacle) => self.absent(place, obstacle),
@@ -233,6 +237,23 @@ impl Disks {
         }
     }
 
+    /// How every disk is, in order of ids.
+    pub(crate) fn reports(&self) -> Vec<DiskReport> {
+        let away = self.away.iter().map(|(disk, state)| DiskReport {
+            disk: *disk,
+            state: state.clone(),
+            slow: None,
+            engine: String::new(),
+            shards: 0,
+            used: ByteCount::ZERO,
+            free: ByteCount::ZERO,
+        });
+        let serving = self.drives.values().map(|drive| drive.report());
+        let mut reports: Vec<DiskReport> = away.chain(serving).collect();
+        reports.sort_by_key(|report| report.disk);
+        reports
+    }
+
     /// A disk that failed is served no more; it may be again once it is closed. `false` when it was stopped
     /// before.
     pub(crate) fn stop(&mut self, drive: &Arc<ServingDrive>, why: String) -> bool {
@@ -256,6 +277,7 @@ impl Disks {
             times: before + 1,
             at: Instant::now(),
             acknowledged: drive.drive().acknowledged(),
+            retired: drive.drive().retired.load(Ordering::Acquire),
         };
         self.failures.insert(disk, failure);
         self.set_away(disk, DiskState::Failed(why));
@@ -266,6 +288,12 @@ impl Disks {
     pub(crate) fn failed_at(&self, disk: DiskId) -> Option<Acknowledged> {
         let failure = self.failures.get(&disk);
         failure.map(|failure| failure.acknowledged)
+    }
+
+    /// Whether a disk that failed is left alone until an operator replaces it, or the process is started again.
+    fn failed_for_good(&self, disk: DiskId) -> bool {
+        let failure = self.failures.get(&disk);
+        failure.is_some_and(|failure| failure.retired)
     }
 
     /// Until when a disk that fails again and again is left alone.

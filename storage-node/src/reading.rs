@@ -4,12 +4,14 @@ use crate::drive::Drive;
 use crate::index::Location;
 use crate::record::{self, Header};
 use crate::upkeep::Pace;
-use crate::writer;
+use crate::writer::{self, WriteError};
 use bytes::Bytes;
 use disk::{BLOCK, File};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio::sync::SemaphorePermit;
+use tokio::time::Instant;
 use types::block::{self, CorruptBlock};
 use types::shard::{ChunkDescription, ShardKey};
 use types::wire::storage::{PutError, PutShard, ReadError, ReadShard};
@@ -84,7 +86,9 @@ impl Drive {
         let key = request.key;
         let range = found.location.blocks(request.first_block, request.blocks);
         let (at, length) = range.ok_or(ReadError::OutOfRange { key })?;
+        let began = Instant::now();
         let framed = read_range(&*found.file, at, length).await;
+        self.latency.note(began.elapsed());
         let framed = framed.map_err(|error| self.unreadable(key, &error))?;
         let verified = block::verify(key, request.first_block, &framed);
         verified.map_err(|CorruptBlock { key, block }| ReadError::Corrupt { key, block })?;
@@ -112,6 +116,7 @@ impl Drive {
         self.answering()?;
         let _permit = self.permit()?;
         let file = self.file_of(at.volume).ok_or(ReadError::Missing { key })?;
+        self.unread.read();
         let bytes = file.read(at.at(), at.length()).await;
         let bytes = bytes.map_err(|error| self.unreadable(key, &error))?;
         let header = self.prove(key, at, &bytes)?;
@@ -184,7 +189,9 @@ impl Drive {
         let Some(file) = self.file_of(location.volume) else {
             return Compared::Gone;
         };
-        let Ok(bytes) = file.read(location.at(), location.length()).await else {
+        self.unread.read();
+        let read = file.read(location.at(), location.length()).await;
+        let Ok(bytes) = read.map_err(|error| self.unreadable(put.key, &error)) else {
             return Compared::Damaged;
         };
         match self.prove(put.key, location, &bytes) {
@@ -205,6 +212,7 @@ impl Drive {
         let permit = self.permit()?;
         let state = self.state();
         let location = state.store.get(key).ok_or(ReadError::Missing { key })?;
+        self.unread.read();
         Ok(Found {
             location,
             file: Arc::clone(&state.files[&location.volume]),
@@ -245,6 +253,10 @@ impl Drive {
     fn unreadable(&self, key: ShardKey, error: &io::Error) -> ReadError {
         let disk = self.id;
         tracing::warn!(%disk, %key, "reading a shard: {error}");
+        if let Some(why) = self.unread.failed(key) {
+            self.retired.store(true, Ordering::Release);
+            self.fail(&WriteError::Lost(why));
+        }
         ReadError::Io { disk, key }
     }
 }

@@ -275,6 +275,11 @@ impl Node {
         join_all(stopping).await;
     }
 
+    /// Whether a disk was replaced.
+    pub(crate) fn is_retired(&self, disk: DiskId) -> bool {
+        self.disks().retired.contains(&disk)
+    }
+
     fn disks(&self) -> RwLockReadGuard<'_, Disks> {
         self.shared.disks()
     }
@@ -283,7 +288,7 @@ impl Node {
         self.disks().drives.get(&disk).map(Arc::clone)
     }
 
-    fn reading(&self, disk: DiskId) -> Result<Arc<ServingDrive>, ReadError> {
+    pub(crate) fn reading(&self, disk: DiskId) -> Result<Arc<ServingDrive>, ReadError> {
         self.drive(disk).ok_or(ReadError::DiskUnavailable { disk })
     }
 
@@ -318,7 +323,7 @@ impl ShardStore for Node {
         self.pace().note();
         async move {
             let answer = self.read_shard(request).await;
-            if let Err(ReadError::Missing { .. } | ReadError::Corrupt { .. }) = answer {
+            if answer.as_ref().is_err_and(ReadError::is_of_the_shard) {
                 self.shared.suspect(request.disk, [request.key]);
             }
             answer
@@ -336,19 +341,7 @@ impl ShardStore for Node {
     }
 
     fn report(&self) -> BoxFuture<'_, Vec<DiskReport>> {
-        let disks = self.disks();
-        let away = disks.away.iter().map(|(disk, state)| DiskReport {
-            disk: *disk,
-            state: state.clone(),
-            engine: String::new(),
-            shards: 0,
-            used: ByteCount::ZERO,
-            free: ByteCount::ZERO,
-        });
-        let serving = disks.drives.values().map(|drive| drive.report());
-        let mut reports: Vec<DiskReport> = away.chain(serving).collect();
-        reports.sort_by_key(|report| report.disk);
-        std::future::ready(reports).boxed()
+        std::future::ready(self.disks().reports()).boxed()
     }
 }
 

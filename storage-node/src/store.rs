@@ -18,6 +18,7 @@
 //! - a shard is moved only while it lies where the mover read it.
 
 mod draft;
+mod space;
 
 use crate::footer::{self, Entry, What};
 use crate::index::{Index, Location};
@@ -27,6 +28,7 @@ pub use crate::plan::{Action, Batch, Limits, Removed, Request, Verdict, Write};
 use crate::tombstone;
 use crate::volume::VolumeId;
 use crate::volumes::Volumes;
+pub use space::Space;
 use types::{ByteCount, ByteOffset, ChunkId, DiskId, GroupId, ShardKey};
 
 /// One disk.

@@ -13,7 +13,9 @@
 //! One that fails again and again is left alone for longer and longer.
 
 use crate::admit::Shared;
-use crate::drive::{Drive, ServingDrive};
+use crate::drive::{Drive, ServingDrive, lock};
+use crate::gauges;
+use crate::slow::{self, Measured};
 use crate::stamp::{self, Stamp};
 use crate::writer::{self, WriteError};
 use futures::future::join_all;
@@ -71,8 +73,10 @@ impl Shared {
         let checks = serving.iter().filter_map(|drive| self.check(drive));
         let checks: Vec<_> = checks.collect();
         let _some_hang = timeout(self.watch.every, join_all(checks)).await;
+        compare(&serving);
         let mut changed = false;
         for drive in serving {
+            gauges::tell_space(drive.id(), drive.drive().state().store.space());
             changed |= drive.drive().note_stall(self.watch.patience);
             if let DiskState::Failed(why) = drive.drive().condition() {
                 changed |= self.disks_mut().stop(&drive, why);
@@ -84,6 +88,7 @@ impl Shared {
         }
         let looking = self.look_for_disks();
         let _some_hang = timeout(self.watch.every, looking).await;
+        self.disks().reports().iter().for_each(gauges::tell);
     }
 
     /// Checks one disk, unless the last check has not returned yet.
@@ -108,6 +113,28 @@ impl Shared {
                 }
             })
         })
+    }
+}
+
+/// Compares how fast the disks are.
+fn compare(serving: &[Arc<ServingDrive>]) {
+    let drives = serving.iter().map(|drive| drive.drive());
+    let measured = drives.map(|drive| Measured {
+        median: drive.latency.median(),
+        slow: lock(&drive.slow).is_some(),
+    });
+    let measured: Vec<Measured> = measured.collect();
+    for (at, drive) in serving.iter().enumerate() {
+        let Ok(why) = slow::judge(&measured, at) else {
+            continue;
+        };
+        let disk = drive.id();
+        match (&why, measured[at].slow) {
+            (Some(why), false) => tracing::warn!(%disk, "the disk is slow: {why}"),
+            (None, true) => tracing::info!(%disk, "the disk is as fast as its peers again"),
+            _ => {}
+        }
+        *lock(&drive.drive().slow) = why;
     }
 }
 

@@ -9,6 +9,7 @@
 //! and nothing is written any more.
 
 use crate::drive::Drive;
+use crate::gauges::label;
 use crate::ledger::Ledger;
 use crate::plan::{Action, Batch, Request};
 use crate::record;
@@ -185,6 +186,9 @@ async fn append(drive: &Drive, batch: Batch, waiting: &mut Vec<Ticket>) -> Resul
             return Err(error);
         }
         removed = state.store.appended(&batch);
+        let records = batch.writes.len() + batch.tombstones.len();
+        metrics::histogram!("strongroom_disk_records_per_sync", "disk" => label(drive.id))
+            .record(records as f64);
     }
     // Its volume may have been found missing meanwhile, by a comparison.
     drive.serving()?;

@@ -30,7 +30,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use storage_node::upkeep::{Keeper, Quiet};
+use storage_node::upkeep::{Keeper, KeeperConfig, Quiet};
 use storage_node::{Limits as DiskLimits, Node, NodeConfig, Watch};
 use tokio::time::Instant;
 use types::placement::GroupTable;
@@ -105,7 +105,7 @@ impl Cluster {
             Arc::clone(&storage),
             Arc::clone(&upkeep),
             Arc::new(Quiet(Arc::clone(&storage))),
-            Duration::from_secs(settings.look_through_seconds.into()),
+            keeper_config(&settings),
         );
         let client = Client::start(
             ClientConfig::new(NODE),
@@ -195,6 +195,16 @@ impl Cluster {
         self.keeper.shutdown().await;
         self.storage.shutdown().await;
         self.metadata.stop().await;
+    }
+}
+
+fn keeper_config(settings: &Settings) -> KeeperConfig {
+    let seconds = |count: u32| Duration::from_secs(count.into());
+    let days = settings.scrub_days;
+    KeeperConfig {
+        look_through: seconds(settings.look_through_seconds),
+        scrub: (days > 0).then(|| 24 * 3600 * seconds(days)),
+        ..KeeperConfig::default()
     }
 }
 

@@ -29,6 +29,9 @@ pub(crate) struct Settings {
     pub(crate) reclaim_after_seconds: u32,
     /// Disks are compared with the metadata every so many seconds. May be changed.
     pub(crate) look_through_seconds: u32,
+    /// Every shard is read and proved within so many days of running; 0: only when an operator asks for it. May
+    /// be changed.
+    pub(crate) scrub_days: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -45,6 +48,8 @@ struct RawSettings {
     reclaim_after_seconds: u32,
     #[serde(default = "default_look_through_seconds")]
     look_through_seconds: u32,
+    #[serde(default = "default_scrub_days")]
+    scrub_days: u32,
 }
 
 /// What every cluster had at first.
@@ -65,6 +70,11 @@ fn default_reclaim_after_seconds() -> u32 {
 /// What an interrupted upload leaves behind may lie there for an hour.
 fn default_look_through_seconds() -> u32 {
     3600
+}
+
+/// A shard that a disk has lost silently is found before its chunk's others are likely to be lost, too.
+fn default_scrub_days() -> u32 {
+    7
 }
 
 impl Settings {
@@ -121,6 +131,7 @@ impl Settings {
             abandoned_uploads_days: default_abandoned_uploads_days(),
             reclaim_after_seconds: default_reclaim_after_seconds(),
             look_through_seconds: default_look_through_seconds(),
+            scrub_days: default_scrub_days(),
         };
         settings.check()?;
         let raw = RawSettings {
@@ -131,6 +142,7 @@ impl Settings {
             abandoned_uploads_days: settings.abandoned_uploads_days,
             reclaim_after_seconds: settings.reclaim_after_seconds,
             look_through_seconds: settings.look_through_seconds,
+            scrub_days: settings.scrub_days,
         };
         files::write(path, toml::to_string(&raw)?.as_bytes(), Access::Public)?;
         Ok(settings)
@@ -147,6 +159,7 @@ impl Settings {
             abandoned_uploads_days: raw.abandoned_uploads_days,
             reclaim_after_seconds: raw.reclaim_after_seconds,
             look_through_seconds: raw.look_through_seconds,
+            scrub_days: raw.scrub_days,
         };
         settings.check()?;
         Ok(settings)
@@ -157,6 +170,12 @@ impl Settings {
             bail!(
                 "abandoned_uploads_days is {}; 1 to 3650 are allowed",
                 self.abandoned_uploads_days
+            );
+        }
+        if self.scrub_days > 365 {
+            bail!(
+                "scrub_days is {}; 0 (never by itself) to 365 are allowed",
+                self.scrub_days
             );
         }
         if ![1, 3].contains(&self.metadata) {
@@ -218,6 +237,15 @@ mod tests {
                 settings.map(|settings| settings.abandoned_uploads_days),
                 read
             );
+        }
+        for (line, days) in [
+            ("", Some(7)),
+            ("scrub_days = 0\n", Some(0)),
+            ("scrub_days = 366\n", None),
+        ] {
+            fs::write(&path, text.replace("scrub_days = 7\n", line)).unwrap();
+            let settings = Settings::load_or_make(data, None, None, None).ok();
+            assert_eq!(settings.map(|settings| settings.scrub_days), days);
         }
         for (line, servers) in [
             ("", Some(1)),

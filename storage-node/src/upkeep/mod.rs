@@ -3,6 +3,7 @@
 //! ```text
 //! every second      learn the group table; remove what is dead; make again what is missing
 //! a disk came back  compare what it holds with what it should (compare.rs); report what is missing
+//! over a week       read and prove every shard of every disk (scrub/); report what is damaged
 //! ```
 //!
 //! It pulls its work from the metadata service ([`Upkeep`]) and does it where the disks are. Nothing it does
@@ -11,18 +12,23 @@
 //! Background work gives way to the requests of others (pace.rs).
 
 mod check;
+mod clock;
 mod compare;
 mod decode;
+mod lately;
 mod pace;
 mod quiet;
 mod rebuild;
 mod reconcile;
 mod removal;
 mod repair;
+mod scrub;
 
 use crate::service::Node;
+use lately::Lately;
 use rebuild::Rebuilder;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use scrub::Scrubs;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -35,10 +41,13 @@ use types::wire::upkeep::MAX_TASKS;
 use types::wire::{ShardStore, Upkeep};
 use types::{ByteCount, DiskId, ShardKey};
 
+pub use clock::Clock;
 pub use compare::{Difference, compare};
 pub(crate) use pace::Pace;
 pub use quiet::Quiet;
 pub use reconcile::{Findings, Removal};
+pub use scrub::bookmark;
+pub use scrub::{NotScrubbed, Scrubbed, Scrubbing};
 
 /// Between two looks at what is to be done.
 const ROUND: Duration = Duration::from_secs(1);
@@ -46,8 +55,30 @@ const ROUND: Duration = Duration::from_secs(1);
 const LATER: Duration = Duration::from_secs(5);
 /// Shards that are remembered to be reported.
 const SUSPECTS: usize = 1 << 20;
-/// Moments over which rates are told.
-const REMEMBERED: usize = 10;
+
+/// How often what is done, and with how much.
+#[derive(Clone, Copy, Debug)]
+pub struct KeeperConfig {
+    /// Each disk is compared with the metadata.
+    pub look_through: Duration,
+    /// Every shard is read and proved; `None`: only when an operator asks for it.
+    pub scrub: Option<Duration>,
+    /// By which that is.
+    pub clock: Clock,
+    /// What shards that are made again at once may take in memory, with those that they are made from.
+    pub rebuilding: ByteCount,
+}
+
+impl Default for KeeperConfig {
+    fn default() -> Self {
+        Self {
+            look_through: Duration::from_secs(3600),
+            scrub: Some(Duration::from_secs(7 * 24 * 3600)),
+            clock: Clock::system(),
+            rebuilding: ByteCount::new(256 << 20),
+        }
+    }
+}
 
 /// The upkeep of one node's disks, until it is shut down.
 pub struct Keeper {
@@ -56,7 +87,8 @@ pub struct Keeper {
     rebuilder: Rebuilder,
     table: RwLock<Arc<GroupTable>>,
     counted: Counted,
-    look_again: Duration,
+    config: KeeperConfig,
+    scrubs: Scrubs,
     suspects: Mutex<BTreeSet<(DiskId, ShardKey)>>,
     stop: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -68,39 +100,14 @@ struct Counted {
     shards: AtomicU64,
     bytes: AtomicU64,
     removed: AtomicU64,
-    /// What was made again at moments about a second apart: when, shards, bytes.
-    lately: Mutex<VecDeque<(Instant, u64, u64)>>,
+    lately: Lately,
 }
 
 impl Counted {
     fn repaired(&self, length: ByteCount) {
         let shards = self.shards.fetch_add(1, Ordering::Relaxed) + 1;
         let bytes = self.bytes.fetch_add(length.get(), Ordering::Relaxed) + length.get();
-        let mut lately = lock(&self.lately);
-        let now = Instant::now();
-        let due = lately
-            .back()
-            .is_none_or(|(at, ..)| now.duration_since(*at) >= ROUND);
-        if due {
-            lately.push_back((now, shards, bytes));
-        }
-        if lately.len() > REMEMBERED {
-            lately.pop_front();
-        }
-    }
-
-    /// Shards and bytes a second since the oldest of these moments; none when the last is long ago.
-    fn rates(&self) -> (f64, f64) {
-        let lately = lock(&self.lately);
-        let (Some(first), Some(last)) = (lately.front(), lately.back()) else {
-            return (0.0, 0.0);
-        };
-        let seconds = last.0.duration_since(first.0).as_secs_f64();
-        if last.0.elapsed() > LATER || seconds == 0.0 {
-            return (0.0, 0.0);
-        }
-        let rate = |from: u64, to: u64| (to - from) as f64 / seconds;
-        (rate(first.1, last.1), rate(first.2, last.2))
+        self.lately.note(shards, bytes);
     }
 }
 
@@ -121,7 +128,7 @@ pub struct Done {
 
 impl Keeper {
     /// Starts the upkeep of a node. Other nodes' shards are read through `peers`; so are this one's, in a way
-    /// that does not count as a request of others. Each disk is compared with the metadata every `look_again`.
+    /// that does not count as a request of others.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -129,15 +136,16 @@ impl Keeper {
         node: Arc<Node>,
         upkeep: Arc<dyn Upkeep>,
         peers: Arc<dyn ShardStore>,
-        look_again: Duration,
+        config: KeeperConfig,
     ) -> Arc<Self> {
         let keeper = Arc::new(Self {
             node,
             upkeep,
-            rebuilder: Rebuilder::new(peers),
+            rebuilder: Rebuilder::new(peers, config.rebuilding),
             table: RwLock::default(),
             counted: Counted::default(),
-            look_again,
+            config,
+            scrubs: Scrubs::default(),
             suspects: Mutex::default(),
             stop: watch::Sender::new(false),
             tasks: Mutex::default(),
@@ -155,6 +163,8 @@ impl Keeper {
             spawn(|keeper| Box::pin(async move { keeper.remove_dead().await })),
             spawn(|keeper| Box::pin(async move { keeper.repair_all().await })),
             spawn(|keeper| Box::pin(async move { keeper.look_through().await })),
+            // It ends by itself, once it has noted where it is.
+            tokio::spawn(Arc::clone(&keeper).scrub_all(keeper.stop.subscribe())),
         ];
         *lock(&keeper.tasks) = tasks;
         keeper
@@ -174,7 +184,7 @@ impl Keeper {
     /// What was done so far.
     pub fn done(&self) -> Done {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let (shards_a_second, bytes_a_second) = self.counted.rates();
+        let (shards_a_second, bytes_a_second) = self.counted.lately.rates();
         Done {
             shards_a_second,
             bytes_a_second,
@@ -217,7 +227,7 @@ impl Keeper {
             for disk in serving {
                 let due = looked
                     .get(&disk)
-                    .is_none_or(|at| at.elapsed() >= self.look_again);
+                    .is_none_or(|at| at.elapsed() >= self.config.look_through);
                 if !due {
                     continue;
                 }
@@ -228,7 +238,7 @@ impl Keeper {
                     }
                 }
             }
-            let wait = LATER.min(self.look_again);
+            let wait = LATER.min(self.config.look_through);
             if matches!(
                 tokio::time::timeout(wait, changes.changed()).await,
                 Ok(Err(_))
@@ -281,13 +291,17 @@ impl Keeper {
         }
     }
 
+    /// Whether a disk has shards that are still to be told.
+    fn has_suspects(&self, disk: DiskId) -> bool {
+        let suspects = lock(&self.suspects);
+        suspects.iter().any(|(of, _)| *of == disk)
+    }
+
     /// Tells the metadata service of shards that are not what they should be. While no repair is under way:
     /// one that looked before the damage must not be reported behind it, and take it off the list.
     async fn send_reports(&self) {
         self.suspect(self.node.take_suspects());
-        let bad: Vec<(DiskId, ShardKey)> = std::mem::take(&mut *lock(&self.suspects))
-            .into_iter()
-            .collect();
+        let bad: Vec<(DiskId, ShardKey)> = lock(&self.suspects).iter().copied().collect();
         let of_disk = |one: &(DiskId, ShardKey), next: &(DiskId, ShardKey)| one.0 == next.0;
         let reports = bad
             .chunk_by(of_disk)
@@ -295,9 +309,16 @@ impl Keeper {
         for some in reports {
             let disk = some[0].0;
             let shards = some.iter().map(|(_, key)| *key).collect();
-            if let Err(error) = self.upkeep.report_bad(disk, shards).await {
-                tracing::debug!(%disk, %error, "bad shards are reported later");
-                self.suspect(some.iter().copied());
+            match self.upkeep.report_bad(disk, shards).await {
+                Ok(()) => {
+                    let mut suspects = lock(&self.suspects);
+                    for shard in some {
+                        suspects.remove(shard);
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(%disk, %error, "bad shards are reported later");
+                }
             }
         }
     }

@@ -6,6 +6,7 @@
 
 use super::decode::{Combined, Decoder, Lost, Unusable, key};
 use super::pace::Pace;
+use crate::gauges::label;
 use bytes::Bytes;
 use erasure::Coder;
 use futures::StreamExt;
@@ -14,13 +15,14 @@ use futures::stream::FuturesUnordered;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use types::block::{self, SEALED_SEGMENT};
 use types::placement::Group;
 use types::shard::ChunkDescription;
 use types::wire::ShardStore;
 use types::wire::storage::{ReadError, ReadShard};
-use types::{ChunkId, DiskId, Profile, ShardKey};
+use types::{ByteCount, ChunkId, DiskId, Profile, ShardKey};
 
 /// How long another disk may take for one answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,6 +34,8 @@ pub(crate) struct Rebuilt {
     pub(crate) chunk: ChunkDescription,
     /// Its blocks with their checksums. Empty for a shard that has none, and is not stored.
     pub(crate) payload: Bytes,
+    /// Its share of the memory for rebuilding, until it is stored.
+    _memory: Option<OwnedSemaphorePermit>,
 }
 
 /// Shards that were found missing, damaged or lying, and where.
@@ -57,19 +61,26 @@ pub(crate) enum RebuildError {
 pub(crate) struct Rebuilder {
     peers: Arc<dyn ShardStore>,
     coders: Mutex<HashMap<Profile, Arc<Coder>>>,
+    /// In KiB, first come first served.
+    memory: Arc<Semaphore>,
+    most: u32,
 }
 
 impl Rebuilder {
     /// One that reads through `peers`, wherever the disks are.
-    pub(crate) fn new(peers: Arc<dyn ShardStore>) -> Self {
+    /// What is made at once takes at most so much memory; or one shard, which may take more.
+    pub(crate) fn new(peers: Arc<dyn ShardStore>, memory: ByteCount) -> Self {
+        let most = u32::try_from(memory.get() >> 10).unwrap_or(u32::MAX >> 3);
         Self {
             peers,
             coders: Mutex::default(),
+            memory: Arc::new(Semaphore::new(most as usize)),
+            most,
         }
     }
 
     /// Makes shard `wanted` of a chunk again, in pieces. Holds that shard in memory, and of k others what a
-    /// piece takes in. What was found bad on the way goes to `bad`, whatever comes of it.
+    /// piece takes in, at most all; that is reserved before anything is read. What was found bad on the way goes to `bad`, whatever comes of it.
     ///
     /// # Errors
     /// When too few others can be read, or they contradict each other.
@@ -84,7 +95,13 @@ impl Rebuilder {
         let described = self.describe_all(group, chunk, wanted, bad).await;
         let (description, outvoted) = elect(described)?;
         for index in outvoted.liars {
-            bad.push(place(group, chunk, index));
+            let (disk, key) = place(group, chunk, index);
+            tracing::error!(
+                %disk, %key,
+                "outvoted: the shard's record says of the chunk what most of its other records do not"
+            );
+            metrics::counter!("strongroom_outvoted_total", "disk" => label(disk)).increment(1);
+            bad.push((disk, key));
         }
         let lost = Lost {
             group,
@@ -92,15 +109,28 @@ impl Rebuilder {
             wanted,
             description,
         };
-        let payload = if lost.blocks(wanted) == 0 {
-            Bytes::new()
+        let (payload, memory) = if lost.blocks(wanted) == 0 {
+            (Bytes::new(), None)
         } else {
-            self.prove(&lost, &outvoted.silent, pace, bad).await?.into()
+            let memory = self.reserve(&lost).await;
+            let payload = self.prove(&lost, &outvoted.silent, pace, bad).await?;
+            (payload.into(), Some(memory))
         };
         Ok(Rebuilt {
             chunk: lost.description,
             payload,
+            _memory: memory,
         })
+    }
+
+    /// Waits for the memory that it takes: no shard is longer than shard 0.
+    async fn reserve(&self, lost: &Lost<'_>) -> OwnedSemaphorePermit {
+        let shards = lost.group.profile.data() as u64 + 1;
+        let bytes = shards * lost.description.payload_length(0).get();
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        let memory = Arc::clone(&self.memory);
+        let reserved = memory.acquire_many_owned(kib.min(self.most)).await;
+        reserved.expect("never closed")
     }
 
     /// The lost shard's blocks with their checksums, out of any k shards that hash to what they should.
@@ -164,7 +194,7 @@ impl Rebuilder {
                 Ok(Ok(description)) if well_formed(&description, group.profile) => {
                     Some(description)
                 }
-                Ok(Ok(_) | Err(ReadError::Corrupt { .. })) => {
+                Ok(Ok(_) | Err(ReadError::Corrupt { .. } | ReadError::Io { .. })) => {
                     bad.push((disk, key));
                     None
                 }
@@ -229,9 +259,7 @@ impl Rebuilder {
         };
         let framed = match timeout(PATIENCE, self.peers.read(request)).await {
             Ok(Ok(framed)) => framed,
-            Ok(Err(ReadError::Missing { .. } | ReadError::Corrupt { .. })) => {
-                return Err(Unusable::Bad);
-            }
+            Ok(Err(error)) if error.is_of_the_shard() => return Err(Unusable::Bad),
             Ok(Err(_)) | Err(_) => return Err(Unusable::Unread),
         };
         block::verify(key, first, &framed).map_err(|_| Unusable::Bad)

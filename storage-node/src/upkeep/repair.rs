@@ -9,7 +9,7 @@ use super::rebuild::RebuildError;
 use crate::service::Node;
 use futures::StreamExt;
 use types::placement::GroupTable;
-use types::wire::storage::{PutShard, ReadError};
+use types::wire::storage::PutShard;
 use types::wire::upkeep::{RepairTask, Repaired, RunSlot};
 use types::{ByteCount, ChunkId, DiskId, ShardKey};
 
@@ -103,7 +103,7 @@ impl Keeper {
         let node: &Node = &self.node;
         match node.verify(disk, key).await {
             Ok(()) => return Ok(ByteCount::ZERO),
-            Err(ReadError::Missing { .. } | ReadError::Corrupt { .. }) => {}
+            Err(error) if error.is_of_the_shard() => {}
             Err(error) => return Err(error.to_string()),
         }
         let group = table.group(key.group).ok_or("the group is not known yet")?;

@@ -11,9 +11,11 @@ use strongroom_storage_node::record::{self, Header, HeaderError};
 use strongroom_storage_node::roster::{Roster, RosterError};
 use strongroom_storage_node::stamp::{Stamp, StampError};
 use strongroom_storage_node::tombstone::{self, Tombstone, Tombstones};
+use strongroom_storage_node::upkeep::bookmark::{Bookmark, Phase};
 use strongroom_storage_node::volume::VolumeId;
 use types::wire::ShardStore;
-use types::{ByteCount, ByteOffset, ChunkId, DiskId, Epoch, GroupId};
+use types::wire::metadata::WallTime;
+use types::{ByteCount, ByteOffset, ChunkId, DiskId, Epoch, GroupId, ShardKey};
 
 const VOLUME: VolumeId = VolumeId(9);
 
@@ -161,6 +163,43 @@ fn roster_is_golden() {
     assert_eq!(short, Err(RosterError::Invalid));
 }
 
+fn bookmark() -> Bookmark {
+    Bookmark {
+        sequence: 3,
+        phase: Phase::Hurried,
+        round: 4,
+        began: WallTime(1_800_000_000_001),
+        ended: WallTime(1_799_000_000_002),
+        shards: 5,
+        bytes: 60_000,
+        found: 7,
+        next: ShardKey {
+            group: GroupId::new(8),
+            chunk: ChunkId::new(9 << 40),
+            index: 10,
+        },
+    }
+}
+
+/// Where a known disk's scrub is, byte for byte; each phase reads back, and on another disk, or written by a
+/// later build, it says nothing.
+#[test]
+fn bookmark_is_golden() {
+    let half = bookmark().encode(DISK);
+    let stored = golden("scrub.bin", &half);
+    assert!(stored == half[..]);
+    assert_eq!(Bookmark::decode(&stored, DISK), Some(bookmark()));
+    assert_eq!(Bookmark::decode(&stored, DiskId::new(71)), None);
+    assert_eq!(Bookmark::decode(&stored[..4095], DISK), None);
+    for phase in [Phase::Resting, Phase::Steady, Phase::Hurried] {
+        let other = Bookmark {
+            phase,
+            ..bookmark()
+        };
+        assert_eq!(Bookmark::decode(&other.encode(DISK), DISK), Some(other));
+    }
+}
+
 /// What the version before tombstones wrote opens, and goes on. Method: its files, put on a simulated disk.
 #[test]
 fn a_disk_of_the_previous_version_opens() {
@@ -226,6 +265,8 @@ fn every_flipped_bit_is_noticed() {
     });
     let roster = roster().encode(DISK);
     each_flip(&roster, &|bytes| Roster::decode(bytes, DISK).is_ok());
+    let bookmark = bookmark().encode(DISK);
+    each_flip(&bookmark, &|bytes| Bookmark::decode(bytes, DISK).is_some());
     each_flip(&stamp, &|bytes| Stamp::decode(bytes).is_ok());
 }
 

@@ -6,6 +6,7 @@ use futures::future::join_all;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::HashMap;
+use strongroom_storage_node::record;
 use strongroom_storage_node::store::{Action, Limits, Request, Store, Verdict};
 use strongroom_storage_node::volume::VolumeId;
 use types::wire::ShardStore;
@@ -229,6 +230,14 @@ proptest! {
                     }
                 }
                 prop_assert_eq!(store.used().get(), taken);
+                let space = store.space();
+                let lengths = live.values().map(|length| ByteCount::new(*length as u64));
+                let records: u64 = lengths.map(|length| record::length(length).get()).sum();
+                prop_assert_eq!((space.live.get(), space.dead.get()), (records, 0));
+                let ahead = open.map_or(0, |(_, end, allocated, _)| allocated - end.get());
+                prop_assert_eq!(space.ahead.get(), ahead);
+                let in_volumes = space.live + space.dead + space.overhead + space.ahead;
+                prop_assert_eq!(in_volumes.get(), taken);
                 prop_assert_eq!(store.shards(), live.len() as u64);
             }
         }

@@ -7,23 +7,25 @@ use disk::Disk as _;
 use disk::sim::SimDisk;
 use erasure::Coder;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use strongroom_storage_node::upkeep::{Keeper, Quiet, Removal};
+use strongroom_storage_node::upkeep::{Keeper, KeeperConfig, Quiet, Removal};
 use strongroom_storage_node::{DiskDevice, Limits, Node, Stamp, Watch, stamp};
 use types::placement::{Admission, Disk, Epoch, Group, GroupTable, Member, Slot};
 use types::shard::{ChunkDescription, ShardDigest};
-use types::wire::metadata::Answer;
-use types::wire::storage::{PutShard, ReadError, ReadShard};
+use types::wire::metadata::{Answer, MetadataError};
+use types::wire::storage::{DiskReport, PutError, PutShard, ReadError, ReadShard};
 use types::wire::upkeep::*;
 use types::wire::{ShardStore, Upkeep};
-use types::{BlobId, ChunkId, DiskId, GroupId, Profile, ShardKey, block};
+use types::{BlobId, ByteCount, ChunkId, DiskId, GroupId, Profile, ShardKey, block};
 
-const GROUP: GroupId = GroupId::new(5);
-const SHARDS: u8 = 6;
+pub(crate) const GROUP: GroupId = GroupId::new(5);
+pub(crate) const SHARDS: u8 = 6;
 
-fn disk(index: u8) -> DiskId {
+pub(crate) fn disk(index: u8) -> DiskId {
     DiskId::new(100 + u64::from(index))
 }
 
@@ -31,7 +33,7 @@ fn profile() -> Profile {
     "4+2".parse().unwrap()
 }
 
-fn key(chunk: u64, index: u8) -> ShardKey {
+pub(crate) fn key(chunk: u64, index: u8) -> ShardKey {
     ShardKey {
         group: GROUP,
         chunk: ChunkId::new(chunk),
@@ -41,18 +43,39 @@ fn key(chunk: u64, index: u8) -> ShardKey {
 
 /// What the metadata service would know.
 #[derive(Default)]
-struct Known {
-    runs: Vec<CoveredRun>,
-    repairs: BTreeSet<RunSlot>,
+pub(crate) struct Known {
+    pub(crate) runs: Vec<CoveredRun>,
+    pub(crate) repairs: BTreeSet<RunSlot>,
     deletes: BTreeSet<RunSlot>,
-    reported: Vec<(DiskId, ShardKey)>,
+    pub(crate) reported: Vec<(DiskId, ShardKey)>,
+    deaf: bool,
+    idle: bool,
 }
 
-struct Service(Mutex<Known>);
+pub(crate) struct Service(Mutex<Known>);
 
 impl Service {
-    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+    pub(crate) fn known(&self) -> std::sync::MutexGuard<'_, Known> {
         self.0.lock().unwrap()
+    }
+
+    /// Another one that knows of the same objects and of nothing else.
+    pub(crate) fn of_the_same(&self) -> Arc<Self> {
+        let runs = self.known().runs.clone();
+        Arc::new(Self(Mutex::new(Known {
+            runs,
+            ..Known::default()
+        })))
+    }
+
+    /// It has nothing made again any more.
+    pub(crate) fn idle(&self) {
+        self.known().idle = true;
+    }
+
+    /// Whether reports of bad shards fail.
+    pub(crate) fn refuse_reports(&self, refuse: bool) {
+        self.known().deaf = refuse;
     }
 }
 
@@ -111,6 +134,9 @@ impl Upkeep for Service {
 
     fn repairs(&self, disk: DiskId, after: Option<RunSlot>) -> Answer<'_, Vec<RepairTask>> {
         let known = self.known();
+        if known.idle {
+            return ready(Vec::new());
+        }
         let due = known
             .repairs
             .iter()
@@ -134,6 +160,10 @@ impl Upkeep for Service {
 
     fn report_bad(&self, disk: DiskId, shards: Vec<ShardKey>) -> Answer<'_, ()> {
         let mut known = self.known();
+        if known.deaf {
+            let why = MetadataError::Unavailable("no leader".to_owned());
+            return async { Err(why) }.boxed();
+        }
         for key in shards {
             known.reported.push((disk, key));
             known.repairs.insert(RunSlot {
@@ -172,15 +202,14 @@ impl Upkeep for Service {
 }
 
 /// A node of six disks with a service.
-struct World {
-    node: Arc<Node>,
-    service: Arc<Service>,
-    disks: Vec<SimDisk>,
+pub(crate) struct World {
+    pub(crate) node: Arc<Node>,
+    pub(crate) service: Arc<Service>,
+    pub(crate) disks: Vec<SimDisk>,
 }
 
 impl World {
-    async fn new() -> Self {
-        let mut devices = Vec::new();
+    pub(crate) async fn new() -> Self {
         let mut disks = Vec::new();
         for index in 0..SHARDS {
             let sim = SimDisk::new(u64::from(index));
@@ -190,33 +219,46 @@ impl World {
                 disk: disk(index),
             };
             stamp::write_to(&sim, &ours).await.unwrap();
-            devices.push(DiskDevice {
-                disk: Arc::new(sim.clone()),
-                expected: Some(disk(index)),
-            });
             disks.push(sim);
         }
+        Self::on(disks, Arc::new(Service(Mutex::default()))).await
+    }
+
+    /// On disks that there are already.
+    pub(crate) async fn on(disks: Vec<SimDisk>, service: Arc<Service>) -> Self {
+        let devices = (0..).zip(&disks).map(|(index, sim)| DiskDevice {
+            disk: Arc::new(sim.clone()),
+            expected: Some(disk(index)),
+        });
+        let devices = devices.collect();
         let limits = Limits::default();
         let node = Node::with_devices(CLUSTER, NODE, devices, limits, Watch::default()).await;
         node.learn(&table());
         Self {
             node: Arc::new(node),
-            service: Arc::new(Service(Mutex::default())),
+            service,
             disks,
         }
     }
 
-    fn keeper(&self) -> Arc<Keeper> {
+    pub(crate) fn keeper(&self) -> Arc<Keeper> {
+        self.keeper_with(KeeperConfig {
+            scrub: None,
+            ..KeeperConfig::default()
+        })
+    }
+
+    pub(crate) fn keeper_with(&self, config: KeeperConfig) -> Arc<Keeper> {
         Keeper::start(
             Arc::clone(&self.node),
             self.service.clone(),
             Arc::new(Quiet(Arc::clone(&self.node))),
-            Duration::from_secs(3600),
+            config,
         )
     }
 
     /// Stores a chunk of so many full segments, without the shards in `without`; its whole shards.
-    async fn store(&self, chunk: u64, segments: usize, without: &[u8]) -> Vec<Bytes> {
+    pub(crate) async fn store(&self, chunk: u64, segments: usize, without: &[u8]) -> Vec<Bytes> {
         let shards = encode(chunk, segments);
         let description = &shards.0;
         let mut payloads = Vec::new();
@@ -244,6 +286,16 @@ impl World {
         payloads
     }
 
+    /// A keeper that reads other disks in its own way.
+    fn keeper_over(&self, peers: Arc<dyn ShardStore>, rebuilding: ByteCount) -> Arc<Keeper> {
+        let config = KeeperConfig {
+            scrub: None,
+            rebuilding,
+            ..KeeperConfig::default()
+        };
+        Keeper::start(Arc::clone(&self.node), self.service.clone(), peers, config)
+    }
+
     async fn read(&self, chunk: u64, index: u8, payload: &Bytes) -> Result<Bytes, ReadError> {
         let blocks = payload.len().div_ceil(block::FRAMED_BLOCK);
         let request = ReadShard {
@@ -255,7 +307,7 @@ impl World {
         self.node.read(request).await
     }
 
-    async fn until(&self, holds: impl Fn(&Known) -> bool) {
+    pub(crate) async fn until(&self, holds: impl Fn(&Known) -> bool) {
         for _ in 0..600 {
             if holds(&self.service.known()) {
                 return;
@@ -526,4 +578,114 @@ async fn what_readers_miss_is_made_again() {
     let read = world.read(1, 4, &payloads[4]).await;
     assert_eq!(read.as_ref(), Ok(&payloads[4]));
     keeper.shutdown().await;
+}
+
+/// A shard that agrees with itself, header, checksums, digest and bytes, and says something else of its chunk than
+/// most: it is outvoted, whichever shard it is; what is made again is what was stored; and its disk is named.
+#[tokio::test(start_paused = true)]
+async fn a_consistent_lie_is_outvoted_and_named() {
+    for liar in 1..SHARDS {
+        let world = World::new().await;
+        let payloads = world.store(1, 64, &[0, liar]).await;
+        let (lie, shards) = encode(77, 64);
+        let mut payload = Vec::new();
+        block::frame(key(1, liar), 0, &shards[usize::from(liar)], &mut payload);
+        let put_lie = put(key(1, liar), lie, payload.into());
+        world.node.put(put_lie).await.unwrap();
+        let agrees = world.node.verify(disk(liar), key(1, liar)).await;
+        assert_eq!(agrees, Ok(()), "nothing is wrong with it by itself");
+        let reported = world.service.report_bad(disk(0), vec![key(1, 0)]);
+        reported.await.unwrap();
+        world.service.known().reported.clear();
+        let keeper = world.keeper();
+        let named = |known: &Known| known.reported.contains(&(disk(liar), key(1, liar)));
+        world.until(named).await;
+        let read = world.read(1, 0, &payloads[0]).await;
+        assert_eq!(read.as_ref(), Ok(&payloads[0]));
+        keeper.shutdown().await;
+    }
+}
+
+/// What upkeep has read of others and not let go of yet, in bytes.
+#[derive(Default)]
+struct Held {
+    now: AtomicU64,
+    most: AtomicU64,
+}
+
+/// A node's shards, whose bytes are counted for as long as somebody holds them.
+struct Counting(Quiet, Arc<Held>);
+
+struct Counted(Bytes, Arc<Held>);
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.1.now.fetch_sub(self.0.len() as u64, Ordering::SeqCst);
+    }
+}
+
+impl ShardStore for Counting {
+    fn put(&self, request: PutShard) -> BoxFuture<'_, Result<(), PutError>> {
+        self.0.put(request)
+    }
+
+    fn read(&self, request: ReadShard) -> BoxFuture<'_, Result<Bytes, ReadError>> {
+        async move {
+            // As over a network: many are under way at once.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let bytes = self.0.read(request).await?;
+            let length = bytes.len() as u64;
+            let now = self.1.now.fetch_add(length, Ordering::SeqCst) + length;
+            self.1.most.fetch_max(now, Ordering::SeqCst);
+            Ok(Bytes::from_owner(Counted(bytes, Arc::clone(&self.1))))
+        }
+        .boxed()
+    }
+
+    fn describe(
+        &self,
+        disk: DiskId,
+        key: ShardKey,
+    ) -> BoxFuture<'_, Result<ChunkDescription, ReadError>> {
+        self.0.describe(disk, key)
+    }
+
+    fn report(&self) -> BoxFuture<'_, Vec<DiskReport>> {
+        self.0.report()
+    }
+}
+
+/// However many shards are to be made again, on all disks at once, what they are made from takes no more memory
+/// than was given, and all of them are made.
+#[tokio::test(start_paused = true)]
+async fn rebuilding_takes_no_more_memory_than_given() {
+    // One shard of 1 MiB takes five: itself and four others.
+    for (rebuilding, least, most) in [(1, 3, 5), (12, 7, 10), (256, 20, 30)] {
+        let world = World::new().await;
+        let mut lost = 0;
+        for chunk in 0..30 {
+            let index = u8::try_from(chunk % 6).unwrap();
+            world.store(chunk, 64, &[index]).await;
+            let reported = world
+                .service
+                .report_bad(disk(index), vec![key(chunk, index)]);
+            reported.await.unwrap();
+            lost += 1;
+        }
+        let held = Arc::new(Held::default());
+        let peers = Counting(Quiet(Arc::clone(&world.node)), Arc::clone(&held));
+        let keeper = world.keeper_over(Arc::new(peers), ByteCount::new(rebuilding << 20));
+        world.until(|known| known.repairs.is_empty()).await;
+        assert_eq!(keeper.done().shards, lost);
+        let read = held.most.load(Ordering::SeqCst) >> 20;
+        assert!((least..=most).contains(&read), "{read} of {rebuilding} MiB");
+        assert_eq!(held.now.load(Ordering::SeqCst), 0);
+        keeper.shutdown().await;
+    }
 }

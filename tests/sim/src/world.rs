@@ -11,7 +11,7 @@ use disk::sim::SimDisk;
 use metadata::ServerConfig;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use storage_node::upkeep::{Keeper, Quiet};
+use storage_node::upkeep::{Clock, Keeper, KeeperConfig, Quiet};
 use storage_node::{DiskDevice, Limits, Node, Stamp, Watch, stamp};
 use strongroom_tests::Dice;
 use tokio::task::JoinHandle;
@@ -19,7 +19,7 @@ use types::placement::Disk;
 use types::profile::DiskClass;
 use types::size::MIB;
 use types::wire::calls::Remote;
-use types::wire::metadata::{Answer, Bucket};
+use types::wire::metadata::{Answer, Bucket, WallTime};
 use types::wire::storage::DiskState;
 use types::wire::upkeep::Health;
 use types::wire::{ShardStore, Upkeep};
@@ -125,7 +125,12 @@ impl World {
             Arc::clone(&node),
             Arc::clone(&self.upkeep),
             Arc::new(Quiet(Arc::clone(&node))),
-            *lock(&self.look_again),
+            KeeperConfig {
+                look_through: *lock(&self.look_again),
+                scrub: None,
+                clock: Clock::starting(WallTime(1 << 40)),
+                ..KeeperConfig::default()
+            },
         );
         let looked_after = Arc::clone(&node);
         let looks = tokio::spawn(async move {

@@ -132,6 +132,17 @@ pub enum ReadError {
     },
 }
 
+impl ReadError {
+    /// Whether it is the shard that is not there or not what it was, so that it is to be made again; the disk
+    /// may be well otherwise.
+    pub fn is_of_the_shard(&self) -> bool {
+        matches!(
+            self,
+            Self::Missing { .. } | Self::Corrupt { .. } | Self::Io { .. }
+        )
+    }
+}
+
 /// State of one disk as its node sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskReport {
@@ -139,6 +150,9 @@ pub struct DiskReport {
     pub disk: DiskId,
     /// Whether it serves.
     pub state: DiskState,
+    /// Why it is slow, compared with the node's other disks. It serves all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow: Option<String>,
     /// Which engine does its I/O, and why that one. Empty for a disk that does not serve.
     pub engine: String,
     /// Shards that live on it.

@@ -387,6 +387,7 @@ fn messages_of_the_shard_service() {
         &states.map(|state| DiskReport {
             disk,
             state,
+            slow: None,
             engine: "io_uring".into(),
             shards: 10,
             used: ByteCount::new(4096),
