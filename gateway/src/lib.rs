@@ -49,7 +49,9 @@ mod stall;
 mod unsatisfied;
 mod xml;
 
-pub use admin::{CheckRequest, Complaint, MadeKey, Metrics, Operations, Replacement, Report};
+pub use admin::{
+    CheckRequest, Complaint, MadeKey, Metrics, Operations, Replacement, Report, ScrubRequest,
+};
 pub use config::{AdminConfig, GatewayConfig, Limits, TlsListen};
 pub use identity::Identity;
 pub use server::{Addresses, Gateway, StartError};

@@ -16,6 +16,7 @@ mod log;
 mod operations;
 mod profile;
 mod root;
+mod scrub;
 mod settings;
 mod status;
 
@@ -46,6 +47,8 @@ enum Command {
     Disk(command::disk::Options),
     /// Compare what the disks hold with what they should
     Check(command::check::Options),
+    /// Read and prove every shard of the disks, or show how far that is
+    Scrub(command::scrub::Options),
     /// Add, list and remove users
     User(command::user::Options),
     /// Add, list, rotate, disable and remove access keys
@@ -70,6 +73,7 @@ fn run(command: Command) -> Result<()> {
         Command::Metrics(options) => command::metrics::run(options),
         Command::Disk(options) => command::disk::run(options),
         Command::Check(options) => command::check::run(options),
+        Command::Scrub(options) => command::scrub::run(options),
         Command::User(options) => command::user::run(options),
         Command::Key(options) => command::key::run(options),
     }

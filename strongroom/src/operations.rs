@@ -1,11 +1,12 @@
 //! What an operator may have done to the disks of a running cluster: one replaced, all checked.
 
 use crate::disks::{self, Folders};
+use crate::scrub::ScrubStatus;
 use crate::status::told;
 use anyhow::{Context, Result, bail};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use gateway::CheckRequest;
+use gateway::{CheckRequest, ScrubRequest};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -221,6 +222,23 @@ impl gateway::Operations for Operations {
                 task: tokio::spawn(work),
             });
             Ok(())
+        }
+        .boxed()
+    }
+
+    fn begin_scrub(&self, request: ScrubRequest) -> BoxFuture<'_, Result<(), String>> {
+        async move {
+            let begun = self.keeper.begin_scrub(request.disk).await;
+            begun.map_err(|error| error.to_string())
+        }
+        .boxed()
+    }
+
+    fn scrub(&self) -> BoxFuture<'_, serde_json::Value> {
+        async move {
+            let scrubbed = self.keeper.scrubbed().await.into_iter();
+            let scrubs: Vec<ScrubStatus> = scrubbed.map(ScrubStatus::from).collect();
+            serde_json::to_value(scrubs).expect("numbers and text")
         }
         .boxed()
     }

@@ -57,10 +57,13 @@ pub(crate) struct MetadataStatus {
     pub(crate) stopped: Option<String>,
 }
 
-/// A disk's state in a word, and which engine serves it or why none does.
+/// A disk's state in a word, and why it does not serve or is slow.
 pub(crate) fn told(disk: &DiskReport) -> (&'static str, &str) {
     match &disk.state {
-        DiskState::Serving => ("serving", &disk.engine),
+        DiskState::Serving => match &disk.slow {
+            Some(why) => ("slow", why),
+            None => ("serving", ""),
+        },
         DiskState::Absent(why) => ("absent", why),
         DiskState::Failed(why) => ("failed", why),
         DiskState::Stalled(why) => ("stalled", why),
@@ -136,8 +139,9 @@ impl fmt::Display for Status {
             let (shards, used, free) = (disk.shards, mebibytes(disk.used), mebibytes(disk.free));
             writeln!(
                 f,
-                "{}  {shards:>8} shards  {used:>8} MiB used  {free:>8} MiB free  {state:<8} {why}",
-                disk.disk
+                "{}  {shards:>8} shards  {used:>8} MiB used  {free:>8} MiB free  {state:<8} {}",
+                disk.disk,
+                if why.is_empty() { &disk.engine } else { why }
             )?;
         }
         Ok(())

@@ -4,6 +4,8 @@
 //! POST /disks/ID/replace    -> {"disk"}: the empty folder of a lost disk becomes a new disk in its place
 //! POST /check               {"deep", "repair"}: begins to compare what disks hold with what they should
 //! GET  /check               how far that is, and what it found
+//! POST /scrub               {"disk"}: begins to read and prove every shard of a disk, or of all, as fast as may be
+//! GET  /scrub               how far that is, disk by disk, and what it found
 //! ```
 //!
 //! What cannot be done is answered with a [`Complaint`].
@@ -33,6 +35,14 @@ pub struct CheckRequest {
     pub repair: bool,
 }
 
+/// Which disks' shards are to be read and proved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScrubRequest {
+    /// One; or all that serve.
+    pub disk: Option<DiskId>,
+}
+
 /// A disk that took another's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replacement {
@@ -48,6 +58,10 @@ pub trait Operations: Send + Sync + 'static {
     fn begin_check(&self, request: CheckRequest) -> BoxFuture<'_, Result<(), String>>;
     /// How far the check is that runs or ran last; `null` when none did.
     fn check(&self) -> serde_json::Value;
+    /// Begins a round of scrub of a disk, or of all that serve.
+    fn begin_scrub(&self, request: ScrubRequest) -> BoxFuture<'_, Result<(), String>>;
+    /// How far the scrub of each disk is.
+    fn scrub(&self) -> BoxFuture<'_, serde_json::Value>;
 }
 
 type Shared = State<Arc<dyn Operations>>;
@@ -56,6 +70,7 @@ pub(super) fn router(operations: Arc<dyn Operations>) -> Router {
     Router::new()
         .route("/disks/{id}/replace", post(replace))
         .route("/check", get(check).post(begin_check))
+        .route("/scrub", get(scrub).post(begin_scrub))
         .layer(DefaultBodyLimit::max(BODY))
         .with_state(operations)
 }
@@ -88,6 +103,23 @@ async fn begin_check(
 
 async fn check(State(operations): Shared) -> Json<serde_json::Value> {
     Json(operations.check())
+}
+
+async fn begin_scrub(
+    State(operations): Shared,
+    body: Result<Json<ScrubRequest>, JsonRejection>,
+) -> Response {
+    match body {
+        Ok(Json(request)) => match operations.begin_scrub(request).await {
+            Ok(()) => StatusCode::ACCEPTED.into_response(),
+            Err(why) => complaint("NotScrubbed", why),
+        },
+        Err(rejection) => rejection.into_response(),
+    }
+}
+
+async fn scrub(State(operations): Shared) -> Json<serde_json::Value> {
+    Json(operations.scrub().await)
 }
 
 fn complaint(error: &str, message: String) -> Response {

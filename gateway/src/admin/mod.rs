@@ -7,7 +7,7 @@
 //! GET /metrics   Prometheus text
 //! GET /status    JSON
 //! /users, /keys  users and access keys (see `accounts`)
-//! /disks, /check disks (see `disks`)
+//! /disks, /check, /scrub disks (see `disks`)
 //! ```
 //!
 //! It is served over mutual TLS only; what it reports comes from the process through [`Report`].
@@ -27,7 +27,7 @@ use types::TenantId;
 use types::wire::Accounts;
 
 pub use accounts::{Complaint, MadeKey};
-pub use disks::{CheckRequest, Operations, Replacement};
+pub use disks::{CheckRequest, Operations, Replacement, ScrubRequest};
 
 /// What a process says of itself.
 pub trait Report: Send + Sync + 'static {
@@ -61,10 +61,14 @@ impl Metrics {
                     0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02,
                     0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
                 ];
-                let disks = Matcher::Prefix("strongroom_disk".to_owned());
+                let disks = Matcher::Full("strongroom_disk_seconds".to_owned());
+                // Up to what may wait for a disk.
+                let records = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+                let per_sync = Matcher::Suffix("_per_sync".to_owned());
                 let builder = PrometheusBuilder::new()
                     .set_buckets(&seconds)
                     .and_then(|builder| builder.set_buckets_for_metric(disks, &of_disks))
+                    .and_then(|builder| builder.set_buckets_for_metric(per_sync, &records))
                     .expect("there are buckets");
                 Self(builder.install_recorder().expect("the only recorder"))
             })

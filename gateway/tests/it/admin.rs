@@ -143,6 +143,14 @@ async fn disks_are_replaced_and_checked() {
     assert_eq!(runs, (409, "NotChecked".to_owned()));
     let unknown = door.ask("POST", "/check", r#"{"shallow":true}"#).await;
     assert_eq!(unknown.status, 422);
+    for body in ["{}", r#"{"disk":4}"#] {
+        let begun = door.ask("POST", "/scrub", body).await;
+        assert_eq!(begun.status, 202, "{body}");
+    }
+    let unknown = door.complaint("POST", "/scrub", r#"{"disk":5}"#).await;
+    assert_eq!(unknown, (409, "NotScrubbed".to_owned()));
+    let scrub = door.ask("GET", "/scrub", "").await;
+    assert_eq!((scrub.status, &*scrub.body), (200, r#"[{"disk":4}]"#));
     let check = door.ask("GET", "/check", "").await;
     assert_eq!((check.status, &*check.body), (200, r#"{"done":true}"#));
 }

@@ -11,7 +11,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use strongroom_gateway::{AdminConfig, CheckRequest, Operations, Report, TlsListen};
+use strongroom_gateway::{AdminConfig, CheckRequest, Operations, Report, ScrubRequest, TlsListen};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -174,6 +174,16 @@ impl Operations for Quiet {
     }
     fn check(&self) -> serde_json::Value {
         serde_json::json!({ "done": true })
+    }
+    fn begin_scrub(&self, request: ScrubRequest) -> BoxFuture<'_, Result<(), String>> {
+        let begun = match request.disk {
+            Some(disk) if disk.get() != 4 => Err(format!("there is no disk {}", disk.get())),
+            _ => Ok(()),
+        };
+        Box::pin(async { begun })
+    }
+    fn scrub(&self) -> BoxFuture<'_, serde_json::Value> {
+        Box::pin(async { serde_json::json!([{ "disk": 4 }]) })
     }
 }
 

@@ -1,15 +1,11 @@
 //! `strongroom check`: what the disks hold, against what the metadata says they should.
 
 use super::api::{Api, Target, write_json, write_line};
+use super::progress::{self, Step, Unit};
 use super::show;
 use crate::operations::{Checked, DiskOutcome, Outcome};
 use anyhow::{Context, Result, bail};
 use gateway::CheckRequest;
-use indicatif::{ProgressBar, ProgressStyle};
-use std::time::Duration;
-
-/// Between two looks at how far it is.
-const LOOK: Duration = Duration::from_millis(200);
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -31,7 +27,7 @@ pub(crate) fn run(options: Options) -> Result<()> {
         repair: options.repair,
     };
     api.begin("/check", &request).context("beginning a check")?;
-    let checked = follow(&api)?;
+    let checked = await_end(&api)?;
     let outcome = checked.outcome.clone().context("the check told nothing")?;
     if options.target.json {
         write_json(&checked)?;
@@ -49,23 +45,17 @@ pub(crate) fn run(options: Options) -> Result<()> {
     bail!("not everything is as it should be; `strongroom check --repair` has it made again")
 }
 
-/// On a terminal a bar; elsewhere nothing until the end.
-fn follow(api: &Api) -> Result<Checked> {
-    let bar = ProgressBar::new(0);
-    let style = "{bar:40} {pos}/{len} shards, {per_sec}, {eta} left";
-    bar.set_style(ProgressStyle::with_template(style).context("a template")?);
-    loop {
+/// Waits for its end. Only a deep one counts what it has read.
+fn await_end(api: &Api) -> Result<Checked> {
+    progress::follow(Unit::Shards, || {
         let checked: Checked = api.get("/check").context("asking how far the check is")?;
-        if checked.deep {
-            bar.set_length(checked.shards);
-            bar.set_position(checked.read);
-        }
-        if checked.done {
-            bar.finish_and_clear();
-            return Ok(checked);
-        }
-        std::thread::sleep(LOOK);
-    }
+        Ok(Step {
+            done: checked.read,
+            all: if checked.deep { checked.shards } else { 0 },
+            a_second: None,
+            outcome: checked.done.then_some(checked),
+        })
+    })
 }
 
 fn show(outcome: &Outcome) -> Result<()> {

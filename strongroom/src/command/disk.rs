@@ -36,7 +36,9 @@ pub(crate) fn run(options: Options) -> Result<()> {
             if options.target.json {
                 return write_json(&status.disks);
             }
-            let heading = ["DISK", "STATE", "SHARDS", "USED MiB", "FREE MiB", "WHY"];
+            let heading = [
+                "DISK", "STATE", "SHARDS", "USED MiB", "FREE MiB", "ENGINE", "WHY",
+            ];
             let mut rows = vec![heading.map(str::to_owned).to_vec()];
             for disk in &status.disks {
                 let (state, why) = told(disk);
@@ -47,6 +49,7 @@ pub(crate) fn run(options: Options) -> Result<()> {
                     disk.shards.to_string(),
                     mebibytes(disk.used),
                     mebibytes(disk.free),
+                    disk.engine.clone(),
                     why.to_owned(),
                 ]);
             }

@@ -5,6 +5,8 @@ pub(crate) mod check;
 pub(crate) mod disk;
 pub(crate) mod key;
 pub(crate) mod metrics;
+mod progress;
+pub(crate) mod scrub;
 mod show;
 pub(crate) mod status;
 pub(crate) mod user;

@@ -8,6 +8,7 @@ pub(crate) mod mounted;
 mod reclaim;
 mod repair;
 mod replace;
+mod scrub;
 
 use crate::support;
 use aws_sdk_s3::Client;
