@@ -16,7 +16,7 @@ use crate::volume::VolumeId;
 use crate::writer::{self, QUEUE, WriteError};
 use disk::{Disk, File, Metered};
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -300,6 +300,12 @@ impl Drive {
     /// How far it has come: what lies behind was not acknowledged.
     pub(crate) fn acknowledged(&self) -> Acknowledged {
         self.state().store.acknowledged()
+    }
+
+    /// Stops the disk, and has it not opened anew.
+    pub(crate) fn retire(&self, why: String) {
+        self.retired.store(true, Ordering::Release);
+        self.fail(&WriteError::Lost(why));
     }
 
     /// Stops the disk for good.

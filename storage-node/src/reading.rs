@@ -4,12 +4,11 @@ use crate::drive::Drive;
 use crate::index::Location;
 use crate::record::{self, Header};
 use crate::upkeep::Pace;
-use crate::writer::{self, WriteError};
+use crate::writer;
 use bytes::Bytes;
 use disk::{BLOCK, File};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 use types::block::{self, CorruptBlock};
@@ -253,10 +252,7 @@ impl Drive {
     fn unreadable(&self, key: ShardKey, error: &io::Error) -> ReadError {
         let disk = self.id;
         tracing::warn!(%disk, %key, "reading a shard: {error}");
-        if let Some(why) = self.unread.failed(key) {
-            self.retired.store(true, Ordering::Release);
-            self.fail(&WriteError::Lost(why));
-        }
+        self.unread.failed(key);
         ReadError::Io { disk, key }
     }
 }

@@ -5,6 +5,9 @@
 //! asks for is one, and a bad track of a spinning disk is two or three. Fifty within ten minutes is a surface, a
 //! head or a cable. A scrub or a check of a large disk meets in one go what has gathered in a week: so they must
 //! also be more than one in a hundred of the reads made meanwhile.
+//!
+//! A disk that was pulled out fails its reads as well, and may come back: it is retired only by a look that still
+//! finds its stamp (`watch`).
 
 use crate::drive::lock;
 use std::collections::VecDeque;
@@ -26,6 +29,7 @@ const READS: u64 = 100 * SHARDS as u64;
 pub(crate) struct Unread {
     reads: AtomicU64,
     lately: Mutex<VecDeque<Failure>>,
+    too_many: Mutex<Option<String>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,8 +46,13 @@ impl Unread {
         self.reads.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A read of that shard failed. Why the disk is to be retired, if it is.
-    pub(crate) fn failed(&self, key: ShardKey) -> Option<String> {
+    /// Why the disk is to be retired, if it is.
+    pub(crate) fn too_many(&self) -> Option<String> {
+        lock(&self.too_many).clone()
+    }
+
+    /// A read of that shard failed.
+    pub(crate) fn failed(&self, key: ShardKey) {
         let (now, reads) = (Instant::now(), self.reads.load(Ordering::Relaxed));
         let mut lately = lock(&self.lately);
         let counts = |failure: &Failure| {
@@ -51,7 +60,7 @@ impl Unread {
         };
         lately.retain(counts);
         if lately.iter().any(|failure| failure.key == key) {
-            return None;
+            return;
         }
         lately.push_back(Failure {
             key,
@@ -59,12 +68,13 @@ impl Unread {
             reads,
         });
         let since = now.duration_since(lately[0].at).as_secs();
-        (lately.len() >= SHARDS).then(|| {
-            format!(
+        if lately.len() >= SHARDS {
+            let why = format!(
                 "{SHARDS} shards could not be read within {since} s: it is retired until it is replaced or the \
                  server is started again"
-            )
-        })
+            );
+            lock(&self.too_many).get_or_insert(why);
+        }
     }
 }
 
@@ -91,7 +101,8 @@ mod tests {
         let unread = Unread::default();
         for (at, shard) in shards.enumerate() {
             (0..=good).for_each(|_| unread.read());
-            if unread.failed(key(shard)).is_some() {
+            unread.failed(key(shard));
+            if unread.too_many().is_some() {
                 return Some(at + 1);
             }
             tokio::time::advance(pause).await;

@@ -103,13 +103,14 @@ impl Shared {
             tokio::spawn(async move {
                 let found = still_there(drive.drive(), stamp).await;
                 drive.drive().checked.end();
-                match found {
-                    Ok(()) => {
+                match (found, drive.drive().unread.too_many()) {
+                    (Ok(()), None) => {
                         drive.tidy().await;
                         let bad = drive.reclaim(&shared.pace).await;
                         shared.suspect(drive.id(), bad);
                     }
-                    Err(why) => drive.drive().fail(&why),
+                    (Ok(()), Some(why)) => drive.drive().retire(why),
+                    (Err(why), _) => drive.drive().fail(&why),
                 }
             })
         })

@@ -109,6 +109,17 @@ async fn quick(disk: &SimDisk) -> Node {
     node
 }
 
+async fn until_serving(node: &Node) {
+    for _ in 0..1000 {
+        if node.report().await[0].state == DiskState::Serving {
+            return;
+        }
+        node.check().await;
+        sleep(Duration::from_millis(1)).await;
+    }
+    panic!("{:?}", node.report().await[0].state);
+}
+
 /// Whatever call a device refuses, for want of space or because it is broken, nothing that was answered is lost
 /// or comes back; the disk serves on, at the latest once it was opened anew; shards are stored and removed
 /// again; and a power cut changes none of it.
@@ -147,13 +158,7 @@ fn any_one_call_may_fail() {
             } else {
                 stopped += 1;
             }
-            for _ in 0..200 {
-                if node.report().await[0].state == DiskState::Serving {
-                    break;
-                }
-                node.check().await;
-                sleep(Duration::from_millis(1)).await;
-            }
+            until_serving(&node).await;
             answered.assert_held(&node, &case).await;
             for chunk in 20..24 {
                 assert!(answered.put(&node, chunk).await, "{case}");
@@ -173,7 +178,8 @@ fn any_one_call_may_fail() {
 }
 
 /// A disk that fails to read fifty shards is retired: it is not opened anew, though the device would answer,
-/// until the process is started again. One that fails a few, however often, serves on.
+/// until the process is started again. One that fails a few, however often, serves on; one that was pulled out
+/// fails all of them, and serves when it is back.
 #[test]
 fn many_unreadable_shards_retire_a_disk() {
     run(async {
@@ -183,14 +189,25 @@ fn many_unreadable_shards_retire_a_disk() {
         for put in &puts {
             first.put(put.clone()).await.unwrap();
         }
-        disk.script(|call| match call.operation {
-            Operation::Read if call.name.starts_with("volume-") => Fate::Fail(EIO),
-            _ => Fate::Proceed,
-        });
         let io = |put: &PutShard| ReadError::Io {
             disk: DISK,
             key: put.key,
         };
+        disk.script(|call| match call.operation {
+            Operation::Read => Fate::Fail(EIO),
+            _ => Fate::Proceed,
+        });
+        for put in &puts {
+            assert_eq!(read_all(&first, put).await, Err(io(put)));
+        }
+        first.check().await;
+        assert_ne!(first.report().await[0].state, DiskState::Serving);
+        disk.script(|_| Fate::Proceed);
+        until_serving(&first).await;
+        disk.script(|call| match call.operation {
+            Operation::Read if call.name.starts_with("volume-") => Fate::Fail(EIO),
+            _ => Fate::Proceed,
+        });
         for _ in 0..10 {
             for put in &puts[..49] {
                 assert_eq!(read_all(&first, put).await, Err(io(put)));
@@ -199,6 +216,7 @@ fn many_unreadable_shards_retire_a_disk() {
         first.check().await;
         assert_eq!(first.report().await[0].state, DiskState::Serving);
         assert_eq!(read_all(&first, &puts[49]).await, Err(io(&puts[49])));
+        first.check().await;
         let unavailable = Err(ReadError::DiskUnavailable { disk: DISK });
         assert_eq!(read_all(&first, &puts[50]).await, unavailable);
         disk.script(|_| Fate::Proceed);
