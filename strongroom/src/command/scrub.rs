@@ -47,7 +47,10 @@ pub(crate) fn run(options: Options) -> Result<()> {
                 return finish(&await_end(&api, disk)?, json);
             }
             let begun = "a scrub has begun; `strongroom scrub status` shows how far it is";
-            if json { Ok(()) } else { write_line(begun) }
+            if json {
+                return show(&ask(&api)?, json);
+            }
+            write_line(begun)
         }
     }
 }
