@@ -6,10 +6,10 @@
 
 use crate::framing::{BadFraming, Framing};
 use crate::gather::Gather;
-use crate::pace::Pace;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use rpc::Pace;
 use s3s::StdError;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

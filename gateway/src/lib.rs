@@ -37,7 +37,6 @@ mod ingress;
 mod known;
 mod linger;
 mod md5;
-mod pace;
 mod range;
 mod refuse;
 mod repeated;
@@ -45,7 +44,6 @@ mod route;
 mod s3;
 mod server;
 mod service;
-mod stall;
 mod unsatisfied;
 mod xml;
 

@@ -1,4 +1,4 @@
-//! Calls between servers: HTTP/2 over mutual TLS.
+//! Calls between servers: HTTP/2 over mutual TLS. And bulk: HTTP/1.1 over the same (`bulk`).
 //!
 //! ```text
 //! Channel -- one connection, many calls --> Listener -> Service, with the caller's identity
@@ -10,17 +10,22 @@
 //! signs of life.
 
 mod book;
+pub mod bulk;
 mod channel;
 mod listener;
+mod pace;
+mod stall;
 mod streamed;
 
 pub use book::{AddressBook, Addresses, Stream};
 pub use channel::{Body, CallError, Channel, empty, whole};
 pub use listener::{Answer, Door, Listener, Request, Service, answer, collect};
+pub use pace::Pace;
+pub use stall::Moving;
 pub use streamed::{Hungup, PartError, PartReader, Parts, streamed};
 
-pub use hyper::StatusCode;
 pub use hyper::body::Incoming;
+pub use hyper::{Method, StatusCode};
 use std::time::Duration;
 
 /// How often a sign of life is asked for, and how long it may take.

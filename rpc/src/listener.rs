@@ -21,13 +21,14 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// Connections at once: a few from every server of a cluster.
 const CONNECTIONS: usize = 1024;
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// How long to wait after accepting failed, which is when descriptors have run out.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A call: its path, and a body to be read.
 pub type Request = hyper::Request<Incoming>;
@@ -180,7 +181,7 @@ async fn serve(
     }
 }
 
-async fn accept(
+pub(crate) async fn accept(
     door: &impl Door,
     places: &Arc<Semaphore>,
 ) -> io::Result<(Box<dyn Stream>, tokio::sync::OwnedSemaphorePermit)> {
@@ -189,17 +190,26 @@ async fn accept(
     Ok((door.accept().await?, place))
 }
 
-async fn speak(
+/// Greets a peer, and finds out who it is.
+pub(crate) async fn shake(
+    tls: &TlsAcceptor,
     stream: Box<dyn Stream>,
-    tls: TlsAcceptor,
-    service: Arc<dyn Service>,
-) -> io::Result<()> {
+) -> io::Result<(TlsStream<Box<dyn Stream>>, Identity)> {
     let shaken = tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await;
     let stream = shaken.map_err(|_| io::Error::other("the TLS handshake takes too long"))??;
     let (_, session) = stream.get_ref();
     let certificate = session.peer_certificates().and_then(<[_]>::first);
     let certificate = certificate.ok_or_else(|| io::Error::other("it showed no certificate"))?;
     let caller = Identity::of(certificate).map_err(io::Error::other)?;
+    Ok((stream, caller))
+}
+
+async fn speak(
+    stream: Box<dyn Stream>,
+    tls: TlsAcceptor,
+    service: Arc<dyn Service>,
+) -> io::Result<()> {
+    let (stream, caller) = shake(&tls, stream).await?;
     let handle = service_fn(move |request| {
         let answered = Arc::clone(&service).handle(caller, request);
         async move { Ok::<_, Infallible>(answered.await) }

@@ -12,14 +12,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use types::size::ByteCount;
 
 /// A connection with a bound on how long its writes may wait.
-pub(crate) struct Moving<T> {
+pub struct Moving<T> {
     inner: T,
     pace: Pace,
 }
 
 impl<T> Moving<T> {
     /// Writes to `inner` must keep `pace`.
-    pub(crate) fn new(inner: T, pace: Pace) -> Self {
+    pub fn new(inner: T, pace: Pace) -> Self {
         Self { inner, pace }
     }
 

@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep};
 use types::size::ByteCount;
 
 /// The waits of one body.
-pub(crate) struct Pace {
+pub struct Pace {
     /// How long may be waited for `least` bytes.
     idle: Duration,
     least: ByteCount,
@@ -26,7 +26,7 @@ pub(crate) struct Pace {
 
 impl Pace {
     /// Every `least` bytes may be waited for `idle` long.
-    pub(crate) fn new(idle: Duration, least: ByteCount) -> Self {
+    pub fn new(idle: Duration, least: ByteCount) -> Self {
         Self {
             idle,
             least,
@@ -38,7 +38,7 @@ impl Pace {
     }
 
     /// Nothing has come. Ready when the wait is over; else the task is woken then.
-    pub(crate) fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.since.is_none() {
             let now = Instant::now();
             self.since = Some(now);
@@ -53,7 +53,7 @@ impl Pace {
     }
 
     /// So many bytes have come.
-    pub(crate) fn moved(&mut self, bytes: ByteCount) {
+    pub fn moved(&mut self, bytes: ByteCount) {
         if let Some(since) = self.since.take() {
             self.waited += since.elapsed();
         }
