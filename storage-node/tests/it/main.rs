@@ -2,6 +2,7 @@
 
 mod delete;
 mod disks;
+mod face;
 mod faults;
 mod formats;
 mod full;
@@ -13,7 +14,9 @@ mod power;
 mod power_delete;
 mod reclaim;
 mod scrub;
+mod router;
 mod unlink;
 mod upkeep;
 mod watch;
+mod wire;
 mod world;

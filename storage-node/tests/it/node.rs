@@ -1,5 +1,6 @@
-//! A node on real folders.
+//! A node on real folders, asked directly and over the wire.
 
+use crate::face::Way;
 use crate::world::{CLUSTER, NODE, read_all, run, shard};
 use disk::Choice;
 use futures::future::join_all;
@@ -48,7 +49,7 @@ fn config(folders: &[TempDir]) -> NodeConfig {
     }
 }
 
-async fn states(node: &Node) -> Vec<(DiskId, DiskState)> {
+async fn states(node: &dyn ShardStore) -> Vec<(DiskId, DiskState)> {
     let reports = node.report().await;
     reports.into_iter().map(|r| (r.disk, r.state)).collect()
 }
@@ -57,6 +58,10 @@ async fn states(node: &Node) -> Vec<(DiskId, DiskState)> {
 /// written by many at once; a retry is told so, other bytes under the key are refused.
 #[test]
 fn shards_come_back() {
+    Way::BOTH.into_iter().for_each(shards_come_back_by);
+}
+
+fn shards_come_back_by(way: Way) {
     let folders = folders(2);
     let puts: Vec<PutShard> = (0..120)
         .map(|n| {
@@ -68,21 +73,21 @@ fn shards_come_back() {
         for (n, folder) in (0..).zip(&folders) {
             format(folder.path(), id(n)).await;
         }
-        let node = Node::open(config(&folders)).await;
+        let node = way.to(Node::open(config(&folders)).await).await;
         let stored = join_all(puts.iter().map(|put| node.put(put.clone()))).await;
         assert!(stored.iter().all(Result::is_ok), "{stored:?}");
         for put in &puts {
-            assert!(read_all(&node, put).await.unwrap() == put.payload);
+            assert!(read_all(&*node, put).await.unwrap() == put.payload);
         }
         node.shutdown().await;
         let late = node.put(shard(id(0), 999, 1, 0)).await;
         assert_eq!(late, Err(PutError::DiskUnavailable { disk: id(0) }));
     });
     run(async {
-        let node = Node::open(config(&folders)).await;
-        assert_eq!(node.damage().count(), 0);
+        let node = way.to(Node::open(config(&folders)).await).await;
+        assert_eq!(node.node.damage().count(), 0);
         for put in &puts {
-            assert!(read_all(&node, put).await.unwrap() == put.payload);
+            assert!(read_all(&*node, put).await.unwrap() == put.payload);
             assert_eq!(node.put(put.clone()).await, Ok(()));
         }
         let key = puts[3].key;
@@ -98,10 +103,14 @@ fn shards_come_back() {
 /// Any range of blocks is read and verified by itself; none reaches past the shard.
 #[test]
 fn ranges_of_blocks_are_read() {
+    Way::BOTH.into_iter().for_each(ranges_of_blocks_are_read_by);
+}
+
+fn ranges_of_blocks_are_read_by(way: Way) {
     let folders = folders(1);
     run(async {
         format(folders[0].path(), id(0)).await;
-        let node = Node::open(config(&folders)).await;
+        let node = way.to(Node::open(config(&folders)).await).await;
         let put = shard(id(0), 1, 3 * block::SEALED_SEGMENT + 9, 0);
         node.put(put.clone()).await.unwrap();
         let key = put.key;
@@ -135,10 +144,16 @@ fn ranges_of_blocks_are_read() {
 /// written.
 #[test]
 fn malformed_and_stale_requests_are_refused() {
+    Way::BOTH
+        .into_iter()
+        .for_each(malformed_and_stale_requests_are_refused_by);
+}
+
+fn malformed_and_stale_requests_are_refused_by(way: Way) {
     let folders = folders(1);
     run(async {
         format(folders[0].path(), id(0)).await;
-        let node = Node::open(config(&folders)).await;
+        let node = way.to(Node::open(config(&folders)).await).await;
         let good = shard(id(0), 1, 70_000, 0);
         let key = good.key;
         let flipped = |at: usize| {
@@ -180,7 +195,7 @@ fn malformed_and_stale_requests_are_refused() {
             Err(PutError::DiskUnavailable { disk })
         );
 
-        node.learn(&GroupTable {
+        node.node.learn(&GroupTable {
             groups: vec![Group {
                 id: key.group,
                 profile: good.chunk.profile,
@@ -196,7 +211,7 @@ fn malformed_and_stale_requests_are_refused() {
         };
         assert_eq!(node.put(good.clone()).await, Err(stale));
         assert_eq!(
-            read_all(&node, &good).await,
+            read_all(&*node, &good).await,
             Err(ReadError::Missing { key })
         );
         let newer = PutShard {
@@ -212,6 +227,12 @@ fn malformed_and_stale_requests_are_refused() {
 /// again, and the others serve.
 #[test]
 fn a_disk_that_is_not_ours_is_absent() {
+    Way::BOTH
+        .into_iter()
+        .for_each(a_disk_that_is_not_ours_is_absent_by);
+}
+
+fn a_disk_that_is_not_ours_is_absent_by(way: Way) {
     let mut folders = folders(7);
     let config = config(&folders);
     run(async {
@@ -243,8 +264,8 @@ fn a_disk_that_is_not_ours_is_absent() {
         expected: Some(id(7)),
     });
     run(async {
-        let node = Node::open(config.clone()).await;
-        let states = states(&node).await;
+        let node = way.to(Node::open(config.clone()).await).await;
+        let states = states(&*node).await;
         assert_eq!(states[0], (id(0), DiskState::Serving));
         for (n, reason) in [
             (1, "it is empty"),
@@ -278,13 +299,17 @@ fn a_disk_that_is_not_ours_is_absent() {
 /// Disks that changed places are served: the stamp counts.
 #[test]
 fn disks_may_change_places() {
+    Way::BOTH.into_iter().for_each(disks_may_change_places_by);
+}
+
+fn disks_may_change_places_by(way: Way) {
     let folders = folders(2);
     run(async {
         format(folders[0].path(), id(1)).await;
         format(folders[1].path(), id(0)).await;
-        let node = Node::open(config(&folders)).await;
+        let node = way.to(Node::open(config(&folders)).await).await;
         let serving = [0, 1].map(|n| (id(n), DiskState::Serving));
-        assert_eq!(states(&node).await, serving);
+        assert_eq!(states(&*node).await, serving);
         node.shutdown().await;
     });
 }

@@ -31,7 +31,7 @@ pub(crate) const SMALL: Limits = Limits {
 /// Runs a future on a runtime of its own.
 pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+        .enable_all()
         .build()
         .unwrap()
         .block_on(future)
@@ -121,7 +121,7 @@ pub(crate) async fn node(disk: &SimDisk, limits: Limits) -> Node {
 
 /// All blocks of a shard that was stored as `put`.
 pub(crate) async fn read_all(
-    node: &Node,
+    node: &dyn ShardStore,
     put: &PutShard,
 ) -> Result<Bytes, types::wire::storage::ReadError> {
     let blocks = put.payload.len().div_ceil(block::FRAMED_BLOCK);

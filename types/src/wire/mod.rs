@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod calls;
 pub mod metadata;
+pub mod shards;
 pub mod storage;
 pub mod upkeep;
 

@@ -84,6 +84,12 @@ pub enum PutError {
         /// Which.
         disk: DiskId,
     },
+    /// No answer came: it may be stored or not. Never sent: a caller's end says it of a call that broke.
+    #[error("nobody knows whether {disk} has stored it")]
+    Unanswered {
+        /// Which.
+        disk: DiskId,
+    },
 }
 
 /// Why blocks could not be read. Each is answered by rebuilding the range from other shards.

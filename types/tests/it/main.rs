@@ -16,6 +16,7 @@ use types::profile::DiskClass;
 use types::secret::DataKey;
 use types::shard::{ChunkDescription, ShardDigest};
 use types::wire::metadata::*;
+use types::wire::shards;
 use types::wire::storage::{self, DiskReport, DiskState, PutShard, ReadShard};
 use types::*;
 
@@ -377,6 +378,30 @@ fn messages_of_the_shard_service() {
             storage::ReadError::Io { disk, key },
         ],
     );
+    let request = PutShard {
+        disk,
+        key,
+        epoch: Epoch(1),
+        chunk: ChunkDescription {
+            blob: BlobId::new(1),
+            first_segment: 704,
+            profile: profile(),
+            data_lengths: vec![65_564, 65_564, 30, 0],
+            digests: vec![ShardDigest([7; 32]); 6],
+        },
+        payload: Bytes::from_static(b"behind it"),
+    };
+    golden(
+        "shard-preamble",
+        &shards::Preamble {
+            epoch: request.epoch,
+            chunk: request.chunk.clone(),
+        },
+    );
+    let body = [&shards::preamble(&request)[..], &request.payload].concat();
+    let file = check(env!("CARGO_MANIFEST_DIR"), "shard-body.bin", &body);
+    assert_eq!(shards::put(disk, key, file.into()).unwrap(), request);
+    golden("chunk-description", &request.chunk);
     let states = [
         DiskState::Serving,
         DiskState::Absent("empty".into()),

@@ -1,0 +1,153 @@
+//! One request: what it asks for, whether its caller may, and the answer.
+
+use super::ServeLimits;
+use super::budget::{Budget, Paid};
+use bytes::Bytes;
+use ca::{Identity, Role};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+use rpc::bulk::{BulkLimits, GatherError, gather};
+use rpc::{Answer, Method, Request, Service, StatusCode, answer};
+use serde::Serialize;
+use std::sync::Arc;
+use types::block::FRAMED_BLOCK;
+use types::wire::ShardStore;
+use types::wire::shards::{self, LONGEST_PUT, LONGEST_SHARD, Resource};
+use types::wire::storage::{PutError, PutShard, ReadError, ReadShard};
+use types::{DiskId, ShardKey, codec};
+
+/// What requests share.
+pub(super) struct Requests {
+    shards: Arc<dyn ShardStore>,
+    received: Budget,
+    sent: Budget,
+    bulk: BulkLimits,
+}
+
+impl Requests {
+    pub(super) fn new(shards: Arc<dyn ShardStore>, limits: &ServeLimits) -> Self {
+        Self {
+            shards,
+            received: Budget::new(limits.received),
+            sent: Budget::new(limits.sent),
+            bulk: limits.bulk.clone(),
+        }
+    }
+
+    async fn answer(&self, caller: Identity, request: Request) -> Answer {
+        let (head, body) = request.into_parts();
+        let Some(resource) = Resource::parse(head.uri.path()) else {
+            return answer(StatusCode::NOT_FOUND, "there is nothing of this name");
+        };
+        match (head.method, resource) {
+            (Method::PUT, Resource::Shard(disk, key)) if caller.role == Role::Gateway => {
+                self.put(disk, key, body).await
+            }
+            (Method::PUT, Resource::Shard(..)) => {
+                tracing::warn!(%caller, "a put was refused: it is not for this role");
+                answer(StatusCode::FORBIDDEN, "this is not for your role")
+            }
+            (Method::GET, Resource::Shard(disk, key)) => {
+                match head.uri.query().and_then(shards::read_range) {
+                    Some(range) => self.read(disk, key, range).await,
+                    None => answer(StatusCode::BAD_REQUEST, "the query names no blocks"),
+                }
+            }
+            (Method::GET, Resource::Description(disk, key)) => {
+                match self.shards.describe(disk, key).await {
+                    Ok(chunk) => encoded(StatusCode::OK, &chunk),
+                    Err(error) => unread(&error),
+                }
+            }
+            (Method::GET, Resource::Disks) => encoded(StatusCode::OK, &self.shards.report().await),
+            _ => answer(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done to it"),
+        }
+    }
+
+    async fn put(&self, disk: DiskId, key: ShardKey, body: Incoming) -> Answer {
+        let length = match body.size_hint().exact().map(usize::try_from) {
+            None => return answer(StatusCode::LENGTH_REQUIRED, "the body says no length"),
+            Some(Ok(length)) if length <= LONGEST_PUT => length,
+            Some(_) => return answer(StatusCode::PAYLOAD_TOO_LARGE, "no shard is so long"),
+        };
+        let Some(paid) = self.received.take(length) else {
+            return self.busy(disk, body).await;
+        };
+        let body = match gather(body, LONGEST_PUT, Some(self.bulk.pace())).await {
+            Ok(body) => body,
+            Err(GatherError::TooSlow) => {
+                return answer(StatusCode::REQUEST_TIMEOUT, "the body comes too slowly");
+            }
+            Err(error) => {
+                tracing::debug!(%disk, %key, %error, "a shard did not arrive");
+                return answer(StatusCode::BAD_REQUEST, "the body broke off");
+            }
+        };
+        let put = match shards::put(disk, key, body) {
+            Ok(put) => PutShard {
+                payload: paid.hold(put.payload),
+                ..put
+            },
+            Err(error) => return answer(StatusCode::BAD_REQUEST, error.to_string()),
+        };
+        match self.shards.put(put).await {
+            Ok(()) => answer(StatusCode::OK, Bytes::new()),
+            Err(error) => unstored(&error),
+        }
+    }
+
+    /// There is no memory for a body: it is read all the same, and thrown away. A caller that is still sending
+    /// would meet a closed connection instead of the answer.
+    async fn busy(&self, disk: DiskId, mut body: Incoming) -> Answer {
+        let draining = async { while let Some(Ok(_)) = body.frame().await {} };
+        drop(tokio::time::timeout(self.bulk.idle, draining).await);
+        unstored(&PutError::Busy { disk })
+    }
+
+    async fn read(&self, disk: DiskId, key: ShardKey, (first, blocks): (u32, u32)) -> Answer {
+        // What is beyond a shard's end is refused by who knows where that is.
+        let most = (blocks as usize).saturating_mul(FRAMED_BLOCK);
+        let Some(paid) = self.sent.take(most.min(LONGEST_SHARD)) else {
+            return unread(&ReadError::Busy { disk });
+        };
+        let read = self.shards.read(ReadShard {
+            disk,
+            key,
+            first_block: first,
+            blocks,
+        });
+        match read.await {
+            Ok(framed) => blocks_of(framed, paid),
+            Err(error) => unread(&error),
+        }
+    }
+}
+
+impl Service for Requests {
+    fn handle(self: Arc<Self>, caller: Identity, request: Request) -> BoxFuture<'static, Answer> {
+        async move { self.answer(caller, request).await }.boxed()
+    }
+}
+
+/// The disk's own buffer goes to the socket.
+fn blocks_of(framed: Bytes, paid: Paid) -> Answer {
+    answer(StatusCode::OK, paid.hold(framed))
+}
+
+fn unstored(error: &PutError) -> Answer {
+    encoded(status(shards::put_status(error)), error)
+}
+
+fn unread(error: &ReadError) -> Answer {
+    encoded(status(shards::read_status(error)), error)
+}
+
+fn status(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
+}
+
+fn encoded<T: Serialize>(status: StatusCode, value: &T) -> Answer {
+    answer(status, codec::encode(value))
+}
