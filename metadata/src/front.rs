@@ -3,7 +3,8 @@
 //! ```text
 //! /raft/…                     metadata servers that are its peers
 //! /metadata/…, /accounts/…    gateways, and metadata servers; carried out by the leader alone
-//! /leader                     the same; answered by every server
+//! /upkeep/…                   the same, and storage nodes about their own disks (`own`)
+//! /leader                     all of these; answered by every server
 //! ```
 //!
 //! 200 brings the answer. 421 says that nothing was done, since this server does not lead, and who does as
@@ -11,6 +12,7 @@
 //! the server behind it: meanwhile everything is answered 421 or 503.
 
 use crate::Server;
+use crate::own::Own;
 use crate::raft::{Network, Node, RaftCalls};
 use ca::{Identity, Role};
 use futures::FutureExt;
@@ -29,7 +31,7 @@ const LONGEST: usize = 16 << 20;
 /// Who leads is told again after this, changed or not.
 const TOLD_EVERY: Duration = Duration::from_secs(2);
 /// Whom TLS lets in at all.
-pub const ADMITTED: &[Role] = &[Role::Metadata, Role::Gateway];
+pub const ADMITTED: &[Role] = &[Role::Metadata, Role::Gateway, Role::Storage];
 
 /// One server's face to the wire.
 pub struct Front {
@@ -62,6 +64,7 @@ impl Front {
         let may = match caller.role {
             Role::Metadata => true,
             Role::Gateway => !path.starts_with("/raft/"),
+            Role::Storage => path == LEADER || path.starts_with(UPKEEP),
             _ => false,
         };
         if !may {
@@ -82,7 +85,7 @@ impl Front {
             );
         };
         match self.server() {
-            Some(server) => serve(&server, path, &body).await,
+            Some(server) => serve(&server, caller, path, &body).await,
             None => elsewhere(Leadership::default()),
         }
     }
@@ -94,7 +97,12 @@ impl Service for Front {
     }
 }
 
-async fn serve(server: &Server<Arc<Node>>, path: &str, body: &[u8]) -> Answer {
+async fn serve(
+    server: &Arc<Server<Arc<Node>>>,
+    caller: Identity,
+    path: &str,
+    body: &[u8],
+) -> Answer {
     let node = server.log();
     if path == LEADER {
         let known = codec::decode(body).unwrap_or_default();
@@ -104,12 +112,21 @@ async fn serve(server: &Server<Arc<Node>>, path: &str, body: &[u8]) -> Answer {
     if node.leadership().leader != Some(node.id()) {
         return elsewhere(node.leadership());
     }
+    let own = match (caller.role, caller.node) {
+        (Role::Storage, None) => return forbidden(caller, path),
+        (Role::Storage, Some(node)) => Some(Own {
+            server: Arc::clone(server),
+            node,
+        }),
+        _ => None,
+    };
     let answered = if let Some(name) = path.strip_prefix(METADATA) {
-        answer_metadata(server as &dyn Metadata, name, body)
+        answer_metadata(&**server as &dyn Metadata, name, body)
     } else if let Some(name) = path.strip_prefix(ACCOUNTS) {
-        answer_accounts(server as &dyn Accounts, name, body)
+        answer_accounts(&**server as &dyn Accounts, name, body)
     } else if let Some(name) = path.strip_prefix(UPKEEP) {
-        answer_upkeep(server as &dyn Upkeep, name, body)
+        let of_all = &**server as &dyn Upkeep;
+        answer_upkeep(own.as_ref().map_or(of_all, |own| own), name, body)
     } else {
         None
     };

@@ -26,6 +26,7 @@ pub mod list;
 pub mod locate;
 pub mod log;
 pub mod manifest;
+mod own;
 pub mod pieces;
 pub mod plan;
 pub mod raft;

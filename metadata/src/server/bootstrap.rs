@@ -71,6 +71,15 @@ impl<L: Log> Server<L> {
         self.inner.propose(command).await.map(drop)
     }
 
+    /// The server that a disk was admitted in.
+    ///
+    /// # Errors
+    /// When the service does not answer.
+    pub async fn node_of(&self, disk: DiskId) -> Result<Option<NodeId>, MetadataError> {
+        let row = self.inner.read(move |store| DISKS.get(store, &disk));
+        Ok(row.await?.map(|disk| disk.node))
+    }
+
     /// Makes the groups of a profile over the admitted disks of its class, unless all were made before;
     /// and lets commits know of them. Run again, it does what a failure left undone.
     ///

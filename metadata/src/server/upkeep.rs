@@ -213,6 +213,10 @@ impl<L: Log> Upkeep for Server<L> {
         Box::pin(Server::reserve_disk_id(self))
     }
 
+    fn admit_disk(&self, disk: Disk) -> Answer<'_, ()> {
+        Box::pin(Server::admit_disk(self, disk))
+    }
+
     fn replace_disk(&self, lost: DiskId, new: Disk) -> Answer<'_, ()> {
         Box::pin(self.inner.replace_disk(lost, new))
     }

@@ -196,6 +196,10 @@ impl Upkeep for Service {
         unreachable!("nothing is replaced here")
     }
 
+    fn admit_disk(&self, _: Disk) -> Answer<'_, ()> {
+        unreachable!("nothing is admitted here")
+    }
+
     fn replace_disk(&self, _: DiskId, _: Disk) -> Answer<'_, ()> {
         unreachable!("nothing is replaced here")
     }

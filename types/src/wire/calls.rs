@@ -183,5 +183,6 @@ calls! {
     Harmless covered(group: GroupId, from: ChunkId) -> Covered;
     Harmless health(away: Vec<DiskId>) -> Health;
     Harmless reserve_disk_id() -> DiskId;
+    Harmless admit_disk(disk: Disk) -> ();
     Harmless replace_disk(lost: DiskId, new: Disk) -> ();
 }

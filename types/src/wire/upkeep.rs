@@ -150,6 +150,9 @@ pub trait Upkeep: Send + Sync + 'static {
     fn health(&self, away: Vec<DiskId>) -> Answer<'_, Health>;
     /// Allocates an id for a disk; it is stamped with it before it is admitted.
     fn reserve_disk_id(&self) -> Answer<'_, DiskId>;
+    /// Admits a disk under the id that is stamped on it. Admitting it again changes nothing. Groups that are
+    /// laid out later may lie on it.
+    fn admit_disk(&self, disk: Disk) -> Answer<'_, ()>;
     /// Admits a disk in the place of one that is lost for good: it takes over its slots, and all their
     /// shards become repair tasks. Broken off, it is to be asked again with the same disks.
     fn replace_disk(&self, lost: DiskId, new: Disk) -> Answer<'_, ()>;

@@ -32,7 +32,8 @@ fn call(
     called.map(|(status, _)| status)
 }
 
-/// Raft's calls are for peers, the service for gateways and metadata servers, and nothing for anybody else.
+/// Raft's calls are for peers, the service for gateways and metadata servers, its upkeep for storage nodes too, and
+/// nothing for anybody else.
 /// Method: a table of certificates and calls.
 #[test]
 fn certificates_open_what_they_should() {
@@ -54,44 +55,51 @@ fn certificates_open_what_they_should() {
     };
     let elsewhere = Identity::server(ClusterId::new([1; 16]), Role::Metadata, IDS[1]);
     let of = |role, id| credentials(ours, role, NodeId::new(id));
-    let cases: [(&str, Credentials, [u16; 3]); 9] = [
-        ("a peer", of(Role::Metadata, 2), [400, OK, 404]),
+    let cases: [(&str, Credentials, [u16; 4]); 9] = [
+        ("a peer", of(Role::Metadata, 2), [400, OK, 404, 404]),
         (
             "a metadata server that is no peer",
             of(Role::Metadata, 9),
-            [REFUSED, OK, 404],
+            [REFUSED, OK, 404, 404],
         ),
         (
             "the server itself",
             of(Role::Metadata, 1),
-            [REFUSED, OK, 404],
+            [REFUSED, OK, 404, 404],
         ),
-        ("a gateway", of(Role::Gateway, 2), [REFUSED, OK, 404]),
-        ("a storage node", of(Role::Storage, 2), [SHUT; 3]),
-        ("the operator", operator(ours), [SHUT; 3]),
+        ("a gateway", of(Role::Gateway, 2), [REFUSED, OK, 404, 404]),
+        (
+            "a storage node",
+            of(Role::Storage, 2),
+            [REFUSED, OK, REFUSED, 404],
+        ),
+        ("the operator", operator(ours), [SHUT; 4]),
         (
             "another authority's peer",
             mixed(Role::Metadata, IDS[1]),
-            [SHUT; 3],
+            [SHUT; 4],
         ),
         (
             "another authority's gateway",
             mixed(Role::Gateway, IDS[1]),
-            [SHUT; 3],
+            [SHUT; 4],
         ),
         (
             "another cluster's",
             ours.credentials(&elsewhere, &[]).unwrap(),
-            [SHUT; 3],
+            [SHUT; 4],
         ),
     ];
     let mut refused = 0;
     for (who, caller, expected) in &cases {
         // The body is no vote.
-        for (path, expected) in ["/raft/vote", "/leader", "/metadata/nothing"]
-            .iter()
-            .zip(expected)
-        {
+        let paths = [
+            "/raft/vote",
+            "/leader",
+            "/metadata/nothing",
+            "/upkeep/nothing",
+        ];
+        for (path, expected) in paths.iter().zip(expected) {
             let answered = call(&world, &world.book, caller, path);
             let status = answered.as_ref().map_or(SHUT, |status| status.as_u16());
             // Who does not lead says so before it looks.
@@ -100,7 +108,7 @@ fn certificates_open_what_they_should() {
             refused += usize::from(matches!(*expected, SHUT | REFUSED));
         }
     }
-    assert_eq!(refused, 18);
+    assert_eq!(refused, 21);
 }
 
 /// A caller that was sent to another server than it meant does not talk to it.
