@@ -109,6 +109,22 @@ impl Authority {
         })
     }
 
+    /// As [`Authority::credentials`], as files of a server that keeps them.
+    ///
+    /// # Errors
+    /// When a name is none.
+    pub fn server_files(
+        &self,
+        identity: &Identity,
+        names: &[String],
+    ) -> Result<Issued, AuthorityError> {
+        let (certificate, key) = self.sign(identity, names, &BOTH)?;
+        Ok(Issued {
+            certificate_pem: certificate.pem(),
+            key_pem: key.serialize_pem(),
+        })
+    }
+
     fn sign(
         &self,
         identity: &Identity,

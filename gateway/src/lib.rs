@@ -48,11 +48,12 @@ mod unsatisfied;
 mod xml;
 
 pub use admin::{
-    CheckRequest, Complaint, MadeKey, Metrics, Operations, Replacement, Report, ScrubRequest,
+    AddedNode, CheckRequest, Complaint, ELSEWHERE, LaidOut, MadeKey, Metrics, Operations,
+    Replacement, Report, ScrubRequest,
 };
 pub use config::{AdminConfig, GatewayConfig, Limits, TlsListen};
 pub use identity::Identity;
-pub use server::{Addresses, Gateway, StartError};
+pub use server::{Addresses, AdminServer, Gateway, StartError};
 
 /// Whether a line may be logged: nothing of s3s may, which prints object names at any level, and
 /// documents that it cannot parse. A filter for the log layer of every process that runs a gateway; as

@@ -159,6 +159,56 @@ impl Gateway {
     }
 }
 
+/// The admin API of a process that serves no S3. Dropping it cuts every connection.
+pub struct AdminServer {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    listener: JoinSet<()>,
+}
+
+impl AdminServer {
+    /// Starts serving. The TLS configuration must ask for client certificates: nothing behind it does.
+    ///
+    /// # Errors
+    /// When the address is taken.
+    pub async fn start(
+        listen: TlsListen,
+        report: Arc<dyn admin::Report>,
+        operations: Arc<dyn admin::Operations>,
+        limits: Limits,
+    ) -> Result<Self, StartError> {
+        let TlsListen { address, tls } = listen;
+        let purpose = "the admin API";
+        let failed = |source| StartError::Listen {
+            purpose,
+            address,
+            source,
+        };
+        let socket = TcpListener::bind(address).await.map_err(failed)?;
+        let address = socket.local_addr().map_err(failed)?;
+        let routes = TowerToHyperService::new(admin::without_accounts(report, operations));
+        let (stop, stopped) = watch::channel(false);
+        let mut listener = JoinSet::new();
+        listener.spawn(Listener::new(socket, Some(tls), limits).serve(routes, stopped));
+        Ok(Self {
+            address,
+            stop,
+            listener,
+        })
+    }
+
+    /// Where it listens, port chosen.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// As [`Gateway::shutdown`].
+    pub async fn shutdown(mut self) {
+        self.stop.send_replace(true);
+        while self.listener.join_next().await.is_some() {}
+    }
+}
+
 fn service(
     config: &GatewayConfig,
     client: Arc<Client>,

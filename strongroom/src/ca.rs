@@ -33,23 +33,37 @@ impl Authority {
             let certificate = made.certificate_pem.as_bytes();
             files::write(&certificate_path, certificate, Access::Public)?;
         }
-        let text = |path: &Path| {
-            fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
-        };
-        let authority = ca::Authority::load(&Issued {
-            certificate_pem: text(&certificate_path)?,
-            key_pem: text(&key_path)?,
-        });
-        let authority = Self {
-            authority: authority.context("reading the authority's files")?,
-            cluster,
-            operator: private.join("operator.pem"),
-        };
+        let authority = Self::load(data, cluster)?;
         let holder = Identity::operator(cluster);
         let operator = authority.authority.client_files(&holder)?;
         let pem = format!("{}{}", operator.key_pem, operator.certificate_pem);
         files::write(&authority.operator, pem.as_bytes(), Access::Private)?;
         Ok(authority)
+    }
+
+    /// Loads the authority of a data folder.
+    pub(crate) fn load(data: &Path, cluster: ClusterId) -> Result<Self> {
+        let private = data.join("tls");
+        let text = |path: PathBuf| {
+            fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
+        };
+        let authority = ca::Authority::load(&Issued {
+            certificate_pem: text(data.join("ca.pem"))?,
+            key_pem: text(private.join("ca-key.pem"))?,
+        });
+        Ok(Self {
+            authority: authority.context("reading the authority's files")?,
+            cluster,
+            operator: private.join("operator.pem"),
+        })
+    }
+
+    /// A server's key and certificate, for a process that keeps them in a file. `names` are the IP addresses
+    /// and host names of those who know it by no identity.
+    pub(crate) fn server_pem(&self, role: Role, node: NodeId, names: &[String]) -> Result<String> {
+        let identity = Identity::server(self.cluster, role, node);
+        let issued = self.authority.server_files(&identity, names)?;
+        Ok(format!("{}{}", issued.key_pem, issued.certificate_pem))
     }
 
     /// Where the operator's key and certificate are.

@@ -59,12 +59,14 @@ pub(crate) struct Config {
     pub(crate) disks: Option<u16>,
     pub(crate) profile: Option<Profile>,
     pub(crate) metadata: Option<u16>,
+    /// Where the first of three metadata servers listens.
+    pub(crate) metadata_listen: Option<SocketAddr>,
 }
 
 /// Where the cluster listens, ports chosen.
 pub(crate) struct Addresses {
-    pub(crate) s3: SocketAddr,
-    pub(crate) s3_tls: SocketAddr,
+    /// S3, and S3 over TLS; none where gateways are processes of their own.
+    pub(crate) s3: Option<(SocketAddr, SocketAddr)>,
     pub(crate) admin: SocketAddr,
 }
 
@@ -97,7 +99,7 @@ impl Cluster {
         let authority = Authority::load_or_make(&data, settings.cluster)?;
         let (certificate, s3_tls) = s3_tls(&config, &authority)?;
 
-        let metadata = Fleet::start(&data, &settings, &authority).await?;
+        let metadata = Fleet::start(&data, &settings, &authority, config.metadata_listen).await?;
         let table = begin(&data, &settings, &metadata).await?;
         let (storage, folders) = start_storage(&data, &settings, &table).await?;
         let (service, accounts, upkeep) = metadata.service();
@@ -117,10 +119,10 @@ impl Cluster {
             node: Arc::clone(&storage),
             keeper: Arc::clone(&keeper),
             upkeep: Arc::clone(&upkeep),
-            data: data.clone(),
             folders,
             profile: settings.profile,
             server: NODE,
+            fleet: Some(Arc::clone(&metadata)),
             check: Mutex::default(),
         });
         let report = Arc::new(Report {
@@ -132,9 +134,11 @@ impl Cluster {
             metrics: Metrics::install(),
             settings,
         });
+        // Without a disk there is nothing to serve: S3 is where the way to the disks is.
+        let here = settings.disks > 0;
         let gateway = GatewayConfig {
-            s3: Some(config.s3),
-            s3_tls: Some(s3_tls),
+            s3: here.then_some(config.s3),
+            s3_tls: here.then_some(s3_tls),
             admin: Some(AdminConfig {
                 listen: TlsListen::fixed(
                     config.admin,
@@ -238,6 +242,10 @@ async fn begin_at(
     if table.groups.is_empty() {
         let folders = disks::folders(data, settings.disks);
         disks::admit(&folders, settings, metadata, &table).await?;
+        if settings.disks == 0 {
+            // An operator says when all disks are there: `strongroom group create`.
+            return Ok(table);
+        }
     }
     // Always: a start that was cut short may have left some of it undone.
     metadata
@@ -337,11 +345,9 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 
 fn addresses(gateway: &Gateway) -> Addresses {
     let bound = gateway.addresses();
-    let listening = "the gateway was told to listen there";
     Addresses {
-        s3: bound.s3.expect(listening),
-        s3_tls: bound.s3_tls.expect(listening),
-        admin: bound.admin.expect(listening),
+        s3: bound.s3.zip(bound.s3_tls),
+        admin: bound.admin.expect("the gateway was told to listen there"),
     }
 }
 

@@ -8,6 +8,7 @@
 //! DIR/ca.pem, tls/    the cluster's authority
 //! DIR/profile.toml    what commands read
 //! DIR/metadata-0/ …   slot, log, snapshots, cache
+//! DIR/metadata.toml   where three of them listen, if that was said
 //! DIR/metadata.begun  three metadata servers were begun: none of their logs may be missing
 //! DIR/disks.toml      which disk is in which folder
 //! DIR/disk-0/ …       stamp, volumes
@@ -18,12 +19,12 @@
 
 use crate::certificate::Files;
 use crate::cluster::{Cluster, Config};
+use crate::stop::Stop;
 use anyhow::{Context, Result, bail};
 use clap::builder::RangedU64ValueParser;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use tokio::signal::unix::{SignalKind, signal};
 use types::Profile;
 
 #[derive(clap::Args)]
@@ -85,8 +86,9 @@ pub(crate) struct Options {
         default_value = "127.0.0.1:9001"
     )]
     admin: SocketAddr,
-    /// How many disks, as folders; fixed at first start [default: 6]
-    #[arg(long, value_name = "N", env = "STRONGROOM_DISKS", value_parser = RangedU64ValueParser::<u16>::new().range(2..=1000))]
+    /// How many disks, as folders; fixed at first start. 0: they are in storage processes, and S3 in gateway
+    /// processes [default: 6]
+    #[arg(long, value_name = "N", env = "STRONGROOM_DISKS", value_parser = RangedU64ValueParser::<u16>::new().range(0..=1000))]
     disks: Option<u16>,
     /// How objects are coded, k+m; fixed at first start [default: 4+2]
     #[arg(long, value_name = "K+M", env = "STRONGROOM_PROFILE")]
@@ -94,6 +96,10 @@ pub(crate) struct Options {
     /// How many metadata servers, 1 or 3; fixed at first start [default: 1]
     #[arg(long, value_name = "N", env = "STRONGROOM_METADATA", value_parser = one_or_three)]
     metadata: Option<u16>,
+    /// Where the first of three metadata servers listens, the others one port up each; DIR/metadata.toml tells
+    /// other processes [default: free ports]
+    #[arg(long, value_name = "ADDRESS", env = "STRONGROOM_METADATA_LISTEN")]
+    metadata_listen: Option<SocketAddr>,
 }
 
 fn one_or_three(text: &str) -> Result<u16, String> {
@@ -127,6 +133,7 @@ async fn serve(options: Options) -> Result<()> {
         disks: options.disks,
         profile: options.profile,
         metadata: options.metadata,
+        metadata_listen: options.metadata_listen,
     };
     let cluster = tokio::select! {
         started = Cluster::start(config) => started.context("starting the cluster")?,
@@ -138,11 +145,7 @@ async fn serve(options: Options) -> Result<()> {
         () = stop.asked() => {}
         why = cluster.failed() => bail!("the metadata server has stopped: {why}"),
     }
-    tracing::info!("draining");
-    tokio::select! {
-        () = cluster.stop() => {}
-        () = stop.asked() => tracing::warn!("stopped at once; what was acknowledged is safe"),
-    }
+    stop.drain(cluster.stop()).await;
     Ok(())
 }
 
@@ -150,32 +153,12 @@ async fn serve(options: Options) -> Result<()> {
 fn announce(cluster: &Cluster) -> Result<()> {
     let addresses = cluster.addresses();
     let mut out = std::io::stdout().lock();
-    writeln!(out, "s3      http://{}", addresses.s3)?;
-    writeln!(out, "s3-tls  https://{}", addresses.s3_tls)?;
+    if let Some((s3, s3_tls)) = addresses.s3 {
+        writeln!(out, "s3      http://{s3}")?;
+        writeln!(out, "s3-tls  https://{s3_tls}")?;
+    }
     writeln!(out, "admin   https://{}", addresses.admin)?;
     writeln!(out, "data    {}", cluster.data().display())?;
     writeln!(out, "ready")?;
     Ok(out.flush()?)
-}
-
-/// SIGINT and SIGTERM.
-struct Stop {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Stop {
-    fn new() -> Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }

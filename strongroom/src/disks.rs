@@ -28,8 +28,12 @@ pub(crate) fn folders(data: &Path, count: u16) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Which disk should be in which folder, kept in `disks.toml`: an empty folder cannot say itself.
-pub(crate) struct Folders(Mutex<Vec<(PathBuf, DiskId)>>);
+/// Which disk should be in which folder: an empty folder cannot say itself.
+pub(crate) struct Folders {
+    disks: Mutex<Vec<(PathBuf, DiskId)>>,
+    /// Where it is kept, as `disks.toml`; none where it is found out at each start.
+    data: Option<PathBuf>,
+}
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -57,9 +61,20 @@ impl Folders {
             );
         }
         let ids = settled(ids, table);
-        let of_folders = Self(Mutex::new(folders.iter().cloned().zip(ids).collect()));
-        of_folders.keep(data)?;
+        let of_folders = Self {
+            disks: Mutex::new(folders.iter().cloned().zip(ids).collect()),
+            data: Some(data.to_owned()),
+        };
+        of_folders.keep()?;
         Ok(of_folders)
+    }
+
+    /// What was found out at this start.
+    pub(crate) fn found(disks: Vec<(PathBuf, DiskId)>) -> Self {
+        Self {
+            disks: Mutex::new(disks),
+            data: None,
+        }
     }
 
     /// As a storage node takes it.
@@ -79,23 +94,26 @@ impl Folders {
     }
 
     /// Another disk is in the folder of a lost one from now on.
-    pub(crate) fn replace(&self, data: &Path, lost: DiskId, new: DiskId) -> Result<()> {
+    pub(crate) fn replace(&self, lost: DiskId, new: DiskId) -> Result<()> {
         for (_, disk) in self.lock().iter_mut() {
             if *disk == lost {
                 *disk = new;
             }
         }
-        self.keep(data)
+        self.keep()
     }
 
-    fn keep(&self, data: &Path) -> Result<()> {
+    fn keep(&self) -> Result<()> {
+        let Some(data) = &self.data else {
+            return Ok(());
+        };
         let disks = self.lock().iter().map(|(_, disk)| disk.get()).collect();
         let text = toml::to_string(&RawFolders { disks })?;
         files::write(&data.join(KEPT), text.as_bytes(), Access::Public)
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<(PathBuf, DiskId)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.disks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -197,7 +215,7 @@ async fn prepare<L: Log>(
 
 /// Shards cannot be older than the groups they belong to: whoever finds some where there are no groups
 /// has lost the metadata, and must not begin a new cluster over the data of the old one.
-fn refuse_shards(folder: &Path) -> Result<()> {
+pub(crate) fn refuse_shards(folder: &Path) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         if VolumeId::of_file(&entry?.file_name().to_string_lossy()).is_some() {
             bail!(
@@ -241,7 +259,7 @@ mod tests {
         let places = folders(data, 3);
         let first = Folders::load(data, &places, &table(&[1, 2, 3])).unwrap();
         assert_eq!(ids(&first), [1, 2, 3]);
-        first.replace(data, DiskId::new(2), DiskId::new(4)).unwrap();
+        first.replace(DiskId::new(2), DiskId::new(4)).unwrap();
         let second = Folders::load(data, &places, &table(&[1, 3, 4])).unwrap();
         assert_eq!(ids(&second), [1, 4, 3]);
         assert_eq!(second.of(DiskId::new(4)), Some(places[1].clone()));

@@ -4,11 +4,13 @@
 //! DIR/metadata-N/slot        made for all of them at first start, before Raft first starts on any
 //! DIR/metadata-N/log, sled   its log and snapshots; its cache
 //! DIR/metadata.begun         of three: every log was there, so one that is missing was lost
+//! DIR/metadata.toml          of three: where they listen, if that was said
 //! ```
 //!
 //! One that stops for good ends the process; of three, that one is started again while the others go on
-//! (`metadata::supervise`). Each listens on a free port of its own, noted in a book that the others and the
-//! gateway look up: nothing that is stored names a port.
+//! (`metadata::supervise`). Each listens on a port of its own, noted in a book that the others and the gateway
+//! look up: nothing that Raft stores names a port. A free one, unless other processes are to find them: then on
+//! consecutive ports, which are told in a file.
 
 use crate::ca::Authority;
 use crate::cluster::{MetadataServer, NODE};
@@ -27,6 +29,7 @@ use metadata::{
     Keyring, Opened, Replica, ReplicaConfig, ReplicaError, Server, ServerConfig, Store, Supervised,
 };
 use rpc::{AddressBook, Addresses};
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -60,6 +63,7 @@ impl Fleet {
         data: &Path,
         settings: &Settings,
         authority: &Authority,
+        listen: Option<SocketAddr>,
     ) -> Result<Arc<Self>> {
         let ids: Vec<NodeId> = (1..=u64::from(settings.metadata))
             .map(NodeId::new)
@@ -70,13 +74,17 @@ impl Fleet {
         }
         let slots = slots(data, settings, &members)?;
         if let [member] = &members[..] {
+            if listen.is_some() {
+                bail!("one metadata server listens nowhere; --metadata-listen needs --metadata 3");
+            }
             let slot = slots.into_iter().next().expect("one for each");
             return start_one(member, settings, slot).await;
         }
         let book = AddressBook::default();
         let addresses: Arc<dyn Addresses> = Arc::new(book.clone());
+        let listen = listeners(listen, &ids)?;
         let mut servers = Vec::new();
-        for (member, slot) in members.iter().zip(slots) {
+        for ((member, slot), listen) in members.iter().zip(slots).zip(&listen) {
             let config = ReplicaConfig {
                 raft: NodeConfig::new(member.id),
                 service: service(settings),
@@ -85,7 +93,7 @@ impl Fleet {
                 peers: ids.iter().copied().filter(|id| *id != member.id).collect(),
                 addresses: Arc::clone(&addresses),
                 book: book.clone(),
-                listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+                listen: *listen,
                 store: member.folder.join("sled"),
                 slot,
                 provider: seal::provider::default(),
@@ -97,6 +105,7 @@ impl Fleet {
             servers.push((member.id, supervised));
         }
         begin(data, &ids, &servers).await?;
+        note(data, &ids, &listen)?;
         let gateway = authority.credentials(Role::Gateway, NODE)?;
         let remote = Servers::start(&gateway, settings.cluster, &ids, &addresses)?;
         Ok(Arc::new(Self::Three {
@@ -207,6 +216,37 @@ impl Fleet {
             }
         }
     }
+}
+
+/// Where each listens: at the address that was said and the ports above it, or on free ports.
+fn listeners(first: Option<SocketAddr>, ids: &[NodeId]) -> Result<Vec<SocketAddr>> {
+    let Some(first) = first else {
+        return Ok(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); ids.len()]);
+    };
+    let last = u16::try_from(ids.len() - 1)?;
+    if first.port() == 0 || first.port().checked_add(last).is_none() {
+        bail!(
+            "--metadata-listen {first} leaves no ports for {} servers",
+            ids.len()
+        );
+    }
+    let at = |up| SocketAddr::new(first.ip(), first.port() + up);
+    Ok((0..=last).map(at).collect())
+}
+
+/// Tells other processes where the servers listen; nothing where they listen anywhere.
+fn note(data: &Path, ids: &[NodeId], listen: &[SocketAddr]) -> Result<()> {
+    let noted = data.join("metadata.toml");
+    if listen.iter().any(|address| address.port() == 0) {
+        return match std::fs::remove_file(&noted) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        };
+    }
+    let addresses = ids.iter().map(|id| id.get().to_string());
+    let addresses: BTreeMap<String, SocketAddr> = addresses.zip(listen.iter().copied()).collect();
+    let text = toml::to_string(&BTreeMap::from([("metadata", addresses)]))?;
+    files::write(&noted, text.as_bytes(), Access::Public)
 }
 
 fn service(settings: &Settings) -> ServerConfig {
@@ -367,5 +407,33 @@ mod hook {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Servers listen on free ports, or from an address on; where they do is told only if it stays so.
+    #[test]
+    fn addresses_are_told_when_they_stay() {
+        let scratch = tempfile::tempdir().unwrap();
+        let ids = [1, 2, 3].map(NodeId::new);
+        let told = || std::fs::read_to_string(scratch.path().join("metadata.toml")).ok();
+        let fixed = listeners(Some("10.0.0.1:9011".parse().unwrap()), &ids).unwrap();
+        note(scratch.path(), &ids, &fixed).unwrap();
+        let expected =
+            "[metadata]\n1 = \"10.0.0.1:9011\"\n2 = \"10.0.0.1:9012\"\n3 = \"10.0.0.1:9013\"\n";
+        assert_eq!(told().as_deref(), Some(expected));
+        let free = listeners(None, &ids).unwrap();
+        note(scratch.path(), &ids, &free).unwrap();
+        note(scratch.path(), &ids, &free).unwrap();
+        assert_eq!(told(), None);
+        for bad in ["10.0.0.1:0", "10.0.0.1:65534"] {
+            assert!(
+                listeners(Some(bad.parse().unwrap()), &ids).is_err(),
+                "{bad}"
+            );
+        }
     }
 }

@@ -15,10 +15,12 @@ mod fleet;
 mod log;
 mod operations;
 mod profile;
+mod role;
 mod root;
 mod scrub;
 mod settings;
 mod status;
+mod stop;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -39,6 +41,16 @@ struct Arguments {
 enum Command {
     /// Run a whole cluster in one process, kept in one folder
     Dev(dev::Options),
+    /// Serve the disks of one machine, as a process of its own
+    Storage(role::storage::Options),
+    /// Serve S3, as a process of its own
+    Gateway(role::gateway::Options),
+    /// Make the certificate of a server process
+    Certificate(command::certificate::Options),
+    /// Give ids to server processes
+    Node(command::node::Options),
+    /// Lay out the groups of a cluster of processes
+    Group(command::group::Options),
     /// Show the disks and the metadata servers of a running cluster
     Status(command::status::Options),
     /// Show what a running cluster counts, as Prometheus reads it
@@ -69,6 +81,11 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<()> {
     match command {
         Command::Dev(options) => dev::run(options),
+        Command::Storage(options) => role::storage::run(options),
+        Command::Gateway(options) => role::gateway::run(options),
+        Command::Certificate(options) => command::certificate::run(options),
+        Command::Node(options) => command::node::run(options),
+        Command::Group(options) => command::group::run(options),
         Command::Status(options) => command::status::run(options),
         Command::Metrics(options) => command::metrics::run(options),
         Command::Disk(options) => command::disk::run(options),

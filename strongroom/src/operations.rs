@@ -1,14 +1,14 @@
 //! What an operator may have done to the disks of a running cluster: one replaced, all checked.
 
 use crate::disks::{self, Folders};
+use crate::fleet::Fleet;
 use crate::scrub::ScrubStatus;
 use crate::status::told;
 use anyhow::{Context, Result, bail};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use gateway::{CheckRequest, ScrubRequest};
+use gateway::{CheckRequest, ELSEWHERE, ScrubRequest};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -17,7 +17,7 @@ use storage_node::upkeep::{Findings, Keeper, Removal};
 use tokio::task::JoinHandle;
 use types::placement::Disk;
 use types::wire::storage::{DiskReport, DiskState};
-use types::wire::{ShardStore, Upkeep};
+use types::wire::{Metadata, ShardStore, Upkeep};
 use types::{DiskId, NodeId, Profile, ShardKey};
 
 /// Of the shards that a check found wanting, so many are named; all are counted.
@@ -28,10 +28,11 @@ pub(crate) struct Operations {
     pub(crate) node: Arc<Node>,
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) upkeep: Arc<dyn Upkeep>,
-    pub(crate) data: PathBuf,
     pub(crate) folders: Arc<Folders>,
     pub(crate) profile: Profile,
     pub(crate) server: NodeId,
+    /// The metadata servers, where they are in this process.
+    pub(crate) fleet: Option<Arc<Fleet>>,
     /// The check that runs, or ran last.
     pub(crate) check: Mutex<Option<Check>>,
 }
@@ -163,13 +164,24 @@ impl Operations {
         };
         // First what can be refused: an empty folder is still empty if it is.
         self.upkeep.replace_disk(lost, disk).await?;
-        self.folders.replace(&self.data, lost, id)?;
+        self.folders.replace(lost, id)?;
         self.node.retire(lost).await;
         let admitted = self.node.admit(folder, id).await;
         admitted.with_context(|| {
             format!("{id} has taken the place of {lost}, and its folder cannot be used; replace {id} in turn")
         })?;
         Ok(id)
+    }
+
+    async fn add_node(&self, fleet: &Fleet) -> Result<NodeId> {
+        Ok(fleet.leader().await?.admit_node().await?)
+    }
+
+    async fn lay_out(&self, fleet: &Fleet) -> Result<usize> {
+        let leader = fleet.leader().await?;
+        leader.create_groups(self.profile).await?;
+        let table = leader.group_table(0).await?;
+        Ok(table.unwrap_or_default().groups.len())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Check>> {
@@ -234,11 +246,29 @@ impl gateway::Operations for Operations {
         .boxed()
     }
 
+    fn add_node(&self) -> BoxFuture<'_, Result<NodeId, String>> {
+        async move {
+            let fleet = self.fleet.as_ref().ok_or(ELSEWHERE)?;
+            let added = self.add_node(fleet).await;
+            added.map_err(|error| format!("{error:#}"))
+        }
+        .boxed()
+    }
+
     fn scrub(&self) -> BoxFuture<'_, serde_json::Value> {
         async move {
             let scrubbed = self.keeper.scrubbed().await.into_iter();
             let scrubs: Vec<ScrubStatus> = scrubbed.map(ScrubStatus::from).collect();
             serde_json::to_value(scrubs).expect("numbers and text")
+        }
+        .boxed()
+    }
+
+    fn lay_out(&self) -> BoxFuture<'_, Result<usize, String>> {
+        async move {
+            let fleet = self.fleet.as_ref().ok_or(ELSEWHERE)?;
+            let laid_out = self.lay_out(fleet).await;
+            laid_out.map_err(|error| format!("{error:#}"))
         }
         .boxed()
     }

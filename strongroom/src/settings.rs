@@ -16,7 +16,7 @@ const DEFAULT_PROFILE: &str = "4+2";
 pub(crate) struct Settings {
     /// Stamped on every disk.
     pub(crate) cluster: ClusterId,
-    /// How many folders are disks.
+    /// How many folders are disks. 0: disks are in storage processes.
     pub(crate) disks: u16,
     /// How buckets are coded.
     pub(crate) profile: Profile,
@@ -89,9 +89,7 @@ impl Settings {
         if !path.exists() {
             return Self::make(&path, disks, profile, metadata);
         }
-        let text =
-            fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-        let settings = Self::parse(&text).with_context(|| format!("in {}", path.display()))?;
+        let settings = Self::load(data)?;
         if disks.is_some_and(|disks| disks != settings.disks) {
             bail!(
                 "this cluster has {} disks; --disks cannot change that",
@@ -111,6 +109,14 @@ impl Settings {
             );
         }
         Ok(settings)
+    }
+
+    /// Reads the settings of a data folder.
+    pub(crate) fn load(data: &Path) -> Result<Self> {
+        let path = data.join("cluster.toml");
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        Self::parse(&text).with_context(|| format!("in {}", path.display()))
     }
 
     fn make(
@@ -190,7 +196,12 @@ impl Settings {
             }
         }
         let (disks, shards) = (self.disks, self.profile.shards());
-        if usize::from(disks) < shards {
+        if disks == 0 && self.metadata == 1 {
+            bail!(
+                "disks is 0, and metadata 1: storage processes reach no metadata server unless there are 3"
+            );
+        }
+        if disks > 0 && usize::from(disks) < shards {
             bail!(
                 "{} puts {shards} shards of a chunk on a disk each, and there are {disks} disks",
                 self.profile
@@ -213,6 +224,10 @@ mod tests {
         assert!(
             Settings::load_or_make(data, Some(6), Some(wide), None).is_err(),
             "11 shards on 6 disks"
+        );
+        assert!(
+            Settings::load_or_make(data, Some(0), None, None).is_err(),
+            "disks elsewhere, and metadata that nobody reaches"
         );
         let made = Settings::load_or_make(data, None, None, None).unwrap();
         assert_eq!((made.disks, made.profile.to_string().as_str()), (6, "4+2"));

@@ -23,6 +23,7 @@ mod nemesis;
 mod object_store;
 mod objects;
 mod pressure;
+mod processes;
 mod ranges;
 mod refusals;
 mod scheme;

@@ -4,7 +4,7 @@ use crate::scheme::Scheme;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{BehaviorVersion, Config, Credentials, Region};
+use aws_sdk_s3::config::{BehaviorVersion, Config, Credentials, Region, SharedHttpClient};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::RequestId;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
@@ -51,15 +51,26 @@ pub(crate) fn client_as(
     access_key: &str,
     secret_key: &str,
 ) -> Client {
+    let (url, connector) = (scheme.url(cluster), scheme.connector(cluster));
+    client_at(url, connector, access_key, secret_key)
+}
+
+/// The same, wherever S3 is served.
+pub(crate) fn client_at(
+    url: String,
+    connector: SharedHttpClient,
+    access_key: &str,
+    secret_key: &str,
+) -> Client {
     let config = Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
-        .endpoint_url(scheme.url(cluster))
+        .endpoint_url(url)
         .credentials_provider(Credentials::new(
             access_key, secret_key, None, None, "tests",
         ))
         .force_path_style(true)
-        .http_client(scheme.connector(cluster))
+        .http_client(connector)
         .retry_config(RetryConfig::disabled())
         .timeout_config(TimeoutConfig::builder().operation_timeout(PATIENCE).build());
     Client::from_conf(config.build())

@@ -233,22 +233,7 @@ impl Cluster {
 
     /// The access key in `credentials`.
     pub fn credentials(&self) -> Result<Credentials> {
-        let path = self.folder.join("credentials");
-        let text =
-            fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-        let value = |name: &str| {
-            let found = text
-                .lines()
-                .filter_map(|line| line.split_once('='))
-                .find(|(key, _)| key.trim() == name);
-            found
-                .map(|(_, value)| value.trim().to_owned())
-                .with_context(|| format!("no {name} in {text}"))
-        };
-        Ok(Credentials {
-            access_key: value("aws_access_key_id")?,
-            secret_key: value("aws_secret_access_key")?,
-        })
+        credentials_in(&self.folder)
     }
 
     /// True while the process has not ended by itself.
@@ -388,7 +373,27 @@ impl Endpoints {
     }
 }
 
-fn wait_for_ready(lines: &mpsc::Receiver<String>) -> Result<Vec<String>> {
+/// The access key in a data folder.
+pub(crate) fn credentials_in(data: &Path) -> Result<Credentials> {
+    let path = data.join("credentials");
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let value = |name: &str| {
+        let found = text
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .find(|(key, _)| key.trim() == name);
+        found
+            .map(|(_, value)| value.trim().to_owned())
+            .with_context(|| format!("no {name} in {text}"))
+    };
+    Ok(Credentials {
+        access_key: value("aws_access_key_id")?,
+        secret_key: value("aws_secret_access_key")?,
+    })
+}
+
+/// The lines before `ready`.
+pub(crate) fn wait_for_ready(lines: &mpsc::Receiver<String>) -> Result<Vec<String>> {
     let started = Instant::now();
     let mut seen = Vec::new();
     loop {

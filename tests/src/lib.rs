@@ -13,6 +13,7 @@
 //! content.rs  the bytes of test objects: any range of any object, without storing one
 //! dice.rs     randomness with a seed that is printed and can be given again
 //! process.rs  memory, descriptors and threads of a running process
+//! roles.rs    a cluster of processes, each of one role
 //! raw.rs      one HTTP request as text, for what no S3 client would send
 //! ```
 //!
@@ -25,6 +26,7 @@ mod keeper;
 pub mod place;
 pub mod process;
 pub mod raw;
+pub mod roles;
 mod status;
 
 pub use cluster::{Cluster, Credentials, Endpoints, Shape, signal_terminate};
@@ -32,6 +34,7 @@ pub use content::Content;
 pub use dice::Dice;
 pub use keeper::Keeper;
 pub use place::program;
+pub use roles::Processes;
 
 use std::time::{Duration, Instant};
 

@@ -20,7 +20,7 @@ use axum::routing::{get, post};
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use types::DiskId;
+use types::{DiskId, NodeId};
 
 /// Longest body.
 const BODY: usize = 16 << 10;
@@ -62,6 +62,21 @@ pub trait Operations: Send + Sync + 'static {
     fn begin_scrub(&self, request: ScrubRequest) -> BoxFuture<'_, Result<(), String>>;
     /// How far the scrub of each disk is.
     fn scrub(&self) -> BoxFuture<'_, serde_json::Value>;
+    /// Allocates an id for a server process.
+    fn add_node(&self) -> BoxFuture<'_, Result<NodeId, String>> {
+        elsewhere()
+    }
+    /// Lays the groups out over the disks that are admitted, unless that was done; how many there are.
+    fn lay_out(&self) -> BoxFuture<'_, Result<usize, String>> {
+        elsewhere()
+    }
+}
+
+/// What an operator is told who asks the wrong process.
+pub const ELSEWHERE: &str = "this process does not run the metadata servers; ask the one that does";
+
+fn elsewhere<T: Send + 'static>() -> BoxFuture<'static, Result<T, String>> {
+    Box::pin(std::future::ready(Err(ELSEWHERE.to_owned())))
 }
 
 type Shared = State<Arc<dyn Operations>>;

@@ -8,12 +8,14 @@
 //! GET /status    JSON
 //! /users, /keys  users and access keys (see `accounts`)
 //! /disks, /check, /scrub disks (see `disks`)
+//! /nodes, /groups processes and groups (see `nodes`)
 //! ```
 //!
 //! It is served over mutual TLS only; what it reports comes from the process through [`Report`].
 
 mod accounts;
 mod disks;
+mod nodes;
 
 use axum::Router;
 use axum::extract::State;
@@ -27,7 +29,8 @@ use types::TenantId;
 use types::wire::Accounts;
 
 pub use accounts::{Complaint, MadeKey};
-pub use disks::{CheckRequest, Operations, Replacement, ScrubRequest};
+pub use disks::{CheckRequest, ELSEWHERE, Operations, Replacement, ScrubRequest};
+pub use nodes::{AddedNode, LaidOut};
 
 /// What a process says of itself.
 pub trait Report: Send + Sync + 'static {
@@ -89,9 +92,14 @@ pub(crate) fn router(
     accounts: Arc<dyn Accounts>,
     tenant: TenantId,
 ) -> Router {
+    without_accounts(report, operations).merge(accounts::router(accounts, tenant))
+}
+
+/// The admin API of a process that knows no users.
+pub(crate) fn without_accounts(report: Arc<dyn Report>, operations: Arc<dyn Operations>) -> Router {
     reports(report)
-        .merge(disks::router(operations))
-        .merge(accounts::router(accounts, tenant))
+        .merge(disks::router(Arc::clone(&operations)))
+        .merge(nodes::router(operations))
 }
 
 fn reports(report: Arc<dyn Report>) -> Router {

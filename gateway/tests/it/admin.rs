@@ -154,3 +154,13 @@ async fn disks_are_replaced_and_checked() {
     let check = door.ask("GET", "/check", "").await;
     assert_eq!((check.status, &*check.body), (200, r#"{"done":true}"#));
 }
+
+/// A process is given an id; what is for another process to do is said so.
+#[tokio::test]
+async fn processes_are_given_ids() {
+    let door = Door::new().await;
+    let added = door.ask("POST", "/nodes", "").await;
+    assert_eq!((added.status, &*added.body), (200, r#"{"node":12}"#));
+    let elsewhere = door.complaint("POST", "/groups", "").await;
+    assert_eq!(elsewhere, (409, "NotLaidOut".to_owned()));
+}
