@@ -86,6 +86,9 @@ pub trait File: Send + Sync + 'static {
     /// The file's length.
     fn length(&self) -> Pending<ByteCount>;
 
+    /// Bytes that it takes on the disk: a hole takes none. The file system's own bookkeeping may count.
+    fn allocated(&self) -> Pending<ByteCount>;
+
     /// How many names the file has; 0 once it was removed behind our back: what is written to it then
     /// is lost, so nothing may be acknowledged.
     fn links(&self) -> Pending<u64>;

@@ -274,6 +274,10 @@ impl File for MeteredFile {
         self.other(self.file.length())
     }
 
+    fn allocated(&self) -> Pending<ByteCount> {
+        self.other(self.file.allocated())
+    }
+
     fn links(&self) -> Pending<u64> {
         self.other(self.file.links())
     }

@@ -184,6 +184,10 @@ pub(crate) async fn open(
         adopt(&reader, newest, &mut opened, limits).await?;
         opened.files.insert(volume, file);
     }
+    for (volume, file) in &opened.files {
+        let allocated = file.allocated().await?;
+        opened.store.volumes_mut().takes(*volume, allocated);
+    }
     disk.sync_folder().await?;
     let mut roster = ledger.roster().clone();
     roster.volumes.extend(&stay);

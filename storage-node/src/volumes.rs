@@ -18,6 +18,8 @@ use types::{ByteCount, ByteOffset};
 /// A volume is thin when what lives in it, so many times, is no longer than the file. To move that little
 /// costs a third of what comes back.
 const THIN: u64 = 4;
+/// A file with many holes may take more than its records do, by one in so many bytes.
+const BOOKKEEPING: u64 = 64;
 /// Where the file system cannot give back a part of a file, moving is all there is.
 const THIN_UNPUNCHED: u64 = 2;
 
@@ -39,6 +41,8 @@ pub struct Account {
     waste: Ranges,
     /// Its records of tombstones, until nothing is dead by their word alone.
     tombstones: BTreeSet<ByteOffset>,
+    /// Bytes of all of them.
+    burying: ByteCount,
     /// The file's length once it is sealed.
     pub sealed: Option<ByteCount>,
     /// Volumes before it that hold records which this one made dead.
@@ -98,7 +102,10 @@ impl Volumes {
 
     /// A record of tombstones lies there.
     pub(crate) fn buries(&mut self, volume: VolumeId, at: ByteOffset) {
-        self.account(volume).tombstones.insert(at);
+        let account = self.account(volume);
+        if account.tombstones.insert(at) {
+            account.burying = account.burying + tombstone::LENGTH;
+        }
     }
 
     /// A volume is sealed and has that length.
@@ -190,8 +197,30 @@ impl Volumes {
     /// The file system has a dead range back.
     pub(crate) fn punched(&mut self, volume: VolumeId, length: ByteCount) {
         if let Some(account) = self.accounts.get_mut(&volume) {
-            account.punched = account.punched + length;
-            self.sealed_bytes = self.sealed_bytes - length;
+            // What was a hole already is punched once more after a start.
+            let most = account.dead + account.burying;
+            let punched = most.min(account.punched + length);
+            self.sealed_bytes = self.sealed_bytes - (punched - account.punched);
+            account.punched = punched;
+        }
+    }
+
+    /// At start: a sealed volume's file takes so much. Where that says that all its dead records are holes, they are
+    /// not punched again.
+    pub(crate) fn takes(&mut self, volume: VolumeId, allocated: ByteCount) {
+        let Some(account) = self.accounts.get_mut(&volume) else {
+            return;
+        };
+        let holes = account
+            .sealed
+            .unwrap_or_default()
+            .get()
+            .saturating_sub(allocated.get());
+        let punched = (account.dead + account.burying).min(ByteCount::new(holes));
+        self.sealed_bytes = self.sealed_bytes - punched;
+        account.punched = punched;
+        if punched.get() >= account.dead.get() - account.dead.get() / BOOKKEEPING {
+            account.waste = Ranges::default();
         }
     }
 

@@ -16,7 +16,7 @@ use crate::fleet::{ELECTED_WITHIN, Fleet, LOOK_AGAIN};
 use crate::operations::Operations;
 use crate::profile::ClusterProfile;
 use crate::root;
-use crate::settings::Settings;
+use crate::settings::{Settings, keeper_config};
 use crate::status::{Status, UpkeepStatus};
 use anyhow::{Context, Result, bail};
 use client::{Client, ClientConfig};
@@ -29,8 +29,7 @@ use metadata::{BootstrapError, Server};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
-use storage_node::upkeep::{Keeper, KeeperConfig, Quiet};
+use storage_node::upkeep::{Keeper, Quiet};
 use storage_node::{Limits as DiskLimits, Node, NodeConfig, Watch};
 use tokio::time::Instant;
 use types::placement::GroupTable;
@@ -107,7 +106,7 @@ impl Cluster {
             Arc::clone(&storage),
             Arc::clone(&upkeep),
             Arc::new(Quiet(Arc::clone(&storage))),
-            keeper_config(&settings),
+            keeper_config(settings.look_through_seconds, settings.scrub_days),
         );
         let client = Client::start(
             ClientConfig::new(NODE),
@@ -199,16 +198,6 @@ impl Cluster {
         self.keeper.shutdown().await;
         self.storage.shutdown().await;
         self.metadata.stop().await;
-    }
-}
-
-fn keeper_config(settings: &Settings) -> KeeperConfig {
-    let seconds = |count: u32| Duration::from_secs(count.into());
-    let days = settings.scrub_days;
-    KeeperConfig {
-        look_through: seconds(settings.look_through_seconds),
-        scrub: (days > 0).then(|| 24 * 3600 * seconds(days)),
-        ..KeeperConfig::default()
     }
 }
 

@@ -6,6 +6,8 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
+use storage_node::upkeep::KeeperConfig;
 use types::{ClusterId, Profile};
 
 const DEFAULT_DISKS: u16 = 6;
@@ -73,8 +75,26 @@ fn default_look_through_seconds() -> u32 {
 }
 
 /// A shard that a disk has lost silently is found before its chunk's others are likely to be lost, too.
-fn default_scrub_days() -> u32 {
+pub(crate) fn default_scrub_days() -> u32 {
     7
+}
+
+/// How a storage node's upkeep goes by these.
+pub(crate) fn keeper_config(look_through_seconds: u32, scrub_days: u32) -> KeeperConfig {
+    let seconds = |count: u32| Duration::from_secs(count.into());
+    KeeperConfig {
+        look_through: seconds(look_through_seconds),
+        scrub: (scrub_days > 0).then(|| 24 * 3600 * seconds(scrub_days)),
+        ..KeeperConfig::default()
+    }
+}
+
+/// Refuses what is too long to be meant.
+pub(crate) fn check_scrub_days(days: u32) -> Result<()> {
+    if days > 365 {
+        bail!("scrub_days is {days}; 0 (never by itself) to 365 are allowed");
+    }
+    Ok(())
 }
 
 impl Settings {
@@ -178,12 +198,7 @@ impl Settings {
                 self.abandoned_uploads_days
             );
         }
-        if self.scrub_days > 365 {
-            bail!(
-                "scrub_days is {}; 0 (never by itself) to 365 are allowed",
-                self.scrub_days
-            );
-        }
+        check_scrub_days(self.scrub_days)?;
         if ![1, 3].contains(&self.metadata) {
             bail!("metadata is {}; 1 and 3 are allowed", self.metadata);
         }

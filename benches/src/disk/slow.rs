@@ -109,6 +109,10 @@ impl File for SlowFile {
     fn length(&self) -> Pending<ByteCount> {
         self.file.length()
     }
+    fn allocated(&self) -> Pending<ByteCount> {
+        self.file.allocated()
+    }
+
     fn links(&self) -> Pending<u64> {
         self.file.links()
     }

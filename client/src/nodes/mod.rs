@@ -270,6 +270,7 @@ fn absent(disk: DiskId, why: String) -> DiskReport {
     DiskReport {
         disk,
         state: DiskState::Absent(why),
+        slow: None,
         engine: String::new(),
         shards: 0,
         used: ByteCount::ZERO,

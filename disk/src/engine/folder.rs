@@ -228,6 +228,13 @@ impl RawFile {
     }
 
     /// Answers from memory, without I/O.
+    pub(crate) fn allocated(&self) -> io::Result<ByteCount> {
+        /// The unit of `st_blocks`, whatever the file system's is.
+        const UNIT: u64 = 512;
+        Ok(ByteCount::new(self.file.metadata()?.blocks() * UNIT))
+    }
+
+    /// Answers from memory, without I/O.
     pub(crate) fn links(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.nlink())
     }

@@ -199,6 +199,10 @@ impl File for ThreadsFile {
         ready(self.raw.length()).boxed()
     }
 
+    fn allocated(&self) -> Pending<ByteCount> {
+        ready(self.raw.allocated()).boxed()
+    }
+
     fn links(&self) -> Pending<u64> {
         ready(self.raw.links()).boxed()
     }

@@ -117,7 +117,10 @@ async fn lengths(disk: &dyn Disk) {
     file.allocate(blocks(8)).await.unwrap();
     assert_eq!(file.length().await.unwrap(), blocks(64));
 
+    let whole = file.allocated().await.unwrap();
     file.punch(at(1), blocks(1)).await.unwrap();
+    let holed = file.allocated().await.unwrap();
+    assert_eq!(whole, holed + blocks(1), "a hole takes nothing");
     assert_eq!(file.read(at(0), blocks(1)).await.unwrap(), [7; BLOCK][..]);
     assert_eq!(file.read(at(1), blocks(1)).await.unwrap(), [0; BLOCK][..]);
     assert_eq!(file.length().await.unwrap(), blocks(64));

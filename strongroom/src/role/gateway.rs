@@ -11,7 +11,8 @@ use client::{Client, ClientConfig, Nodes, RemoteMetadata};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use gateway::{
-    AdminConfig, CheckRequest, Gateway, GatewayConfig, Identity, Limits, Metrics, TlsListen,
+    AdminConfig, CheckRequest, Gateway, GatewayConfig, Identity, Limits, Metrics, ScrubRequest,
+    TlsListen,
 };
 use rpc::bulk::PoolLimits;
 use serde::Deserialize;
@@ -242,5 +243,13 @@ impl gateway::Operations for NoDisks {
 
     fn check(&self) -> serde_json::Value {
         serde_json::Value::Null
+    }
+
+    fn begin_scrub(&self, _: ScrubRequest) -> BoxFuture<'_, Result<(), String>> {
+        async { Err(ASK_STORAGE.to_owned()) }.boxed()
+    }
+
+    fn scrub(&self) -> BoxFuture<'_, serde_json::Value> {
+        async { serde_json::json!([]) }.boxed()
     }
 }

@@ -13,6 +13,7 @@ use super::report::{Ready, Report, profile};
 use super::{announce, read};
 use crate::disks::Folders;
 use crate::operations::Operations;
+use crate::settings::{check_scrub_days, default_scrub_days, keeper_config};
 use crate::stop::Stop;
 use anyhow::{Context, Result, bail};
 use ca::Role;
@@ -24,8 +25,7 @@ use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
-use storage_node::upkeep::{Keeper, Quiet};
+use storage_node::upkeep::{Keeper, KeeperConfig, Quiet};
 use storage_node::{Node, NodeConfig, ServeLimits, ShardServer, Watch};
 use types::placement::GroupTable;
 use types::wire::{ShardStore, Upkeep};
@@ -55,6 +55,7 @@ struct File {
     admin: Option<SocketAddr>,
     disks: Option<Vec<PathBuf>>,
     look_through_seconds: Option<u32>,
+    scrub_days: Option<u32>,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
     ca: Option<PathBuf>,
@@ -82,6 +83,9 @@ struct Keys {
     /// Disks are compared with the metadata every so many seconds [default: 3600]
     #[arg(long, value_name = "SECONDS", env = "STRONGROOM_LOOK_THROUGH_SECONDS")]
     look_through_seconds: Option<u32>,
+    /// Every shard is read and proved within so many days; 0: only when asked for [default: 7]
+    #[arg(long, value_name = "DAYS", env = "STRONGROOM_SCRUB_DAYS")]
+    scrub_days: Option<u32>,
 }
 
 /// Checked.
@@ -90,7 +94,7 @@ struct Config {
     listen: SocketAddr,
     admin: SocketAddr,
     disks: Vec<PathBuf>,
-    look_through: Duration,
+    keeper: KeeperConfig,
 }
 
 impl Config {
@@ -113,12 +117,15 @@ impl Config {
         if !(1..=30 * 24 * 3600).contains(&seconds) {
             bail!("look_through_seconds is {seconds}; 1 to 2592000 (30 days) are allowed");
         }
+        let days = keys.scrub_days.or(file.scrub_days);
+        let days = days.unwrap_or_else(default_scrub_days);
+        check_scrub_days(days)?;
         Ok(Self {
             process: common.or(in_file).process(Role::Storage)?,
             listen: said("listen", keys.listen.or(file.listen))?,
             admin: said("admin", keys.admin.or(file.admin))?,
             disks,
-            look_through: Duration::from_secs(seconds.into()),
+            keeper: keeper_config(seconds, days),
         })
     }
 
@@ -207,7 +214,7 @@ impl Running {
             Arc::clone(&node),
             Arc::clone(&upkeep),
             Arc::clone(&peers),
-            config.look_through,
+            config.keeper,
         );
         let operations = Arc::new(Operations {
             node: Arc::clone(&node),
@@ -284,6 +291,7 @@ mod tests {
             admin = "10.0.0.4:9101"
             disks = ["/srv/disk-0", "/srv/disk-1"]
             look_through_seconds = 60
+            scrub_days = 14
             certificate = "node.pem"
             key = "node.key"
             ca = "ca.pem"

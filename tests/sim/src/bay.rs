@@ -216,6 +216,10 @@ impl File for BayFile {
         self.file.length()
     }
 
+    fn allocated(&self) -> Pending<ByteCount> {
+        self.file.allocated()
+    }
+
     fn links(&self) -> Pending<u64> {
         self.file.links()
     }

@@ -226,6 +226,14 @@ impl File for SimFile {
         })
     }
 
+    fn allocated(&self) -> Pending<ByteCount> {
+        let id = self.id;
+        let call = self.call(Operation::Length, ByteOffset::ZERO, ByteCount::ZERO);
+        self.disk.act(call, move |_, state| {
+            Ok(ByteCount::new(state.files[id].space() as u64))
+        })
+    }
+
     fn links(&self) -> Pending<u64> {
         let id = self.id;
         let call = self.call(Operation::Links, ByteOffset::ZERO, ByteCount::ZERO);

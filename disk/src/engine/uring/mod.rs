@@ -182,6 +182,10 @@ impl File for UringFile {
         ready(self.raw.length()).boxed()
     }
 
+    fn allocated(&self) -> Pending<ByteCount> {
+        ready(self.raw.allocated()).boxed()
+    }
+
     fn links(&self) -> Pending<u64> {
         ready(self.raw.links()).boxed()
     }
