@@ -46,8 +46,8 @@ impl Place {
         let folder = match self {
             Self::Simulated(disk) => {
                 let limits = Limits {
-                    volume: ByteCount::new(512 << 10),
-                    allocate: ByteCount::new(32 << 10),
+                    volume: ByteCount::new(256 << 10),
+                    allocate: ByteCount::new(16 << 10),
                     ..Limits::default()
                 };
                 return node(disk, limits).await;
