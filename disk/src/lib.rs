@@ -4,10 +4,12 @@
 //! snapshot files. Three engines stand behind them, equal in what they promise:
 //!
 //! ```text
-//! engine/uring     one ring and one thread a disk, O_DIRECT
+//! engine/uring     one ring and one thread a disk, O_DIRECT; threads take over where the ring breaks off
 //! engine/threads   where the kernel forbids io_uring
 //! engine/sim       scripted: decides at each call what is torn, lost, slow, failing or full
 //! ```
+//!
+//! [`Metered`] counts what a disk does, whichever engine serves it.
 //!
 //! Reads, writes and lengths are in whole [`BLOCK`]s; buffers are aligned and pooled. `unsafe` lives in
 //! this crate alone.

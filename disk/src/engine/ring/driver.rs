@@ -6,6 +6,7 @@ use super::event::Event;
 use super::fault::Fault;
 use super::operation::{Operation, Work};
 use super::slots::{Slots, Tag};
+use super::unknown::Unknown;
 use crate::buffer::Buffer;
 use crate::device::BLOCK;
 use crate::engine::folder::RawFile;
@@ -38,7 +39,7 @@ pub(super) struct Bell {
 pub(super) struct Broken {
     pub(super) why: io::Error,
     /// Operations of which the kernel told no end: they may be done, under way, or never begun.
-    pub(super) unknown: Vec<Operation>,
+    pub(super) unknown: Vec<Unknown>,
 }
 
 /// One ring, and the operations in flight.
@@ -151,7 +152,7 @@ impl Driver {
 
     /// The end of a ring that broke off: for a while it takes in what the kernel still tells. The rest is
     /// returned, its outcome unknown.
-    fn drain(mut self) -> Vec<Operation> {
+    fn drain(mut self) -> Vec<Unknown> {
         let mut unknown = Vec::new();
         let until = Instant::now() + self.fault.patience(DRAIN);
         // What the kernel has not taken it never will: nothing submits any more.
@@ -168,10 +169,10 @@ impl Driver {
                 submitter.enter::<libc::sigset_t>(0, 0, flags, None)
             };
             for tag in self.take_in() {
-                unknown.extend(self.slots.take(tag));
+                unknown.extend(self.slots.take(tag).map(Unknown::new));
             }
         }
-        unknown.extend(self.slots.clear());
+        unknown.extend(self.slots.clear().into_iter().map(Unknown::new));
         unknown
     }
 
@@ -205,9 +206,8 @@ impl Driver {
         let entry = operation.entry().user_data(tag.to_bits());
         // SAFETY: the entry points into a buffer and names a descriptor that the slot's operation owns.
         // The buffer's memory does not move when the operation does. The slot lets go of them only when
-        // this entry has completed (`complete`); when the ring breaks off, in the hands of those who know
-        // that the kernel may still use them (`drain`, and `again` in `keeper`); or leaks them (`drop`).
-        // Until then nothing else touches the buffer.
+        // this entry has completed (`complete`), hands them to what never frees them while the kernel may
+        // use them (`drain`, `Unknown`), or leaks them (`drop`). Until then nothing else touches the buffer.
         let pushed = unsafe { self.ring.submission().push(&entry) };
         pushed.expect("a submission slot for every operation in flight");
     }
@@ -229,9 +229,8 @@ impl Drop for Driver {
     /// A driver that panicked, or could not read its probe: whoever waits hears that it is gone. What the
     /// kernel may still use is never freed.
     fn drop(&mut self) {
-        for operation in self.slots.clear() {
-            std::mem::forget(operation.file);
-            std::mem::forget(operation.buffer);
+        for Operation { file, buffer, .. } in self.slots.clear() {
+            std::mem::forget((file, buffer));
         }
     }
 }

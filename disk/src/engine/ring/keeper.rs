@@ -9,27 +9,16 @@
 //! queue ------------------------------------------------> threads
 //! ```
 //!
-//! An operation whose end the kernel never told may be done, under way, or never begun; all three are right
-//! to do again, if nothing of the first attempt can happen afterwards:
-//! - **A read** goes into fresh memory. The old memory is leaked, since the kernel may still write to it.
-//! - **A write** puts the same bytes to the same place. But the first attempt, landing late, would undo what
-//!   its owner writes there once it was answered. So it is done again only when that cannot be. First the
-//!   ring's thread has ended: as a thread ends, the kernel ends its io_uring workers, and cancels what they
-//!   had not begun (`io_uring_cancel_generic`, `io_wq_put_and_exit`). Then what is left is direct I/O in
-//!   flight on the device, and [`RawFile::settle`] waits for all there is on that file. Where a file system
-//!   makes no such promise, the write fails with its outcome unknown, which stops the disk as any failed
-//!   write does; its memory and the folder's lock are kept for good.
-//! - **Syncs** never go through a ring: one that is repeated after its outcome was lost would be believed
-//!   wrongly.
+//! Why what is unknown may be done again is told in `unknown`.
 
 use super::driver::{Bell, Broken, Driver};
 use super::fault::Fault;
-use super::operation::{Operation, Work};
+use super::operation::Operation;
+use super::unknown::Unknown;
 use crate::buffer::Buffer;
 use crate::engine::folder::RawFile;
 use crate::engine::threads::{self, Pool};
 use std::io;
-use std::mem;
 use std::sync::{Arc, OnceLock, mpsc as channel};
 use std::thread;
 use tokio::sync::mpsc;
@@ -96,7 +85,7 @@ impl Keeper {
 }
 
 /// Serves by threads: first what the ring left, then what comes.
-fn serve(unknown: Vec<Operation>, operations: &mut mpsc::Receiver<Operation>) {
+fn serve(unknown: Vec<Unknown>, operations: &mut mpsc::Receiver<Operation>) {
     // Without threads this one does it all.
     let pool = Pool::start(threads::THREADS).ok();
     let run = |job: threads::Job| match &pool {
@@ -104,27 +93,9 @@ fn serve(unknown: Vec<Operation>, operations: &mut mpsc::Receiver<Operation>) {
         None => job(),
     };
     for operation in unknown {
-        run(Box::new(move || again(operation)));
+        run(Box::new(move || operation.again()));
     }
     while let Some(operation) = operations.blocking_recv() {
         run(Box::new(move || operation.perform()));
     }
-}
-
-/// Does an operation that a ring left, of which the ring's thread has ended.
-fn again(mut operation: Operation) {
-    match operation.work {
-        Work::Read(_) => {
-            let fresh = Buffer::recycled(operation.buffer.len());
-            mem::forget(mem::replace(&mut operation.buffer, fresh));
-        }
-        Work::Write(_) => {
-            if let Err(error) = operation.file.settle(operation.at) {
-                mem::forget(Arc::clone(&operation.file));
-                mem::forget(mem::replace(&mut operation.buffer, Buffer::zeroed(0)));
-                return operation.answer(Err(error));
-            }
-        }
-    }
-    operation.perform();
 }

@@ -14,7 +14,7 @@
 //! - The thread sleeps in the kernel; an eventfd that the ring polls wakes it for new work (`doorbell`).
 //! - Reads and writes only. A sync goes beside the ring, so that its outcome is never lost with it (decision
 //!   0021).
-//! - A ring that breaks off is drained, and threads do the rest (`keeper`).
+//! - A ring that breaks off is drained, and threads do the rest (`keeper`, `unknown`).
 
 mod doorbell;
 mod driver;
@@ -23,6 +23,7 @@ mod fault;
 mod keeper;
 mod operation;
 mod slots;
+mod unknown;
 
 pub(crate) use fault::Fault;
 #[cfg(test)]

@@ -94,6 +94,16 @@ impl Operation {
     }
 }
 
+impl Work {
+    /// Tells whoever still waits that it failed.
+    pub(super) fn fail(self, error: io::Error) {
+        let _abandoned = match self {
+            Self::Read(answer) => answer.send(Err(error)).is_err(),
+            Self::Write(answer) => answer.send(Err(error)).is_err(),
+        };
+    }
+}
+
 /// A length that one submission can carry: whole blocks.
 fn piece(rest: &[u8]) -> u32 {
     u32::try_from(rest.len().min(LONGEST)).expect("LONGEST is below 4 GiB")
