@@ -350,6 +350,35 @@ mod tests {
         }
     }
 
+    /// What a served disk does is counted under its number.
+    #[test]
+    fn a_served_disk_is_counted() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().build().unwrap();
+        metrics::with_local_recorder(&recorder, || {
+            runtime.block_on(async {
+                let id = DiskId::new(7);
+                let disk = Arc::new(SimDisk::new(1));
+                let serving = ServingDrive::open(disk, id, Limits::default(), None).await;
+                let serving = serving.unwrap();
+                serving.put(shard(id)).await.unwrap();
+                serving.shutdown().await;
+            });
+        });
+        let text = recorder.handle().render();
+        for line in [
+            "strongroom_disk_operations_total{disk=\"7\",operation=\"sync\"} ",
+            "strongroom_disk_bytes_total{disk=\"7\",operation=\"write\"} ",
+            "strongroom_disk_engine{disk=\"7\",engine=\"simulated\"} 1",
+        ] {
+            assert!(
+                text.contains(line) && !text.contains(&format!("{line}0\n")),
+                "{text}"
+            );
+        }
+    }
+
     /// A comparison reads a whole record, so it counts as a read: too many are told so.
     #[tokio::test]
     async fn a_comparison_takes_a_permit() {

@@ -161,6 +161,26 @@ mod tests {
         )
     }
 
+    /// Disks answer within microseconds, clients within milliseconds: each is counted in buckets of its own.
+    #[test]
+    fn disks_have_finer_buckets() {
+        let metrics = Metrics::install();
+        metrics::histogram!("strongroom_disk_seconds", "disk" => "1").record(0.00003);
+        metrics::histogram!("strongroom_gateway_lookup_seconds").record(0.00003);
+        let text = metrics.render();
+        for line in [
+            "strongroom_disk_seconds_bucket{disk=\"1\",le=\"0.00002\"} 0",
+            "strongroom_disk_seconds_bucket{disk=\"1\",le=\"0.00005\"} 1",
+            "strongroom_gateway_lookup_seconds_bucket{le=\"0.001\"} ",
+        ] {
+            assert!(text.contains(line), "{line} in\n{text}");
+        }
+        assert!(
+            !text.contains("lookup_seconds_bucket{le=\"0.00005\"}"),
+            "{text}"
+        );
+    }
+
     /// Each path reports its part; readiness has a status code that probes understand.
     /// Method: ask a process that is ready and one that is not.
     #[tokio::test]
