@@ -15,6 +15,8 @@
 //! cargo xtask soak listing    a bucket of a million objects, listed while others write
 //! cargo xtask fuzz            signatures, chunk framing, documents, disks: a minute each, or as long as you like
 //! cargo xtask full-disk       small file systems filled, emptied, filled again
+//! cargo xtask fuzz            signatures, chunk framing, documents: a minute each, or as long as you like
+//! cargo xtask sanitize       disk and storage node under AddressSanitizer or ThreadSanitizer (nightly)
 //! cargo xtask clients         every S3 client, one scenario, over http and https
 //! cargo xtask deny            licences, bans, duplicates, sources
 //! cargo xtask corpus          real text as WebDataset shards
@@ -34,6 +36,7 @@ mod policy;
 mod python;
 mod report;
 mod run;
+mod sanitize;
 mod soak;
 mod suite;
 mod training;
@@ -90,6 +93,14 @@ enum Command {
     },
     /// Fill small file systems with shards, remove most, fill them again
     FullDisk,
+    /// The tests of disk and storage node under a sanitizer of the nightly compiler
+    Sanitize {
+        /// Which
+        what: sanitize::Sanitizer,
+        /// One of disk, storage-node [default: both]
+        #[arg(value_name = "CRATE")]
+        package: Option<String>,
+    },
     /// Every S3 client through one scenario, over http and https
     Clients {
         /// Only these
@@ -144,6 +155,7 @@ fn main() -> ExitCode {
         ),
         Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Command::FullDisk => full_disk::run(),
+        Command::Sanitize { what, package } => sanitize::run(what, package.as_deref()),
         Command::Clients { names, report } => clients::run(&names, report),
         Command::Deny => policy::check(),
         Command::Corpus { out } => corpus::command(out),
