@@ -15,8 +15,7 @@
 //! cargo xtask soak listing    a bucket of a million objects, listed while others write
 //! cargo xtask fuzz            signatures, chunk framing, documents, disks: a minute each, or as long as you like
 //! cargo xtask full-disk       small file systems filled, emptied, filled again
-//! cargo xtask fuzz            signatures, chunk framing, documents: a minute each, or as long as you like
-//! cargo xtask sanitize       disk and storage node under AddressSanitizer or ThreadSanitizer (nightly)
+//! cargo xtask sanitize        disk and storage node under AddressSanitizer or ThreadSanitizer (nightly)
 //! cargo xtask clients         every S3 client, one scenario, over http and https
 //! cargo xtask deny            licences, bans, duplicates, sources
 //! cargo xtask corpus          real text as WebDataset shards
