@@ -72,7 +72,7 @@ fn dead_ranges_are_punched() {
         let disk = stamped(1).await;
         disk.set_capacity(ByteCount::new(4 << 20));
         let mut serving = node(&disk, LIMITS).await;
-        let lives = |chunk: u64| chunk % 2 == 0;
+        let lives = |chunk: u64| chunk.is_multiple_of(2);
         fill(&serving, 0..100).await;
         remove_all_but(&serving, 100, lives).await;
         let (before, there) = (used(&serving).await, volumes(&disk));
@@ -142,7 +142,7 @@ fn a_thin_volume_waits_for_its_victims() {
         let mut serving = node(&disk, LIMITS).await;
         // The first volume: half of it dead, by tombstones that lie in the second, which is thin.
         fill(&serving, 0..22).await;
-        let lives = |chunk: u64| chunk < 20 && chunk % 2 == 0 || chunk == 25 || chunk > 38;
+        let lives = |chunk: u64| chunk < 20 && chunk.is_multiple_of(2) || chunk == 25 || chunk > 38;
         remove_all_but(&serving, 20, lives).await;
         fill(&serving, 22..60).await;
         remove_all_but(&serving, 60, lives).await;
@@ -196,7 +196,7 @@ fn readers_meet_no_hole() {
                     if answers {
                         chunk == 3
                     } else {
-                        chunk % keeps == 0
+                        chunk.is_multiple_of(keeps)
                     }
                 };
                 remove_all_but(&serving, 20, lives).await;
@@ -355,7 +355,7 @@ fn holes_are_no_damage() {
     run(async {
         let disk = stamped(1).await;
         let serving = node(&disk, LIMITS).await;
-        let lives = |chunk: u64| chunk % 2 == 0;
+        let lives = |chunk: u64| chunk.is_multiple_of(2);
         fill(&serving, 0..50).await;
         remove_all_but(&serving, 50, lives).await;
         serving.check().await;
