@@ -27,7 +27,8 @@ use types::wire::ShardStore;
 /// Whom TLS lets in at all: gateways, and other nodes, which read what they make again.
 pub const ADMITTED: &[Role] = &[Role::Gateway, Role::Storage];
 
-/// How much of everything. Defaults are right for production.
+/// How much of everything. Defaults are right for production: as many connections as there may be can each have a
+/// shard of 1 MiB on its way to a reader, who would rebuild it from others if he were told `Busy`.
 #[derive(Clone, Debug)]
 pub struct ServeLimits {
     /// Bytes of shards that are being received.
@@ -41,8 +42,8 @@ pub struct ServeLimits {
 impl Default for ServeLimits {
     fn default() -> Self {
         Self {
-            received: ByteCount::new(256 * MIB),
-            sent: ByteCount::new(512 * MIB),
+            received: ByteCount::new(512 * MIB),
+            sent: ByteCount::new(1024 * MIB),
             bulk: BulkLimits::default(),
         }
     }

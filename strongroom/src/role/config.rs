@@ -134,11 +134,15 @@ impl Common {
                 certificate.display()
             ),
         };
+        let metadata = said("metadata", self.metadata)?;
+        if metadata.0.is_empty() {
+            bail!("metadata names no server; DIR/metadata.toml of the cluster has them");
+        }
         Ok(Process {
             cluster: identity.cluster,
             node,
             credentials,
-            metadata: said("metadata", self.metadata)?,
+            metadata,
             storage: self.storage.unwrap_or_default(),
         })
     }
