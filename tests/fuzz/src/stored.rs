@@ -262,13 +262,13 @@ async fn read_all(node: &Node, put: &PutShard) -> Result<Bytes, ReadError> {
 /// The volume and the range in which a shard's header and blocks lie.
 fn place(disk: &SimDisk, payload: &[u8]) -> (String, Range<u64>) {
     let volumes = (1..9).map(|id| format!("volume-{id:08x}"));
-    let found = volumes.filter_map(|name| {
+    let mut found = volumes.filter_map(|name| {
         let bytes = disk.content(&name)?;
         let mut records = (0..bytes.len().saturating_sub(1024)).step_by(4096);
         let at = records.find(|at| bytes[at + 1024..].starts_with(payload))?;
         Some((name, at as u64..(at + 1024 + payload.len()) as u64))
     });
-    found.last().expect("it is stored")
+    found.next_back().expect("it is stored")
 }
 
 #[cfg(test)]
