@@ -4,7 +4,7 @@
 
 use crate::Options;
 use crate::reads::scatter;
-use crate::report::{Report, Sample};
+use crate::report::{Report, Sample, print};
 use crate::world::{self, Shards, closed_loop, read};
 use anyhow::{Context, Result, bail, ensure};
 use disk::Choice;
@@ -126,7 +126,7 @@ pub(crate) fn opened(folder: &str, shards: &str, rest: &[String]) -> Result<()> 
             let more = Shards::of(ONE_BLOCK);
             return more.fill(&node, shards..u64::MAX, 250).await;
         }
-        println!("{took} {bytes}");
+        print(&format!("{took} {bytes}"));
         for _ in 0..5 {
             let served = Arc::clone(&node);
             let sample: Sample = closed_loop(32, TIME, move |number| {
@@ -137,7 +137,7 @@ pub(crate) fn opened(folder: &str, shards: &str, rest: &[String]) -> Result<()> 
                 }
             })
             .await?;
-            println!("{}", sample.operations());
+            print(&sample.operations().to_string());
         }
         node.shutdown().await;
         Ok(())

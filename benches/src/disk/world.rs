@@ -141,7 +141,7 @@ impl Shards {
                 first_segment: 0,
                 profile: "4+2".parse().expect("a profile"),
                 data_lengths: vec![length; 4],
-                digests: vec![self.digest.clone(); 6],
+                digests: vec![self.digest; 6],
             },
             payload: payload.into(),
         }
