@@ -14,11 +14,14 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use types::wire::storage::DiskState;
 use types::{ClusterId, DiskId, NodeId, ShardKey};
 
+/// Between two looks at a folder that is in use.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Shards that are remembered to be looked at.
 const SUSPECTS: usize = 4096;
 
@@ -216,7 +219,7 @@ impl Shared {
             folder: folder.clone(),
             why: obstacle.why,
         };
-        let (path, engine) = (folder.clone(), self.engine);
+        let path = folder.clone();
         let opened = blocking(move || {
             make_folder(&path)?;
             let found = stamp::peek(&path)?;
@@ -230,9 +233,7 @@ impl Shared {
                 source: FormatError::NotEmpty { found },
             });
         }
-        let at = path.clone();
-        let device = blocking(move || Ok(disk::open(&at, engine)?)).await;
-        let device = device.map_err(refused)?;
+        let device = self.open_free(&path).await.map_err(refused)?;
         let stamp = Stamp {
             cluster: self.cluster,
             node: self.node,
@@ -248,6 +249,20 @@ impl Shared {
         let place = self.place_at(path, disk);
         self.serve(place, disk, drive);
         Ok(())
+    }
+
+    /// Opens a folder. The disk that was served from there last may not have let go of it yet.
+    async fn open_free(&self, path: &Path) -> Result<Arc<dyn Disk>, Obstacle> {
+        let deadline = Instant::now() + self.watch.patience;
+        loop {
+            let (at, engine) = (path.to_owned(), self.engine);
+            match blocking(move || Ok(disk::open(&at, engine)?)).await {
+                Err(obstacle) if obstacle.in_use && Instant::now() < deadline => {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+                other => return other,
+            }
+        }
     }
 
     async fn retire(&self, disk: DiskId) {

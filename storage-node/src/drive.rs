@@ -267,6 +267,7 @@ impl ServingDrive {
         {
             tracing::error!(disk = %self.drive.id, "its writer broke off: {error}");
         }
+        self.reclaiming.stop().await;
     }
 }
 

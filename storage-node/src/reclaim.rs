@@ -27,21 +27,39 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::time::timeout;
 use types::ShardKey;
 use types::wire::storage::ReadError;
 
 /// Shards that are moved at once, while nobody is served: they share a sync.
 const AT_ONCE: usize = 8;
+/// How long a stop waits for a piece of work.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Ranges that are punched in one piece of work.
 const PUNCHED_AT_ONCE: usize = 32;
 
 /// What a disk's reclaiming remembers from one look to the next.
 #[derive(Default)]
 pub(crate) struct Reclaiming {
-    under_way: AtomicBool,
+    /// Held while it is under way.
+    turn: tokio::sync::Mutex<()>,
+    stop: AtomicBool,
     /// Volumes that were left with so many shards that could not be moved: damaged ones, which are made again
     /// elsewhere.
     stuck: Mutex<BTreeMap<VolumeId, u64>>,
+}
+
+impl Reclaiming {
+    /// Ends it, and returns when it has ended; a disk whose calls do not return is waited for only so long.
+    pub(crate) async fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        let _hangs = timeout(PATIENCE, self.turn.lock()).await;
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
 }
 
 /// Why a shard was not moved.
@@ -56,9 +74,9 @@ impl ServingDrive {
     /// Gives back what can be given back now, unless that is under way. Tells which shards were found bad.
     pub(crate) async fn reclaim(&self, pace: &Pace) -> Vec<ShardKey> {
         let mut bad = Vec::new();
-        if self.reclaiming().under_way.swap(true, Ordering::AcqRel) {
+        let Ok(_turn) = self.reclaiming().turn.try_lock() else {
             return bad;
-        }
+        };
         while let Some(volume) = self.thin() {
             match self.compact(volume, pace, &mut bad).await {
                 // It is wholly dead now, unless some could not be moved.
@@ -71,12 +89,14 @@ impl ServingDrive {
         {
             self.drive().fail(&error);
         }
-        self.reclaiming().under_way.store(false, Ordering::Release);
         bad
     }
 
     fn thin(&self) -> Option<VolumeId> {
         self.drive().serving().ok()?;
+        if self.reclaiming().is_stopped() {
+            return None;
+        }
         let stuck = lock(&self.reclaiming().stuck);
         let drive = self.drive();
         let state = drive.state();
@@ -154,6 +174,9 @@ impl ServingDrive {
     async fn punch_all(&self, pace: &Pace) -> Result<(), WriteError> {
         loop {
             self.drive().serving()?;
+            if self.reclaiming().is_stopped() {
+                return Ok(());
+            }
             let taken = {
                 let mut state = self.drive().state_mut();
                 state.store.volumes_mut().take_waste(PUNCHED_AT_ONCE)
