@@ -17,7 +17,7 @@ use types::wire::ShardStore;
 use types::wire::storage::{DiskState, PutError, PutShard};
 
 /// How long the space may take to come back.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 enum Place {
     Simulated(SimDisk),
@@ -99,6 +99,7 @@ fn blocks(folder: &Path) -> u64 {
 /// Stores shards until several in a row are refused for want of room. What was stored.
 async fn fill(place: &Place, node: &Node, next: &mut u64) -> Vec<PutShard> {
     let mut stored = Vec::new();
+    let mut full = 0;
     loop {
         let numbers = *next..*next + 16;
         *next = numbers.end;
@@ -114,8 +115,13 @@ async fn fill(place: &Place, node: &Node, next: &mut u64) -> Vec<PutShard> {
                 Err(error) => panic!("{error}"),
             }
         }
-        if refused == 16 {
+        full = if refused == 16 { full + 1 } else { 0 };
+        if full == 5 {
             return stored;
+        }
+        if full > 0 {
+            // Blocks that were freed are there when the file system's journal has them.
+            tokio::time::sleep(Duration::from_millis(500)).await;
         }
     }
 }
