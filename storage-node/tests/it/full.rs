@@ -28,7 +28,7 @@ impl Place {
     async fn make() -> Self {
         let Some(folder) = std::env::var_os("STRONGROOM_FULL_DISK") else {
             let disk = stamped(1).await;
-            disk.set_capacity(ByteCount::new(64 << 20));
+            disk.set_capacity(ByteCount::new(96 << 20));
             return Self::Simulated(disk);
         };
         let folder = PathBuf::from(folder).join("disk");
@@ -46,8 +46,8 @@ impl Place {
         let folder = match self {
             Self::Simulated(disk) => {
                 let limits = Limits {
-                    volume: ByteCount::new(256 << 10),
-                    allocate: ByteCount::new(16 << 10),
+                    volume: ByteCount::new(1 << 20),
+                    allocate: ByteCount::new(64 << 10),
                     ..Limits::default()
                 };
                 return node(disk, limits).await;
@@ -73,7 +73,7 @@ impl Place {
     /// Lengths of shards, from a few bytes to a part of the disk.
     fn length(&self, number: u64) -> usize {
         let (longest, spread) = match self {
-            Self::Simulated(_) => (60_000, 12),
+            Self::Simulated(_) => (200_000, 6),
             Self::Real(_) => (1_000_000, 10),
         };
         let scattered = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
