@@ -83,7 +83,9 @@ async fn a_scrub_finds_what_nobody_asked_for() {
         listed.contains("ENGINE") && listed.contains("serving"),
         "{listed}"
     );
-    assert_eq!(gauge(&cluster, "strongroom_disk_state", "serving"), 6.0);
+    // They are refreshed once a second.
+    let serving = || gauge(&cluster, "strongroom_disk_state", "serving") == 6.0;
+    until("six disks serve", serving).await;
     assert_eq!(gauge(&cluster, "strongroom_disk_state", "absent"), 0.0);
     // 41 MB, coded 4+2.
     let live = gauge(&cluster, "strongroom_disk_space_bytes", "live");
