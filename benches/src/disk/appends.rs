@@ -52,8 +52,7 @@ async fn durable(options: &Options, report: &mut Report, engine: Choice, name: &
             }
         });
         let ours = ours.await?;
-        node.shutdown().await;
-        drop(node);
+        world::close(node).await;
         world::clean(&folder)?;
         std::fs::create_dir_all(&folder)?;
         let other = fio::run(&Job {
@@ -93,7 +92,7 @@ async fn group_commit(report: &mut Report) -> Result<()> {
         let case = format!("records a sync of 2 ms, {writers} writers");
         let wanted = 0.4 * writers as f64;
         report.figure(&case, "", vec![a_sync], Some(wanted));
-        node.shutdown().await;
+        world::close(node).await;
     }
     Ok(())
 }

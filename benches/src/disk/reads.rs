@@ -40,13 +40,13 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
         let node = world::open(&folder, Choice::Auto).await?;
         let large = Shards::of(BLOCKS as usize * SEALED_SEGMENT);
         large.fill(&node, 0..LARGE, 16).await?;
-        node.shutdown().await;
+        world::close(node).await;
         let files = world::volumes(&folder)?;
         let sealed = files[..files.len() - 1].to_vec();
         for (engine, name) in [(Choice::Auto, "io_uring"), (Choice::Threads, "threads")] {
             let node = world::open(&folder, engine).await?;
             large_reads(options, report, &node, &sealed, name).await?;
-            node.shutdown().await;
+            world::close(node).await;
         }
         world::clean(&folder)?;
         small_reads(options, report, &folder).await?;
@@ -121,7 +121,7 @@ async fn small_reads(options: &Options, report: &mut Report, folder: &Path) -> R
         &pairs,
         Some(0.8),
     );
-    node.shutdown().await;
+    world::close(node).await;
     Ok(())
 }
 

@@ -46,7 +46,7 @@ fn one(options: &Options, report: &mut Report, shards: u64) -> Result<Vec<f64>> 
         world::fresh(&folder).await?;
         let node = world::open(&folder, Choice::Auto).await?;
         Shards::of(ONE_BLOCK).fill(&node, 0..shards, 250).await?;
-        node.shutdown().await;
+        world::close(node).await;
         anyhow::Ok(())
     })?;
     drop(runtime);
@@ -139,7 +139,7 @@ pub(crate) fn opened(folder: &str, shards: &str, rest: &[String]) -> Result<()> 
             .await?;
             print(&sample.operations().to_string());
         }
-        node.shutdown().await;
+        world::close(node).await;
         Ok(())
     })
 }

@@ -87,6 +87,17 @@ pub(crate) async fn open(folder: &Path, engine: Choice) -> Result<Arc<Node>> {
     Ok(Arc::new(node))
 }
 
+/// Stops serving a disk, and returns when its folder is free.
+pub(crate) async fn close(node: Arc<Node>) {
+    node.shutdown().await;
+    while Arc::strong_count(&node) > 1 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    drop(node);
+    // What looks after the disks lets go of them a moment later.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+}
+
 /// The volumes of a disk.
 pub(crate) fn volumes(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
