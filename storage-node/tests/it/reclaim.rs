@@ -221,6 +221,41 @@ fn readers_meet_no_hole() {
     }
 }
 
+/// A shard that is removed while it is being moved stays removed.
+#[test]
+fn a_removal_wins_over_a_move() {
+    run(async {
+        let disk = stamped(1).await;
+        let serving = node(&disk, LIMITS).await;
+        fill(&serving, 0..40).await;
+        let lives = |chunk: u64| chunk == 3 || chunk == 7 || chunk > 20;
+        remove_all_but(&serving, 40, lives).await;
+        let mut held = false;
+        disk.script(move |call| {
+            let at = (call.at.get(), call.length.get());
+            let moves = call.operation == Operation::Read && at == (3 * RECORD, RECORD) && !held;
+            held |= moves;
+            if moves { Fate::Stall } else { Fate::Proceed }
+        });
+        let removal = async {
+            while disk.stalled() == 0 {
+                tokio::task::yield_now().await;
+            }
+            let removed = delete(&serving, DISK, 3..=3).await.unwrap();
+            assert_eq!(removed.shards, 1);
+            disk.release();
+        };
+        tokio::join!(serving.check(), removal);
+        serving.check().await;
+        assert!(volumes(&disk)[0] > 1, "the other one was moved");
+        check(&serving, 40, |chunk| chunk != 3 && lives(chunk)).await;
+        drop(serving);
+        let again = node(&disk.crash(1), LIMITS).await;
+        check(&again, 40, |chunk| chunk != 3 && lives(chunk)).await;
+        again.shutdown().await;
+    });
+}
+
 /// A damaged shard is not moved, and holds its volume only until it is written anew.
 #[test]
 fn damage_is_not_carried_on() {
