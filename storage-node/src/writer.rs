@@ -65,10 +65,11 @@ pub(crate) async fn run(
 /// Removes what nobody needs any more, and seals the open volume when that lets its waste go.
 async fn tidy(drive: &Drive, ledger: &mut Ledger, quiet: bool) -> Result<(), WriteError> {
     unlink(drive, ledger, quiet).await?;
+    if !quiet || drive.serving().is_err() {
+        return Ok(());
+    }
     let thin = drive.state().store.seal_thin();
-    if let Some(Action::Seal { volume, at, footer }) =
-        thin.filter(|_| quiet && drive.serving().is_ok())
-    {
+    if let Some(Action::Seal { volume, at, footer }) = thin {
         seal(drive, volume, at, footer).await?;
     }
     Ok(())

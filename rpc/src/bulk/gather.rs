@@ -30,7 +30,7 @@ pub enum GatherError {
 ///
 /// # Errors
 /// When it does not say, or is longer than `longest`.
-pub(crate) fn length(body: &Incoming, longest: usize) -> Result<usize, GatherError> {
+pub fn length(body: &Incoming, longest: usize) -> Result<usize, GatherError> {
     let length = body.size_hint().exact().ok_or(GatherError::NoLength)?;
     let allowed = usize::try_from(length).ok().filter(|n| *n <= longest);
     allowed.ok_or(GatherError::TooLong(length))
@@ -46,7 +46,7 @@ pub async fn gather(
     mut pace: Option<Pace>,
 ) -> Result<Bytes, GatherError> {
     let length = length(&body, longest)?;
-    let mut gathered = BytesMut::with_capacity(length);
+    let mut gathered = BytesMut::new();
     loop {
         let frame = poll_fn(|cx| {
             if let Poll::Ready(frame) = Pin::new(&mut body).poll_frame(cx) {
@@ -70,6 +70,9 @@ pub async fn gather(
         if data.len() == length {
             // All of it in one piece: there is nothing to join.
             return Ok(data);
+        }
+        if gathered.is_empty() {
+            gathered.reserve(length);
         }
         gathered.extend_from_slice(&data);
     }

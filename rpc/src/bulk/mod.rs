@@ -13,7 +13,7 @@ mod gather;
 mod listener;
 mod pool;
 
-pub use gather::{GatherError, gather};
+pub use gather::{GatherError, gather, length};
 pub use listener::{BulkLimits, BulkListener};
 pub use pool::{Pool, PoolLimits, Sent};
 

@@ -7,8 +7,8 @@ use ca::{Identity, Role};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
-use rpc::bulk::{BulkLimits, GatherError, gather};
+use hyper::body::Incoming;
+use rpc::bulk::{BulkLimits, GatherError, gather, length};
 use rpc::{Answer, Method, Request, Service, StatusCode, answer};
 use serde::Serialize;
 use std::sync::Arc;
@@ -67,10 +67,12 @@ impl Requests {
     }
 
     async fn put(&self, disk: DiskId, key: ShardKey, body: Incoming) -> Answer {
-        let length = match body.size_hint().exact().map(usize::try_from) {
-            None => return answer(StatusCode::LENGTH_REQUIRED, "the body says no length"),
-            Some(Ok(length)) if length <= LONGEST_PUT => length,
-            Some(_) => return answer(StatusCode::PAYLOAD_TOO_LARGE, "no shard is so long"),
+        let length = match length(&body, LONGEST_PUT) {
+            Ok(length) => length,
+            Err(GatherError::NoLength) => {
+                return answer(StatusCode::LENGTH_REQUIRED, "the body says no length");
+            }
+            Err(_) => return answer(StatusCode::PAYLOAD_TOO_LARGE, "no shard is so long"),
         };
         let Some(paid) = self.received.take(length) else {
             return self.busy(disk, body).await;
