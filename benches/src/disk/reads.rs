@@ -23,7 +23,7 @@ const LARGE: u64 = 3000;
 /// Shards of one block of the disk that are read.
 const SMALL: u64 = 200_000;
 /// What is left of a block of the disk behind a record's header, but for a zero.
-const ONE_BLOCK: usize = 4096 - 1024 - 1 - 8;
+pub(crate) const ONE_BLOCK: usize = 4096 - 1024 - 1 - 8;
 
 /// Bytes of whole blocks of the disk around some of a shard's.
 fn aligned(first: u32, blocks: u32) -> u64 {

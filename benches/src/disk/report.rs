@@ -79,7 +79,9 @@ impl Sample {
     }
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+/// # Panics
+/// When there is none.
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     Spread::of(values.collect()).median
 }
 

@@ -3,8 +3,8 @@
 //! Records of one block of 4 KiB, which is the worst case: two million of them are 8 GB.
 
 use crate::Options;
-use crate::reads::scatter;
-use crate::report::{Report, Sample, print};
+use crate::reads::{ONE_BLOCK, scatter};
+use crate::report::{Report, Sample, median, print};
 use crate::world::{self, Shards, closed_loop, read};
 use anyhow::{Context, Result, bail, ensure};
 use disk::Choice;
@@ -14,7 +14,6 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const ONE_BLOCK: usize = 4096 - 1024 - 1 - 8;
 const TIME: Duration = Duration::from_secs(3);
 /// How the process of its own is asked for, and that it is to store until it is killed.
 pub(crate) const OPENED: &str = "opened";
@@ -26,14 +25,8 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
     for shards in sizes {
         rates.push(one(options, report, shards)?);
     }
-    let medians: Vec<f64> = rates
-        .iter()
-        .map(|rates| {
-            let mut rates = rates.clone();
-            rates.sort_by(f64::total_cmp);
-            rates[rates.len() / 2]
-        })
-        .collect();
+    let medians = rates.into_iter().map(|rates| median(rates.into_iter()));
+    let medians: Vec<f64> = medians.collect();
     let case = format!("random 4 KiB at {} shards / at 10000", sizes[2]);
     report.figure(&case, "", vec![medians[2] / medians[0]], Some(0.9));
     Ok(())

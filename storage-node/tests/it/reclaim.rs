@@ -1,7 +1,7 @@
 //! Space comes back from volumes in which something still lives, and nothing else changes by it.
 
-use crate::world::{DISK, SMALL, delete, node, read_all, run, shard, stamped};
-use disk::sim::{Fate, Operation, SimDisk};
+use crate::world::{DISK, SMALL, delete, node, read_all, run, shard, stamped, used, volumes};
+use disk::sim::{Fate, Operation};
 use futures::future::join_all;
 use strongroom_storage_node::{Limits, Node};
 use types::wire::ShardStore;
@@ -16,15 +16,6 @@ const LIMITS: Limits = Limits {
 };
 const LENGTH: usize = 5000;
 const RECORD: u64 = 8192;
-
-fn volumes(disk: &SimDisk) -> Vec<u32> {
-    let there = |id: &u32| disk.content(&format!("volume-{id:08x}")).is_some();
-    (1..200).filter(there).collect()
-}
-
-async fn used(node: &Node) -> u64 {
-    node.report().await[0].used.get()
-}
 
 /// Stores these chunks, sealing what they fill.
 async fn fill(node: &Node, chunks: std::ops::Range<u64>) {

@@ -1,20 +1,11 @@
 //! Volumes in which nothing lives are removed, and nothing comes back.
 
-use crate::world::{DISK, SMALL, delete, node, read_all, run, shard, stamped};
-use disk::sim::{Fate, Operation, SimDisk};
+use crate::world::{DISK, SMALL, delete, node, read_all, run, shard, stamped, used, volumes};
+use disk::sim::{Fate, Operation};
 use strongroom_storage_node::{Damage, Limits, Node};
 use types::wire::ShardStore;
 use types::wire::storage::{DiskState, PutError, ReadError};
 use types::{ByteCount, ByteOffset};
-
-fn volumes(disk: &SimDisk) -> Vec<u32> {
-    let there = |id: &u32| disk.content(&format!("volume-{id:08x}")).is_some();
-    (1..200).filter(there).collect()
-}
-
-async fn used(node: &Node) -> u64 {
-    node.report().await[0].used.get()
-}
 
 async fn fill(node: &Node, chunks: std::ops::Range<u64>) {
     for chunk in chunks {

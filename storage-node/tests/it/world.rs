@@ -133,3 +133,14 @@ pub(crate) async fn read_all(
     })
     .await
 }
+
+/// The volumes that are there.
+pub(crate) fn volumes(disk: &SimDisk) -> Vec<u32> {
+    let there = |id: &u32| disk.content(&format!("volume-{id:08x}")).is_some();
+    (1..200).filter(there).collect()
+}
+
+/// Bytes in the volumes of the node's first disk.
+pub(crate) async fn used(node: &Node) -> u64 {
+    node.report().await[0].used.get()
+}
