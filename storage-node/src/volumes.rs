@@ -4,9 +4,9 @@
 //! later record under its key, must not go before it: else it would be back at the next start. So
 //! each volume has a list of the earlier ones that hold something it made dead, its *victims*.
 //!
-//! Where dead records lay in a sealed volume, and tombstones without victims, is given back to the file system (`reclaim`); a sealed volume of
-//! which little lives is *thin*, and what lives in it is moved to the open one, once nothing is dead by its
-//! word alone: it has no victims.
+//! Where dead records lay in a sealed volume, and tombstones without victims, is given back to the file
+//! system (`reclaim`). A sealed volume of which little lives is *thin*: what lives in it is moved to the open
+//! one, once nothing is dead by its word alone, that is, it has no victims.
 
 use crate::index::Location;
 use crate::ranges::Ranges;

@@ -67,8 +67,8 @@ pub(crate) struct Rebuilder {
 }
 
 impl Rebuilder {
-    /// One that reads through `peers`, wherever the disks are.
-    /// What is made at once takes at most so much memory; or one shard, which may take more.
+    /// One that reads through `peers`, wherever the disks are. What is made at once takes at most so much
+    /// memory, or is one shard, which may take more.
     pub(crate) fn new(peers: Arc<dyn ShardStore>, memory: ByteCount) -> Self {
         let most = u32::try_from(memory.get() >> 10).unwrap_or(u32::MAX >> 3);
         Self {
@@ -80,7 +80,8 @@ impl Rebuilder {
     }
 
     /// Makes shard `wanted` of a chunk again, in pieces. Holds that shard in memory, and of k others what a
-    /// piece takes in, at most all; that is reserved before anything is read. What was found bad on the way goes to `bad`, whatever comes of it.
+    /// piece takes in, at most all; that is reserved before anything is read. What was found bad on the way
+    /// goes to `bad`, whatever comes of it.
     ///
     /// # Errors
     /// When too few others can be read, or they contradict each other.

@@ -186,7 +186,8 @@ impl SimDisk {
         self.state().stalled.len()
     }
 
-    /// Limits the sum of all files' lengths, without what was punched out; a call that would exceed it fails with ENOSPC.
+    /// Limits the sum of all files' lengths, without what was punched out; a call that would exceed it fails
+    /// with ENOSPC.
     pub fn set_capacity(&self, capacity: ByteCount) {
         self.state().capacity = Some(capacity.get());
     }
