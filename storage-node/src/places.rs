@@ -16,7 +16,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::time::Instant;
 use types::wire::storage::{DiskReport, DiskState};
-use types::{ByteCount, ClusterId, DiskId, NodeId};
+use types::{ClusterId, DiskId, NodeId};
 
 /// Where a disk may be.
 #[derive(Clone)]
@@ -239,15 +239,8 @@ impl Disks {
 
     /// How every disk is, in order of ids.
     pub(crate) fn reports(&self) -> Vec<DiskReport> {
-        let away = self.away.iter().map(|(disk, state)| DiskReport {
-            disk: *disk,
-            state: state.clone(),
-            slow: None,
-            engine: String::new(),
-            shards: 0,
-            used: ByteCount::ZERO,
-            free: ByteCount::ZERO,
-        });
+        let away = self.away.iter();
+        let away = away.map(|(disk, state)| DiskReport::away(*disk, state.clone()));
         let serving = self.drives.values().map(|drive| drive.report());
         let mut reports: Vec<DiskReport> = away.chain(serving).collect();
         reports.sort_by_key(|report| report.disk);

@@ -17,7 +17,7 @@ use crate::operations::Operations;
 use crate::profile::ClusterProfile;
 use crate::root;
 use crate::settings::{Settings, keeper_config};
-use crate::status::{Status, UpkeepStatus};
+use crate::status::Status;
 use anyhow::{Context, Result, bail};
 use client::{Client, ClientConfig};
 use disk::Choice;
@@ -366,13 +366,7 @@ impl Report {
             metadata: self.metadata.status(),
             disks,
             health: health.ok(),
-            upkeep: UpkeepStatus {
-                repaired_shards: done.shards,
-                repaired_bytes: done.bytes,
-                bytes_a_second: done.bytes_a_second,
-                shards_a_second: done.shards_a_second,
-                removed_shards: done.removed,
-            },
+            upkeep: done.into(),
         }
     }
 

@@ -70,7 +70,7 @@ fn default_reclaim_after_seconds() -> u32 {
 }
 
 /// What an interrupted upload leaves behind may lie there for an hour.
-fn default_look_through_seconds() -> u32 {
+pub(crate) fn default_look_through_seconds() -> u32 {
     3600
 }
 
@@ -87,6 +87,14 @@ pub(crate) fn keeper_config(look_through_seconds: u32, scrub_days: u32) -> Keepe
         scrub: (scrub_days > 0).then(|| 24 * 3600 * seconds(scrub_days)),
         ..KeeperConfig::default()
     }
+}
+
+/// Refuses what is too short or too long to be meant.
+pub(crate) fn check_seconds(name: &str, seconds: u32) -> Result<()> {
+    if !(1..=30 * 24 * 3600).contains(&seconds) {
+        bail!("{name} is {seconds}; 1 to 2592000 (30 days) are allowed");
+    }
+    Ok(())
 }
 
 /// Refuses what is too long to be meant.
@@ -206,9 +214,7 @@ impl Settings {
             ("reclaim_after_seconds", self.reclaim_after_seconds),
             ("look_through_seconds", self.look_through_seconds),
         ] {
-            if !(1..=30 * 24 * 3600).contains(&seconds) {
-                bail!("{name} is {seconds}; 1 to 2592000 (30 days) are allowed");
-            }
+            check_seconds(name, seconds)?;
         }
         let (disks, shards) = (self.disks, self.profile.shards());
         if disks == 0 && self.metadata == 1 {

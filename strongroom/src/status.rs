@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use storage_node::upkeep::Done;
 use types::wire::storage::{DiskReport, DiskState};
 use types::wire::upkeep::{Backlog, Health};
 use types::{ClusterId, Profile};
@@ -36,6 +37,18 @@ pub(crate) struct UpkeepStatus {
     pub(crate) shards_a_second: f64,
     /// Shards that were removed.
     pub(crate) removed_shards: u64,
+}
+
+impl From<Done> for UpkeepStatus {
+    fn from(done: Done) -> Self {
+        Self {
+            repaired_shards: done.shards,
+            repaired_bytes: done.bytes,
+            bytes_a_second: done.bytes_a_second,
+            shards_a_second: done.shards_a_second,
+            removed_shards: done.removed,
+        }
+    }
 }
 
 /// One metadata server.

@@ -26,7 +26,7 @@ use types::placement::GroupTable;
 use types::shard::ChunkDescription;
 use types::wire::storage::{DiskReport, DiskState, PutError, PutShard, ReadError, ReadShard};
 use types::wire::{ShardStore, Upkeep};
-use types::{ByteCount, ClusterId, DiskId, NodeId, ShardKey};
+use types::{ClusterId, DiskId, NodeId, ShardKey};
 
 pub use remote::RemoteNode;
 
@@ -260,20 +260,8 @@ fn merge(
     reports.retain(|report| home(report.disk).is_none_or(|home| home == node));
     for disk in expected {
         if reports.iter().all(|report| report.disk != *disk) {
-            reports.push(absent(*disk, why.clone()));
+            reports.push(DiskReport::away(*disk, DiskState::Absent(why.clone())));
         }
     }
     reports
-}
-
-fn absent(disk: DiskId, why: String) -> DiskReport {
-    DiskReport {
-        disk,
-        state: DiskState::Absent(why),
-        slow: None,
-        engine: String::new(),
-        shards: 0,
-        used: ByteCount::ZERO,
-        free: ByteCount::ZERO,
-    }
 }

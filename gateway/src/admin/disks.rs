@@ -137,7 +137,7 @@ async fn scrub(State(operations): Shared) -> Json<serde_json::Value> {
     Json(operations.scrub().await)
 }
 
-fn complaint(error: &str, message: String) -> Response {
+pub(super) fn complaint(error: &str, message: String) -> Response {
     let complaint = Complaint {
         error: error.to_owned(),
         message,

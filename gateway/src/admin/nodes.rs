@@ -5,13 +5,11 @@
 //! POST /groups    -> {"groups"}: the groups are laid out over the disks that are admitted, once
 //! ```
 //!
-//! Only the process that runs the metadata servers does this. What cannot be done is answered with a [`Complaint`].
+//! Only the process that runs the metadata servers does this. What cannot be done is answered with a [`Complaint`](super::accounts::Complaint).
 
-use super::accounts::Complaint;
-use super::disks::Operations;
+use super::disks::{Operations, complaint};
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::post;
 use serde::{Deserialize, Serialize};
@@ -59,12 +57,4 @@ async fn lay_out(State(operations): Shared) -> Response {
         }
         Err(why) => complaint("NotLaidOut", why),
     }
-}
-
-fn complaint(error: &str, message: String) -> Response {
-    let complaint = Complaint {
-        error: error.to_owned(),
-        message,
-    };
-    (StatusCode::CONFLICT, Json(complaint)).into_response()
 }

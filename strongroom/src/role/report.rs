@@ -1,6 +1,6 @@
 //! What a process of one role says of itself.
 
-use crate::status::{Status, UpkeepStatus};
+use crate::status::Status;
 use anyhow::{Result, bail};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -62,13 +62,7 @@ impl Report {
             metadata: Vec::new(),
             disks,
             health: health.ok(),
-            upkeep: UpkeepStatus {
-                repaired_shards: done.shards,
-                repaired_bytes: done.bytes,
-                bytes_a_second: done.bytes_a_second,
-                shards_a_second: done.shards_a_second,
-                removed_shards: done.removed,
-            },
+            upkeep: done.into(),
         }
     }
 

@@ -13,7 +13,10 @@ use super::report::{Ready, Report, profile};
 use super::{announce, read};
 use crate::disks::Folders;
 use crate::operations::Operations;
-use crate::settings::{check_scrub_days, default_scrub_days, keeper_config};
+use crate::settings::{
+    check_scrub_days, check_seconds, default_look_through_seconds, default_scrub_days,
+    keeper_config,
+};
 use crate::stop::Stop;
 use anyhow::{Context, Result, bail};
 use ca::Role;
@@ -29,9 +32,6 @@ use storage_node::upkeep::{Keeper, KeeperConfig, Quiet};
 use storage_node::{Node, NodeConfig, ServeLimits, ShardServer, Watch};
 use types::placement::GroupTable;
 use types::wire::{ShardStore, Upkeep};
-
-/// As in `cluster.toml`.
-const LOOK_THROUGH_SECONDS: u32 = 3600;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -113,10 +113,8 @@ impl Config {
             bail!("disks names no folder; a storage process needs at least one");
         }
         let seconds = keys.look_through_seconds.or(file.look_through_seconds);
-        let seconds = seconds.unwrap_or(LOOK_THROUGH_SECONDS);
-        if !(1..=30 * 24 * 3600).contains(&seconds) {
-            bail!("look_through_seconds is {seconds}; 1 to 2592000 (30 days) are allowed");
-        }
+        let seconds = seconds.unwrap_or_else(default_look_through_seconds);
+        check_seconds("look_through_seconds", seconds)?;
         let days = keys.scrub_days.or(file.scrub_days);
         let days = days.unwrap_or_else(default_scrub_days);
         check_scrub_days(days)?;

@@ -169,6 +169,21 @@ pub struct DiskReport {
     pub free: ByteCount,
 }
 
+impl DiskReport {
+    /// Of a disk that does not serve: of what it holds nothing is known.
+    pub fn away(disk: DiskId, state: DiskState) -> Self {
+        Self {
+            disk,
+            state,
+            slow: None,
+            engine: String::new(),
+            shards: 0,
+            used: ByteCount::ZERO,
+            free: ByteCount::ZERO,
+        }
+    }
+}
+
 /// Whether a disk serves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
