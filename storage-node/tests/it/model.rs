@@ -1,6 +1,6 @@
 //! A node and its decisions against plain maps.
 
-use crate::world::{DISK, SMALL, delete, node, read_all, run, shard, stamped};
+use crate::world::{DISK, SMALL, delete, node, read_all, run, seeds, shard, stamped};
 use disk::sim::SimDisk;
 use futures::future::join_all;
 use proptest::collection::vec;
@@ -61,8 +61,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     vec(step, 1..14)
 }
 
+/// Twenty a seed; `PROPTEST_RNG_SEED` chooses which.
+fn cases() -> ProptestConfig {
+    ProptestConfig::with_cases(20 * u32::try_from(seeds(50).count()).unwrap())
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(cases())]
 
     /// A node answers as a map would that takes each key once until it is removed, through kills, power cuts,
     /// volumes that go and records that are damaged and written anew.

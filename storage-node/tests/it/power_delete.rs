@@ -1,17 +1,23 @@
 //! Power cuts and kills at every call that changes a disk on which shards are stored, removed and written
 //! again, volumes sealed, punched, emptied and unlinked, against a model.
 
-use crate::world::{DISK, SMALL, delete, node, read_all, run, shard, stamped, used, volumes};
+use crate::world::{
+    DISK, Named, SMALL, delete, node, read_all, run, seeds, shard, stamped, used, volumes,
+};
 use disk::sim::{Fate, Operation, SimDisk};
 use futures::future::join_all;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, LazyLock, Mutex};
 use strongroom_storage_node::{Damage, Node};
 use types::wire::ShardStore;
-use types::wire::storage::{DiskState, ReadError};
+use types::wire::storage::{DiskState, PutShard, ReadError};
 
 /// Crashes that are tried after each cut.
-const SEEDS: u64 = 16;
+const SEEDS: u64 = 100;
+/// Of so many of them one is gone on from.
+const ONWARD: usize = 10;
+/// Of so many of them one is tried with cuts while the disk opens.
+const OPENING: usize = 50;
 const CHUNKS: u64 = 16;
 
 /// What is asked of the node.
@@ -75,13 +81,23 @@ fn workload() -> Vec<Vec<Step>> {
     ]
 }
 
+/// The shard of a chunk, made once: most of the time would go into making them.
+fn put(chunk: u64, length: usize, content: u64) -> PutShard {
+    type Made = HashMap<(u64, usize, u64), PutShard>;
+    static MADE: LazyLock<Mutex<Made>> = LazyLock::new(Mutex::default);
+    let mut made = MADE.lock().unwrap();
+    let make = || shard(DISK, chunk, length, content);
+    made.entry((chunk, length, content))
+        .or_insert_with(make)
+        .clone()
+}
+
 /// Performs the rest of the workload until the disk fails; keeps the model. Returns how many rounds were done.
 async fn perform(node: &Node, rounds: &[Vec<Step>], model: &mut Model) -> usize {
     for (done, round) in rounds.iter().enumerate() {
         let answers = join_all(round.iter().map(async |step| match *step {
             Step::Put(chunk, length, content) => {
-                let put = shard(DISK, chunk, length, content);
-                node.put(put).await.is_ok()
+                node.put(put(chunk, length, content)).await.is_ok()
             }
             Step::Delete(first, last) => delete(node, DISK, first..=last).await.is_ok(),
             Step::Check => {
@@ -121,7 +137,7 @@ async fn check(node: &Node, model: &mut Model, case: &str) {
         let mut found = None;
         for shown in allowed.iter() {
             let (length, content) = shown.unwrap_or((1, 0));
-            let put = shard(DISK, chunk, length, content);
+            let put = put(chunk, length, content);
             match (read_all(node, &put).await, shown) {
                 (Ok(bytes), Some(_)) if bytes == put.payload => found = Some(*shown),
                 (Err(ReadError::Missing { .. }), None) => found = Some(None),
@@ -132,7 +148,7 @@ async fn check(node: &Node, model: &mut Model, case: &str) {
         live += u64::from(found.is_some());
         *allowed = [found].into();
         if let Some((length, content)) = found {
-            let key = shard(DISK, chunk, length, content).key;
+            let key = put(chunk, length, content).key;
             assert_eq!(node.verify(DISK, key).await, Ok(()), "{case}");
         }
     }
@@ -193,34 +209,45 @@ fn changes() -> u64 {
     })
 }
 
+/// A disk that stopped at that change of the workload, what may stand on it, and how many rounds were done.
+fn stopped_at(cut: u64) -> (SimDisk, Model, usize) {
+    run(async {
+        let mut model = Model::new();
+        let disk = stamped(0).await;
+        let first = node(&disk, SMALL).await;
+        disk.cut_at_change(disk.changes() + cut);
+        let done = perform(&first, &workload(), &mut model).await;
+        assert!(disk.is_cut(), "stopped at change {cut}");
+        (disk, model, done)
+    })
+}
+
 /// A cut loses nothing that was acknowledged and not removed, and brings back nothing whose removal was
 /// acknowledged; and again after the recovery, and after everything was removed.
-/// Method: cut power at each changing call in turn, crash by many seeds, reopen, compare; go on where the cut
-/// was, crash once more, compare; remove everything, crash, compare.
+/// Method: cut power at each changing call in turn, crash by many seeds, reopen, compare; of some, go on where the
+/// cut was, crash once more, compare; remove everything, crash, compare.
 #[test]
 fn power_loss_keeps_what_lives_and_what_is_dead() {
-    let changes = changes();
+    let rounds = workload();
     let mut cuts = 0;
     let mut uncertain = 0;
-    for cut in 0..changes {
-        for seed in 0..SEEDS {
+    let seeds = seeds(SEEDS);
+    for cut in 0..changes() {
+        let (disk, model, done) = stopped_at(cut);
+        cuts += 1;
+        uncertain += model.values().filter(|shown| shown.len() > 1).count();
+        for (n, seed) in seeds.clone().enumerate() {
+            let _named = Named(seed);
             let case = format!("cut at change {cut}, seed {seed}");
             run(async {
-                let rounds = workload();
-                let mut model = Model::new();
-                let disk = stamped(seed).await;
-                let first = node(&disk, SMALL).await;
-                disk.cut_at_change(disk.changes() + cut);
-                let done = perform(&first, &rounds, &mut model).await;
-                assert!(disk.is_cut(), "{case}");
-                cuts += 1;
-                uncertain += model.values().filter(|shown| shown.len() > 1).count();
-                drop(first);
-
+                let mut model = model.clone();
                 let disk = disk.crash(seed);
                 let second = node(&disk, SMALL).await;
                 check(&second, &mut model, &case).await;
-                perform(&second, &rounds[done.min(rounds.len())..], &mut model).await;
+                if !n.is_multiple_of(ONWARD) {
+                    return;
+                }
+                perform(&second, &rounds[done..], &mut model).await;
                 check(&second, &mut model, &case).await;
                 drop(second);
 
@@ -238,41 +265,40 @@ fn power_loss_keeps_what_lives_and_what_is_dead() {
             });
         }
     }
+    eprintln!("power cut at each of {cuts} changes, by seeds {seeds:?}");
     // Else the cuts cut nothing.
-    assert!(cuts > 1000 && uncertain > 500, "{cuts} {uncertain}");
+    assert!(cuts > 200 && uncertain > 100, "{cuts} {uncertain}");
 }
 
 /// A process that is killed at any call, and the power that goes later, are no worse; nor is a cut while the
 /// disk opens after a cut.
 #[test]
 fn kills_and_cuts_while_opening_lose_nothing() {
-    let changes = changes();
+    let rounds = workload();
     let mut interrupted = 0;
-    for cut in (0..changes).step_by(2) {
-        for at in 0..8 {
-            let case = format!("stopped at change {cut}, opening stopped at its change {at}");
+    for cut in 0..changes() {
+        let (stopped, model, done) = stopped_at(cut);
+        let seeds = seeds(SEEDS).step_by(OPENING);
+        for (seed, at) in seeds.flat_map(|seed| (0..8).map(move |at| (seed, at))) {
+            let _named = Named(seed);
+            let case =
+                format!("stopped at change {cut}, opening stopped at its change {at}, seed {seed}");
             run(async {
-                let rounds = workload();
-                let mut model = Model::new();
-                let disk = stamped(cut).await;
-                let first = node(&disk, SMALL).await;
-                disk.cut_at_change(disk.changes() + cut);
-                let done = perform(&first, &rounds, &mut model).await;
-                drop(first);
+                let mut model = model.clone();
                 let disk = if at % 2 == 0 {
-                    disk.crash(cut)
+                    stopped.crash(seed)
                 } else {
-                    disk.restart()
+                    stopped.restart()
                 };
                 disk.cut_at_change(disk.changes() + at / 2);
                 let _absent_or_not = node(&disk, SMALL).await;
                 interrupted += u64::from(disk.is_cut());
-                let disk = disk.crash(at);
+                let disk = disk.crash(seed + at);
                 let second = node(&disk, SMALL).await;
                 check(&second, &mut model, &case).await;
-                perform(&second, &rounds[done.min(rounds.len())..], &mut model).await;
+                perform(&second, &rounds[done..], &mut model).await;
                 drop(second);
-                let third = node(&disk.crash(at + 1), SMALL).await;
+                let third = node(&disk.crash(seed + at + 1), SMALL).await;
                 check(&third, &mut model, &case).await;
             });
         }

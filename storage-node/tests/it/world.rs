@@ -4,7 +4,7 @@ use bytes::Bytes;
 use disk::Disk;
 use disk::sim::SimDisk;
 use std::future::Future;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use strongroom_storage_node::{
     DeleteError, Deleted, DiskDevice, Limits, Node, Stamp, Watch, stamp,
@@ -27,6 +27,29 @@ pub(crate) const SMALL: Limits = Limits {
     allocate: ByteCount::new(16 << 10),
     batch: ByteCount::new(32 << 10),
 };
+
+/// Names the seed of a try that panics.
+pub(crate) struct Named(pub(crate) u64);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("seed {0} (replay with STRONGROOM_SEED={0})", self.0);
+        }
+    }
+}
+
+/// So many seeds; or `STRONGROOM_SEED`, and `STRONGROOM_SEEDS` in all from there on, of which `cargo xtask soak disk`
+/// takes thousands.
+pub(crate) fn seeds(count: u64) -> Range<u64> {
+    let number = |name: &str| {
+        let text = std::env::var(name).ok()?;
+        Some(text.parse::<u64>().expect("a seed is a number"))
+    };
+    number("STRONGROOM_SEED").map_or(0..count, |first| {
+        first..first + number("STRONGROOM_SEEDS").unwrap_or(1)
+    })
+}
 
 /// Runs a future on a runtime of its own.
 pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
