@@ -13,6 +13,7 @@
 //! cargo xtask soak mixed      steady load: memory, descriptors, clean end
 //! cargo xtask soak nemesis    kills, freezes, lost disks under a verified load
 //! cargo xtask soak listing    a bucket of a million objects, listed while others write
+//! cargo xtask soak disk       a million flipped bytes, power cut at each change by thousands of seeds
 //! cargo xtask fuzz            signatures, chunk framing, documents, disks: a minute each, or as long as you like
 //! cargo xtask full-disk       small file systems filled, emptied, filled again
 //! cargo xtask sanitize        disk and storage node under AddressSanitizer or ThreadSanitizer (nightly)
@@ -131,6 +132,8 @@ pub(crate) enum Soak {
     Nemesis,
     /// One bucket of a million objects, listed while others write
     Listing,
+    /// One simulated disk: flipped bytes, and power cut at each change
+    Disk,
 }
 
 fn main() -> ExitCode {

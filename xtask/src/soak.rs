@@ -1,4 +1,4 @@
-//! The loops of the whole-system tests, for longer.
+//! The loops of the whole-system tests, for longer; and those of one disk, for more seeds.
 
 use crate::Soak;
 use crate::many::{self, Proposed};
@@ -8,15 +8,22 @@ use crate::workspace::Workspace;
 use crate::{features, suite};
 use anyhow::Result;
 use std::process::Command;
+use std::time::{Duration, Instant};
 use strongroom_tests::Cluster;
 
-/// Builds the program and loads it: for that long, or with so many objects.
+/// Seeds that are tried at each point where power is cut, between two looks at the clock.
+const SEEDS: u64 = 100;
+/// Bytes of payloads that flip.
+const FLIPS: u64 = 1_000_000;
+
+/// Loads what is tested: for that long, or with so many objects.
 pub(crate) fn run(what: Soak, minutes: f64, seed: Option<u64>, objects: u64) -> Result<()> {
     let test = match what {
         Soak::Kill => "kill::nothing_acknowledged_is_lost",
         Soak::Mixed => "soak::mixed_load_leaves_nothing_behind",
         Soak::Nemesis => "nemesis::faults_of_every_kind_lose_nothing",
         Soak::Listing => return listing(objects),
+        Soak::Disk => return disk(minutes, seed.unwrap_or(0)),
     };
     let mut command = system(test)?;
     command.env("STRONGROOM_SOAK_MINUTES", minutes.to_string());
@@ -63,4 +70,30 @@ fn listing(objects: u64) -> Result<()> {
     let (_, listed) = run::run_counted(&mut proposed.listings(&python));
     proposed.stop()?;
     loaded.and(listed)
+}
+
+/// A million flips of what one disk holds, and power cuts by one seed after the other, for that long.
+fn disk(minutes: f64, seed: u64) -> Result<()> {
+    let (began, time) = (Instant::now(), Duration::from_secs_f64(minutes * 60.0));
+    let mut flips = cargo("test");
+    features::select(&mut flips, &["strongroom-fuzz"])
+        .args(["--lib", "--", "--nocapture", "flipped_payloads"])
+        .env("STRONGROOM_SEED", seed.to_string())
+        .env("STRONGROOM_FLIPS", FLIPS.to_string());
+    run::run_counted(&mut flips).1?;
+    let mut first = seed;
+    loop {
+        let mut cuts = cargo("test");
+        features::select(&mut cuts, &["strongroom-storage-node"])
+            .args(["--test", "it", "--", "--nocapture", "power", "model::"])
+            .env("STRONGROOM_SEED", first.to_string())
+            .env("STRONGROOM_SEEDS", SEEDS.to_string())
+            .env("PROPTEST_RNG_SEED", first.to_string());
+        run::run_counted(&mut cuts).1?;
+        first += SEEDS;
+        if began.elapsed() >= time {
+            eprintln!("seeds {seed}..{first} at each cut in {:?}", began.elapsed());
+            return Ok(());
+        }
+    }
 }
