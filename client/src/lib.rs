@@ -62,7 +62,7 @@ pub use budget::{Budget, Exhausted};
 pub use config::{Chance, ClientConfig, Sealing};
 pub use error::{BucketError, DeleteError, GetError, ListError, Pressure, PutError};
 pub use multipart::NewUpload;
-pub use nodes::{Nodes, RemoteNode};
+pub use nodes::{Nodes, NotBegun, RemoteNode, ScrubReport, SilentNode};
 pub use read::{Body, Download, Head};
 pub use servers::{RemoteMetadata, Servers};
 pub use upload::{Stored, Upload};

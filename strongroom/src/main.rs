@@ -17,7 +17,6 @@ mod operations;
 mod profile;
 mod role;
 mod root;
-mod scrub;
 mod settings;
 mod status;
 mod stop;

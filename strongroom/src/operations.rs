@@ -2,9 +2,9 @@
 
 use crate::disks::{self, Folders};
 use crate::fleet::Fleet;
-use crate::scrub::ScrubStatus;
 use crate::status::told;
 use anyhow::{Context, Result, bail};
+use client::ScrubReport;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use gateway::{CheckRequest, ELSEWHERE, ScrubRequest};
@@ -17,7 +17,7 @@ use storage_node::upkeep::{Findings, Keeper, Removal};
 use tokio::task::JoinHandle;
 use types::placement::Disk;
 use types::wire::storage::{DiskReport, DiskState};
-use types::wire::{Metadata, ShardStore, Upkeep};
+use types::wire::{Metadata, Scrubs, ShardStore, Upkeep};
 use types::{DiskId, NodeId, Profile, ShardKey};
 
 /// Of the shards that a check found wanting, so many are named; all are counted.
@@ -257,9 +257,11 @@ impl gateway::Operations for Operations {
 
     fn scrub(&self) -> BoxFuture<'_, serde_json::Value> {
         async move {
-            let scrubbed = self.keeper.scrubbed().await.into_iter();
-            let scrubs: Vec<ScrubStatus> = scrubbed.map(ScrubStatus::from).collect();
-            serde_json::to_value(scrubs).expect("numbers and text")
+            let report = ScrubReport {
+                disks: self.keeper.scrubbed().await,
+                silent: Vec::new(),
+            };
+            serde_json::to_value(report).expect("numbers and text")
         }
         .boxed()
     }

@@ -146,6 +146,8 @@ pub struct Processes {
     log: PathBuf,
     /// Where storage nodes listen, as configurations say it.
     listening: String,
+    /// Their ids.
+    pub nodes: Vec<u64>,
     /// The metadata servers.
     pub metadata: Server,
     /// The storage nodes.
@@ -193,6 +195,7 @@ impl Processes {
             metadata,
             storage: Vec::new(),
             listening: String::new(),
+            nodes: Vec::new(),
         };
         cluster.make(usize::from(data + parity))?;
         Ok(cluster)
@@ -205,6 +208,7 @@ impl Processes {
         let listening: String = listening
             .map(|(id, at)| format!("{id} = \"{at}\"\n"))
             .collect();
+        self.nodes.clone_from(&ids);
         self.listening = format!("[storage]\n{listening}");
         for (index, (id, port)) in ids.iter().zip(&ports).enumerate() {
             let folder = self.folder.join(storage(index));
@@ -306,21 +310,39 @@ impl Processes {
     }
 
     fn command_at(&self, process: &str, arguments: &[&str]) -> Result<Output> {
-        let profile = self.folder.join(process).join("profile.toml");
-        let profile = profile.to_string_lossy().into_owned();
-        self.run_there(&[arguments, &["--cluster", &profile]].concat())
-    }
-
-    fn run_there(&self, arguments: &[&str]) -> Result<Output> {
-        let mut command = Command::new(&self.program);
-        let output = command.args(arguments).stdin(Stdio::null()).output()?;
+        let output = self.output_at(process, arguments)?;
         ensure!(output.status.success(), "{arguments:?}: {output:?}");
         Ok(output)
     }
 
+    fn output_at(&self, process: &str, arguments: &[&str]) -> Result<Output> {
+        let profile = text(&self.folder.join(process).join("profile.toml"));
+        self.output(&[arguments, &["--cluster", &profile]].concat())
+    }
+
+    fn run_there(&self, arguments: &[&str]) -> Result<Output> {
+        let output = self.output(arguments)?;
+        ensure!(output.status.success(), "{arguments:?}: {output:?}");
+        Ok(output)
+    }
+
+    fn output(&self, arguments: &[&str]) -> Result<Output> {
+        let mut command = Command::new(&self.program);
+        Ok(command.args(arguments).stdin(Stdio::null()).output()?)
+    }
+
     /// What the gateway says of the cluster.
     pub fn status(&self) -> Result<Value> {
-        let output = self.command_at("gateway", &["status", "--json"])?;
+        self.status_at("gateway")
+    }
+
+    /// What a storage node says of itself.
+    pub fn storage_status(&self, index: usize) -> Result<Value> {
+        self.status_at(&storage(index))
+    }
+
+    fn status_at(&self, process: &str) -> Result<Value> {
+        let output = self.command_at(process, &["status", "--json"])?;
         serde_json::from_slice(&output.stdout).context("reading the status")
     }
 
@@ -330,6 +352,11 @@ impl Processes {
         let disks = status["disks"].as_array().context("no disks")?;
         let serving = disks.iter().filter(|disk| disk["state"] == "Serving");
         Ok(serving.count())
+    }
+
+    /// Runs a command on the gateway, which may refuse it.
+    pub fn gateway_command(&self, arguments: &[&str]) -> Result<Output> {
+        self.output_at("gateway", arguments)
     }
 
     /// Runs a command on a storage node; it must succeed.

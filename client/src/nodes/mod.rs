@@ -3,6 +3,7 @@
 //! ```text
 //! disk --group table--> node --own? --> by function call
 //!                            `--------> over the wire (remote.rs)
+//! their scrub (scrub.rs): every node is asked
 //! ```
 //!
 //! A disk stays in the node that it was admitted in, so what was learnt once stays true; a disk that is not
@@ -11,6 +12,7 @@
 //! than the limits say.
 
 mod remote;
+mod scrub;
 
 use bytes::Bytes;
 use ca::Credentials;
@@ -29,12 +31,13 @@ use types::wire::{ShardStore, Upkeep};
 use types::{ClusterId, DiskId, NodeId, ShardKey};
 
 pub use remote::RemoteNode;
+pub use scrub::{NotBegun, ScrubReport, SilentNode};
 
 /// Between two looks into the group table for a disk that is not in it.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long the metadata service may take for the table: a read must not wait for it for long.
 const TABLE_WITHIN: Duration = Duration::from_secs(2);
-/// How long a node may take to say how its disks are.
+/// How long a node may take to say how its disks are, or to begin what takes its time.
 const REPORT_WITHIN: Duration = Duration::from_secs(3);
 
 /// The storage nodes of a cluster.
@@ -132,6 +135,20 @@ impl Nodes {
         *looked = Some(Instant::now());
     }
 
+    /// The disks that each node should have, by the newest table that is at hand.
+    async fn expected(&self) -> BTreeMap<NodeId, Vec<DiskId>> {
+        self.look(None).await;
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let mut expected: BTreeMap<NodeId, Vec<DiskId>> = BTreeMap::new();
+        for (disk, node) in &known.disks {
+            expected.entry(*node).or_default().push(*disk);
+        }
+        for disks in expected.values_mut() {
+            disks.sort_unstable();
+        }
+        expected
+    }
+
     fn node(&self, id: NodeId) -> Option<Arc<dyn ShardStore>> {
         match &self.own {
             Some((own, shards)) if *own == id => Some(Arc::clone(shards)),
@@ -170,6 +187,25 @@ impl Nodes {
         }
         let node = self.other(id)?;
         timeout(REPORT_WITHIN, node.disks()).await.ok()?
+    }
+
+    /// What a node says of its disks, and of those that it should have and does not speak of, that they are away.
+    fn complete<T>(
+        &self,
+        node: NodeId,
+        expected: &[DiskId],
+        mut said: Vec<T>,
+        of: impl Fn(&T) -> DiskId,
+        away: impl Fn(DiskId) -> T,
+    ) -> Vec<T> {
+        // Nobody speaks for the disks of others.
+        said.retain(|one| self.known_node(of(one)).is_none_or(|home| home == node));
+        for disk in expected {
+            if said.iter().all(|one| of(one) != *disk) {
+                said.push(away(*disk));
+            }
+        }
+        said
     }
 
     /// Says once that a node does not answer, and once that it does again.
@@ -222,18 +258,16 @@ impl ShardStore for Nodes {
     /// absent, and so are those that a node does not know.
     fn report(&self) -> BoxFuture<'_, Vec<DiskReport>> {
         async move {
-            self.look(None).await;
-            let mut expected: BTreeMap<NodeId, Vec<DiskId>> = BTreeMap::new();
-            {
-                let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-                for (disk, node) in &known.disks {
-                    expected.entry(*node).or_default().push(*disk);
-                }
-            }
-            let asked = expected.into_iter().map(async |(node, disks)| {
+            let asked = self.expected().await.into_iter().map(async |(node, disks)| {
                 let said = self.report_of(node).await;
                 self.tell(node, said.is_some());
-                merge(node, &disks, said, |disk| self.known_node(disk))
+                let why = match &said {
+                    Some(_) => format!("{node} does not have it"),
+                    None => format!("{node} does not answer"),
+                };
+                let away = |disk| DiskReport::away(disk, DiskState::Absent(why.clone()));
+                let said = said.unwrap_or_default();
+                self.complete(node, &disks, said, |report| report.disk, away)
             });
             let mut reports: Vec<DiskReport> =
                 join_all(asked).await.into_iter().flatten().collect();
@@ -242,26 +276,4 @@ impl ShardStore for Nodes {
         }
         .boxed()
     }
-}
-
-/// What a node says; and of the disks that it should have and does not speak of, why.
-fn merge(
-    node: NodeId,
-    expected: &[DiskId],
-    said: Option<Vec<DiskReport>>,
-    home: impl Fn(DiskId) -> Option<NodeId>,
-) -> Vec<DiskReport> {
-    let why = match &said {
-        Some(_) => format!("{node} does not have it"),
-        None => format!("{node} does not answer"),
-    };
-    let mut reports = said.unwrap_or_default();
-    // Nobody speaks for the disks of others.
-    reports.retain(|report| home(report.disk).is_none_or(|home| home == node));
-    for disk in expected {
-        if reports.iter().all(|report| report.disk != *disk) {
-            reports.push(DiskReport::away(*disk, DiskState::Absent(why.clone())));
-        }
-    }
-    reports
 }

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use types::shard::ChunkDescription;
 use types::wire::ShardStore;
+use types::wire::scrub::{DiskScrub, NotScrubbed};
 use types::wire::shards::{self, LONGEST_ANSWER, LONGEST_SHARD, Resource};
 use types::wire::storage::{DiskReport, PutError, PutShard, ReadError, ReadShard};
 use types::{ClusterId, DiskId, NodeId, ShardKey, codec};
@@ -97,12 +98,49 @@ impl RemoteNode {
         })
     }
 
-    /// The state of every disk of the node; none when it does not answer.
-    pub async fn disks(&self) -> Option<Vec<DiskReport>> {
+    /// What the node tells of itself; none when it does not answer.
+    async fn told<T: DeserializeOwned>(&self, resource: Resource) -> Option<T> {
         let away = ReadError::DiskUnavailable {
             disk: DiskId::new(0),
         };
-        self.ask_value(Resource::Disks, away).await.ok()
+        self.ask_value(resource, away).await.ok()
+    }
+
+    /// The state of every disk of the node; none when it does not answer.
+    pub async fn disks(&self) -> Option<Vec<DiskReport>> {
+        self.told(Resource::Disks).await
+    }
+
+    /// How far the scrub of each disk of the node is; none when it does not answer.
+    pub async fn scrubbed(&self) -> Option<Vec<DiskScrub>> {
+        self.told(Resource::Scrub).await
+    }
+
+    /// Begins a round of scrub of a disk of the node, or of all that serve; none when it does not answer. Nobody
+    /// knows then whether it has begun: it may be asked again.
+    pub async fn begin_scrub(&self, disk: Option<DiskId>) -> Option<Result<(), NotScrubbed>> {
+        let request = Sent {
+            method: Method::POST,
+            target: disk.map_or(Resource::Scrub, Resource::ScrubOf).path(),
+            body: Vec::new(),
+        };
+        let (status, body) = match self.0.call(&request, LONGEST_ANSWER).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::debug!(%error, "a storage node did not answer");
+                return None;
+            }
+        };
+        if status == StatusCode::OK {
+            return Some(Ok(()));
+        }
+        match codec::decode(&body) {
+            Ok(refused) => Some(Err(refused)),
+            Err(_) => {
+                self.puzzled(status, &body);
+                None
+            }
+        }
     }
 
     /// The node did not understand what it was asked: its build is another, or this one's is.

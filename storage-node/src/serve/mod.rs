@@ -1,8 +1,8 @@
 //! The shard service of a process of its own: HTTP/1.1 over mutual TLS.
 //!
 //! ```text
-//! gateways       put, read, describe, report ─┐
-//! other nodes    read, describe, report ──────┴─► certificate ─► route ─► memory ─► the service
+//! gateways       put, read, describe, report, scrub ─┐
+//! other nodes    read, describe, report ─────────────┴─► certificate ─► route ─► memory ─► the service
 //! ```
 //!
 //! Nothing is decided here that the service does not decide when it is called directly: epochs and fences are its
@@ -22,7 +22,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use types::ByteCount;
 use types::size::MIB;
-use types::wire::ShardStore;
+use types::wire::{Scrubs, ShardStore};
 
 /// Whom TLS lets in at all: gateways, and other nodes, which read what they make again.
 pub const ADMITTED: &[Role] = &[Role::Gateway, Role::Storage];
@@ -71,7 +71,8 @@ pub enum ServeError {
 pub struct ShardServer(BulkListener);
 
 impl ShardServer {
-    /// Serves `shards` at an address to whoever is of the same cluster and has one of the [`ADMITTED`] roles.
+    /// Serves `shards` at an address to whoever is of the same cluster and has one of the [`ADMITTED`] roles. Of a
+    /// scrub nobody is told anything.
     ///
     /// # Errors
     /// When the certificate cannot be used, or the address is taken.
@@ -81,8 +82,32 @@ impl ShardServer {
         shards: Arc<dyn ShardStore>,
         limits: ServeLimits,
     ) -> Result<Self, ServeError> {
+        Self::listen(address, credentials, Requests::new(shards, &limits), limits).await
+    }
+
+    /// The same, and to gateways the scrub of the disks.
+    ///
+    /// # Errors
+    /// As [`ShardServer::start`].
+    pub async fn start_with_scrubs(
+        address: SocketAddr,
+        credentials: &Credentials,
+        shards: Arc<dyn ShardStore>,
+        scrubs: Arc<dyn Scrubs>,
+        limits: ServeLimits,
+    ) -> Result<Self, ServeError> {
+        let requests = Requests::new(shards, &limits).with_scrubs(scrubs);
+        Self::listen(address, credentials, requests, limits).await
+    }
+
+    async fn listen(
+        address: SocketAddr,
+        credentials: &Credentials,
+        requests: Requests,
+        limits: ServeLimits,
+    ) -> Result<Self, ServeError> {
         let tls = credentials.server(ADMITTED)?;
-        let requests = Arc::new(Requests::new(shards, &limits));
+        let requests = Arc::new(requests);
         let listener = BulkListener::bind(address, tls, requests, limits.bulk).await;
         let listening = listener.map_err(|source| ServeError::Listen { address, source })?;
         Ok(Self(listening))

@@ -14,6 +14,7 @@ use serde::Serialize;
 use std::sync::Arc;
 use types::block::FRAMED_BLOCK;
 use types::wire::ShardStore;
+use types::wire::scrub::Scrubs;
 use types::wire::shards::{self, LONGEST_PUT, LONGEST_SHARD, Resource};
 use types::wire::storage::{PutError, PutShard, ReadError, ReadShard};
 use types::{DiskId, ShardKey, codec};
@@ -21,6 +22,7 @@ use types::{DiskId, ShardKey, codec};
 /// What requests share.
 pub(super) struct Requests {
     shards: Arc<dyn ShardStore>,
+    scrubs: Option<Arc<dyn Scrubs>>,
     received: Budget,
     sent: Budget,
     bulk: BulkLimits,
@@ -30,9 +32,17 @@ impl Requests {
     pub(super) fn new(shards: Arc<dyn ShardStore>, limits: &ServeLimits) -> Self {
         Self {
             shards,
+            scrubs: None,
             received: Budget::new(limits.received),
             sent: Budget::new(limits.sent),
             bulk: limits.bulk.clone(),
+        }
+    }
+
+    pub(super) fn with_scrubs(self, scrubs: Arc<dyn Scrubs>) -> Self {
+        Self {
+            scrubs: Some(scrubs),
+            ..self
         }
     }
 
@@ -41,14 +51,12 @@ impl Requests {
         let Some(resource) = Resource::parse(head.uri.path()) else {
             return answer(StatusCode::NOT_FOUND, "there is nothing of this name");
         };
+        if caller.role != Role::Gateway && is_for_gateways(&head.method, resource) {
+            tracing::warn!(%caller, method = %head.method, path = head.uri.path(), "refused: it is not for this role");
+            return answer(StatusCode::FORBIDDEN, "this is not for your role");
+        }
         match (head.method, resource) {
-            (Method::PUT, Resource::Shard(disk, key)) if caller.role == Role::Gateway => {
-                self.put(disk, key, body).await
-            }
-            (Method::PUT, Resource::Shard(..)) => {
-                tracing::warn!(%caller, "a put was refused: it is not for this role");
-                answer(StatusCode::FORBIDDEN, "this is not for your role")
-            }
+            (Method::PUT, Resource::Shard(disk, key)) => self.put(disk, key, body).await,
             (Method::GET, Resource::Shard(disk, key)) => {
                 match head.uri.query().and_then(shards::read_range) {
                     Some(range) => self.read(disk, key, range).await,
@@ -62,6 +70,22 @@ impl Requests {
                 }
             }
             (Method::GET, Resource::Disks) => encoded(StatusCode::OK, &self.shards.report().await),
+            (method, Resource::Scrub) => self.scrub(&method, None).await,
+            (method, Resource::ScrubOf(disk)) => self.scrub(&method, Some(disk)).await,
+            _ => answer(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done to it"),
+        }
+    }
+
+    async fn scrub(&self, method: &Method, disk: Option<DiskId>) -> Answer {
+        let Some(scrubs) = &self.scrubs else {
+            return answer(StatusCode::NOT_FOUND, "there is no scrub here");
+        };
+        match (method, disk) {
+            (&Method::GET, None) => encoded(StatusCode::OK, &scrubs.scrubbed().await),
+            (&Method::POST, disk) => match scrubs.begin_scrub(disk).await {
+                Ok(()) => answer(StatusCode::OK, Bytes::new()),
+                Err(error) => encoded(status(shards::scrub_status(&error)), &error),
+            },
             _ => answer(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done to it"),
         }
     }
@@ -130,6 +154,15 @@ impl Requests {
 impl Service for Requests {
     fn handle(self: Arc<Self>, caller: Identity, request: Request) -> BoxFuture<'static, Answer> {
         async move { self.answer(caller, request).await }.boxed()
+    }
+}
+
+/// Other nodes read, and do nothing else.
+fn is_for_gateways(method: &Method, resource: Resource) -> bool {
+    match resource {
+        Resource::Shard(..) => method == Method::PUT,
+        Resource::Scrub | Resource::ScrubOf(_) => true,
+        Resource::Description(..) | Resource::Disks => false,
     }
 }
 

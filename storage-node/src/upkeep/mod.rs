@@ -47,7 +47,6 @@ pub(crate) use pace::Pace;
 pub use quiet::Quiet;
 pub use reconcile::{Findings, Removal};
 pub use scrub::bookmark;
-pub use scrub::{NotScrubbed, Scrubbed, Scrubbing};
 
 /// Between two looks at what is to be done.
 const ROUND: Duration = Duration::from_secs(1);

@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Deref;
 use std::sync::Arc;
 use strongroom_storage_node::{Node, ServeLimits, ShardServer};
-use types::wire::ShardStore;
+use types::wire::{Scrubs, ShardStore};
 use types::{ClusterId, NodeId};
 
 pub(crate) const GATEWAY: NodeId = NodeId::new(40);
@@ -116,6 +116,21 @@ impl Office {
         let own = self.of(CLUSTER, Role::Storage, NODE);
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         ShardServer::start(anywhere, &own, shards, limits)
+            .await
+            .unwrap()
+    }
+
+    /// The same, and the scrub of the disks, as any node.
+    pub(crate) async fn serve_with_scrubs(
+        &self,
+        node: NodeId,
+        shards: Arc<dyn ShardStore>,
+        scrubs: Arc<dyn Scrubs>,
+    ) -> ShardServer {
+        let own = self.of(CLUSTER, Role::Storage, node);
+        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let limits = ServeLimits::default();
+        ShardServer::start_with_scrubs(anywhere, &own, shards, scrubs, limits)
             .await
             .unwrap()
     }

@@ -15,6 +15,7 @@ mod power_delete;
 mod reclaim;
 mod router;
 mod scrub;
+mod scrubs;
 mod unlink;
 mod upkeep;
 mod watch;

@@ -22,14 +22,14 @@ const FAR: NodeId = NodeId::new(8);
 const FAR_DISK: DiskId = DiskId::new(80);
 
 /// A metadata service that knows group tables and nothing else.
-struct Tables {
+pub(crate) struct Tables {
     table: Mutex<GroupTable>,
     asked: AtomicUsize,
 }
 
 impl Tables {
     /// One that lives as long as the test.
-    fn leaked(table: GroupTable) -> &'static Self {
+    pub(crate) fn leaked(table: GroupTable) -> &'static Self {
         Box::leak(Box::new(Self {
             table: Mutex::new(table),
             asked: AtomicUsize::new(0),
@@ -46,7 +46,7 @@ impl Carrier for &'static Tables {
     }
 }
 
-fn table(version: u64, disks: &[(DiskId, NodeId)]) -> GroupTable {
+pub(crate) fn table(version: u64, disks: &[(DiskId, NodeId)]) -> GroupTable {
     let disk = |(id, node): &(DiskId, NodeId)| Disk {
         id: *id,
         node: *node,

@@ -7,11 +7,12 @@ use disk::{BLOCK, Buffer, Disk as _};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use strongroom_storage_node::upkeep::{Clock, Keeper, KeeperConfig, Scrubbed, Scrubbing};
+use strongroom_storage_node::upkeep::{Clock, Keeper, KeeperConfig};
 use tokio::time::{Instant, sleep};
 use types::placement::{Epoch, Slot};
-use types::wire::ShardStore;
 use types::wire::metadata::WallTime;
+use types::wire::scrub::{DiskScrub, Scrubbing};
+use types::wire::{Scrubs, ShardStore};
 use types::{ByteOffset, ChunkId};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -104,20 +105,20 @@ async fn filled(chunks: u64) -> World {
     world
 }
 
-async fn of(keeper: &Keeper, index: u8) -> Scrubbed {
+async fn of(keeper: &Keeper, index: u8) -> DiskScrub {
     let scrubbed = keeper.scrubbed().await;
     let found = scrubbed.into_iter().find(|scrub| scrub.disk == disk(index));
     found.expect("the disk is told")
 }
 
 /// Waits until no round is under way that somebody asked for.
-async fn until_done(keeper: &Keeper) -> Vec<Scrubbed> {
+async fn until_done(keeper: &Keeper) -> Vec<DiskScrub> {
     for _ in 0..10_000 {
         sleep(Duration::from_millis(100)).await;
         let scrubbed = keeper.scrubbed().await;
         if scrubbed
             .iter()
-            .all(|scrub| matches!(scrub.doing, Scrubbing::Resting(_)))
+            .all(|scrub| scrub.doing == Scrubbing::Resting)
         {
             return scrubbed;
         }
@@ -148,7 +149,7 @@ async fn every_shard_is_read_once_a_period() {
         let told = of(&keeper, 0).await;
         assert_eq!((told.doing, told.all_shards), (Scrubbing::Steady, 60));
         assert!((least..=most).contains(&told.shards));
-        let left = told.left.unwrap().as_secs_f64();
+        let left = told.seconds_left.unwrap();
         let expected = HOUR.as_secs_f64() * (1.0 - part);
         assert!((left - expected).abs() < 60.0, "{left} {expected}");
         let ahead = (told.all_bytes - told.bytes) as f64 / told.bytes_a_second;
@@ -374,7 +375,7 @@ async fn it_yields_to_requests() {
         ask().await;
         keeper.begin_scrub(Some(disk(4))).await.unwrap();
         let mut most = 0;
-        while !matches!(of(&keeper, 4).await.doing, Scrubbing::Resting(_)) {
+        while of(&keeper, 4).await.doing != Scrubbing::Resting {
             ask().await;
             sleep(Duration::from_millis(5)).await;
             most = most.max(world.disks[4].stalled());
@@ -411,7 +412,7 @@ async fn a_disk_that_was_away_goes_on() {
     }
     sleep(Duration::from_secs(30)).await;
     let back = of(&keeper, 5).await;
-    assert_eq!((&back.doing, back.round), (&Scrubbing::Steady, 1));
+    assert_eq!((back.doing, back.round), (Scrubbing::Steady, 1));
     assert!(back.shards >= away.shards);
     sleep(HOUR).await;
     let ended = of(&keeper, 5).await.ended.expect("a round has ended");
@@ -440,9 +441,8 @@ async fn an_operator_may_hurry_it() {
     let (hurried, other) = (of(&keeper, 1).await, of(&keeper, 0).await);
     assert_eq!((hurried.round, hurried.shards), (2, 60));
     let next = NOON.0 + 2 * 3_600_000 - 1_800_000;
-    let Scrubbing::Resting(Some(next_begins)) = hurried.doing else {
-        panic!("{hurried:?}");
-    };
+    assert_eq!(hurried.doing, Scrubbing::Resting);
+    let next_begins = hurried.next.unwrap();
     assert!(next_begins.0.abs_diff(next) < 5_000, "{next_begins:?}");
     assert_eq!((other.round, other.doing), (1, Scrubbing::Steady));
     let unknown = keeper.begin_scrub(Some(disk(SHARDS))).await;

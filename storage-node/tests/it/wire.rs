@@ -1,6 +1,7 @@
 //! The shard service over the wire: who is let in, what is bounded, and what becomes of what breaks off.
 
 use crate::face::{GATEWAY, Office, Way};
+use crate::scrubs::FakeScrubs;
 use crate::world::{CLUSTER, DISK, NODE, node, read_all, run, shard, stamped};
 use bytes::Bytes;
 use ca::{Authority, Credentials, Identity, Role};
@@ -170,7 +171,7 @@ fn operator(office: &Office) -> Credentials {
     Credentials::new(office.authority().certificate(), vec![certificate], key).unwrap()
 }
 
-/// Gateways add and read, other nodes read, nobody else is let in.
+/// Gateways add, read and have disks scrubbed, other nodes read, nobody else is let in.
 /// Method: a table of certificates and requests.
 #[test]
 fn certificates_open_what_they_should() {
@@ -178,13 +179,17 @@ fn certificates_open_what_they_should() {
         let office = Office::new();
         let fake = Fake::new();
         fake.answers.add_permits(100);
-        let server = office.serve(fake, ServeLimits::default()).await;
+        let scrubs = FakeScrubs::of(&[DISK]);
+        let server = office.serve_with_scrubs(NODE, fake, scrubs).await;
         let put = shard(DISK, 1, 100, 0);
         let put = put_bytes(&put, body_length(&put));
         let get = format!(
             "GET {} HTTP/1.1\r\nhost: a\r\n\r\n",
             shards::read_target(&blocks(0, 1))
         );
+        let scrub = "GET /scrub HTTP/1.1\r\nhost: a\r\n\r\n";
+        let begin = "POST /scrub HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n";
+        let requests = [&put[..], get.as_bytes(), scrub.as_bytes(), begin.as_bytes()];
         let other = Authority::load(&Authority::make().unwrap()).unwrap();
         let theirs = Identity::server(CLUSTER, Role::Gateway, GATEWAY);
         let theirs = other.credentials(&theirs, &[]).unwrap();
@@ -197,16 +202,16 @@ fn certificates_open_what_they_should() {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let cases = [
-            ("a gateway", of(Role::Gateway), [200, 200]),
-            ("a storage node", of(Role::Storage), [403, 200]),
-            ("a metadata server", of(Role::Metadata), [0, 0]),
-            ("the operator", operator(&office).client().unwrap(), [0, 0]),
-            ("another authority's", theirs.client().unwrap(), [0, 0]),
-            ("another cluster's", elsewhere.client().unwrap(), [0, 0]),
-            ("nobody", nobody, [0, 0]),
+            ("a gateway", of(Role::Gateway), [200; 4]),
+            ("a storage node", of(Role::Storage), [403, 200, 403, 403]),
+            ("a metadata server", of(Role::Metadata), [0; 4]),
+            ("the operator", operator(&office).client().unwrap(), [0; 4]),
+            ("another authority's", theirs.client().unwrap(), [0; 4]),
+            ("another cluster's", elsewhere.client().unwrap(), [0; 4]),
+            ("nobody", nobody, [0; 4]),
         ];
         for (who, tls, expected) in cases {
-            for (request, expected) in [&put[..], get.as_bytes()].into_iter().zip(expected) {
+            for (request, expected) in requests.into_iter().zip(expected) {
                 let answered = say(&server, tls.clone(), request).await;
                 assert_eq!(
                     *answered.as_ref().unwrap_or(&0),
@@ -243,6 +248,7 @@ fn other_requests_are_refused() {
                 405,
                 format!("POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n"),
             ),
+            (404, "GET /scrub HTTP/1.1\r\nhost: a\r\n\r\n".to_owned()),
             (
                 405,
                 "PUT /disks HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n".to_owned(),

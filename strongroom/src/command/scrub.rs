@@ -3,13 +3,14 @@
 use super::api::{Api, Target, write_json, write_line};
 use super::progress::{self, Step, Unit, pace, speed};
 use super::show;
-use crate::scrub::{Doing, ScrubStatus};
 use anyhow::{Context, Result, bail};
+use client::{ScrubReport, SilentNode};
 use gateway::ScrubRequest;
 use indicatif::HumanDuration;
+use std::fmt::Write as _;
 use std::time::Duration;
 use types::DiskId;
-use types::wire::metadata::WallTime;
+use types::wire::scrub::{DiskScrub, Scrubbing};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -55,37 +56,41 @@ pub(crate) fn run(options: Options) -> Result<()> {
     }
 }
 
-fn ask(api: &Api) -> Result<Vec<ScrubStatus>> {
+fn ask(api: &Api) -> Result<ScrubReport> {
     api.get("/scrub").context("asking how far the scrub is")
 }
 
-/// Waits until no round is under way that an operator asked for.
-fn await_end(api: &Api, disk: Option<DiskId>) -> Result<Vec<ScrubStatus>> {
+/// Waits until no round is under way, on any disk that is told of, that an operator asked for.
+fn await_end(api: &Api, disk: Option<DiskId>) -> Result<ScrubReport> {
     progress::follow(Unit::Bytes, || {
-        let disks = ask(api)?;
-        let asked: Vec<ScrubStatus> = disks
-            .into_iter()
-            .filter(|scrub| disk.is_none_or(|disk| disk == scrub.disk))
-            .collect();
-        let sum = |of: fn(&ScrubStatus) -> f64| asked.iter().map(of).sum::<f64>();
+        let mut report = ask(api)?;
+        if let Some(disk) = disk {
+            report.disks.retain(|scrub| scrub.disk == disk);
+            report.silent.retain(|node| node.disks.contains(&disk));
+        }
+        let asked = report.disks.iter();
+        let sum = |of: fn(&DiskScrub) -> f64| asked.clone().map(of).sum::<f64>();
         Ok(Step {
-            done: asked.iter().map(|scrub| scrub.bytes).sum(),
-            all: asked.iter().map(|scrub| scrub.all_bytes).sum(),
+            done: asked.clone().map(|scrub| scrub.bytes).sum(),
+            all: asked.clone().map(|scrub| scrub.all_bytes).sum(),
             a_second: Some(sum(|scrub| scrub.bytes_a_second)),
             outcome: asked
-                .iter()
-                .all(|scrub| scrub.doing != Doing::Hurried)
-                .then_some(asked),
+                .clone()
+                .all(|scrub| scrub.doing != Scrubbing::Hurried)
+                .then_some(report),
         })
     })
 }
 
 /// What came of it.
-fn finish(disks: &[ScrubStatus], json: bool) -> Result<()> {
-    show(disks, json)?;
+fn finish(report: &ScrubReport, json: bool) -> Result<()> {
+    show(report, json)?;
+    let ScrubReport { disks, silent } = report;
     let found: u64 = disks.iter().map(|scrub| scrub.found).sum();
-    let away = disks.iter().filter(|scrub| scrub.doing == Doing::Away);
-    if away.count() > 0 {
+    if !silent.is_empty() {
+        bail!("not every node answers; nobody knows how far the scrub of its disks is");
+    }
+    if disks.iter().any(|scrub| scrub.doing == Scrubbing::Away) {
         bail!("not every disk serves; the scrub of those that do not goes on once they do");
     }
     if found > 0 {
@@ -96,9 +101,9 @@ fn finish(disks: &[ScrubStatus], json: bool) -> Result<()> {
     Ok(())
 }
 
-fn show(disks: &[ScrubStatus], json: bool) -> Result<()> {
+fn show(report: &ScrubReport, json: bool) -> Result<()> {
     if json {
-        return write_json(&disks);
+        return write_json(report);
     }
     let heading = [
         "DISK",
@@ -111,32 +116,42 @@ fn show(disks: &[ScrubStatus], json: bool) -> Result<()> {
         "PACE",
     ];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
-    rows.extend(disks.iter().map(row));
-    write_line(&show::table(&rows))
+    rows.extend(report.disks.iter().map(row));
+    let mut text = show::table(&rows);
+    for SilentNode { node, disks } in &report.silent {
+        let disks = disks.iter().map(|disk| disk.get().to_string());
+        let disks = disks.collect::<Vec<_>>().join(", ");
+        write!(
+            text,
+            "\nnode {} does not answer; it has disk {disks}",
+            node.get()
+        )?;
+    }
+    write_line(&text)
 }
 
-fn row(scrub: &ScrubStatus) -> Vec<String> {
-    let ScrubStatus {
+fn row(scrub: &DiskScrub) -> Vec<String> {
+    let DiskScrub {
         bytes, all_bytes, ..
     } = *scrub;
     let state = match scrub.doing {
-        Doing::Resting => "resting",
-        Doing::Steady => "steady",
-        Doing::Hurried => "hurried",
-        Doing::Away => "away",
+        Scrubbing::Resting => "resting",
+        Scrubbing::Steady => "steady",
+        Scrubbing::Hurried => "hurried",
+        Scrubbing::Away => "away",
+        _ => "unknown",
     };
     let percent = match all_bytes {
         0 => "-".to_owned(),
         all => format!("{:.1}%", 100.0 * bytes as f64 / all as f64),
     };
-    let date = |seconds: u64| show::date(WallTime(seconds.saturating_mul(1000)));
     let pace = match (scrub.doing, scrub.next, scrub.seconds_left) {
-        (Doing::Resting, Some(next), _) => format!("again on {}", date(next)),
-        (Doing::Steady, _, Some(left)) => {
+        (Scrubbing::Resting, Some(next), _) => format!("again on {}", show::date(next)),
+        (Scrubbing::Steady, _, Some(left)) => {
             let left = HumanDuration(Duration::from_secs_f64(left.min(1e9)));
             format!("{}, {left} left", speed(scrub.bytes_a_second))
         }
-        (Doing::Hurried, ..) => pace(Unit::Bytes, bytes, all_bytes, scrub.bytes_a_second),
+        (Scrubbing::Hurried, ..) => pace(Unit::Bytes, bytes, all_bytes, scrub.bytes_a_second),
         _ => String::new(),
     };
     vec![
@@ -146,7 +161,7 @@ fn row(scrub: &ScrubStatus) -> Vec<String> {
         percent,
         format!("{}/{}", scrub.shards, scrub.all_shards),
         scrub.found.to_string(),
-        scrub.ended.map_or_else(|| "never".to_owned(), date),
+        scrub.ended.map_or_else(|| "never".to_owned(), show::date),
         pace,
     ]
 }

@@ -1,6 +1,7 @@
 //! `strongroom gateway`: S3, with the metadata servers and the storage nodes elsewhere.
 
 use super::config::{Common, Listening, Process, said, table};
+use super::distant::DistantDisks;
 use super::report::{Ready, Report};
 use super::{TENANT, announce, read};
 use crate::certificate::{self, Files};
@@ -8,18 +9,12 @@ use crate::stop::Stop;
 use anyhow::{Context, Result};
 use ca::Role;
 use client::{Client, ClientConfig, Nodes, RemoteMetadata};
-use futures::FutureExt;
-use futures::future::BoxFuture;
-use gateway::{
-    AdminConfig, CheckRequest, Gateway, GatewayConfig, Identity, Limits, Metrics, ScrubRequest,
-    TlsListen,
-};
+use gateway::{AdminConfig, Gateway, GatewayConfig, Identity, Limits, Metrics, TlsListen};
 use rpc::bulk::PoolLimits;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use types::DiskId;
 use types::wire::{ShardStore, Upkeep};
 
 #[derive(clap::Args)]
@@ -170,7 +165,8 @@ impl Running {
             Arc::clone(&servers) as Arc<dyn Upkeep>,
         );
         nodes.learn(&table);
-        let shards: Arc<dyn ShardStore> = Arc::new(nodes);
+        let nodes = Arc::new(nodes);
+        let shards: Arc<dyn ShardStore> = Arc::clone(&nodes) as _;
         let client = Client::start(
             ClientConfig::new(process.node),
             Arc::clone(&servers) as _,
@@ -203,7 +199,7 @@ impl Running {
             admin: Some(AdminConfig {
                 listen: TlsListen::fixed(config.admin, operators),
                 report,
-                operations: Arc::new(NoDisks),
+                operations: Arc::new(DistantDisks(nodes)),
                 accounts: Arc::clone(&servers) as _,
                 tenant: TENANT,
             }),
@@ -223,33 +219,5 @@ impl Running {
     async fn stop(self) {
         self.gateway.shutdown().await;
         self.client.shutdown().await;
-    }
-}
-
-/// Disks are looked after where they are.
-struct NoDisks;
-
-const ASK_STORAGE: &str =
-    "a gateway has no disks; ask the storage process that has the disk, at its own admin address";
-
-impl gateway::Operations for NoDisks {
-    fn replace(&self, _: DiskId) -> BoxFuture<'_, Result<DiskId, String>> {
-        async { Err(ASK_STORAGE.to_owned()) }.boxed()
-    }
-
-    fn begin_check(&self, _: CheckRequest) -> BoxFuture<'_, Result<(), String>> {
-        async { Err(ASK_STORAGE.to_owned()) }.boxed()
-    }
-
-    fn check(&self) -> serde_json::Value {
-        serde_json::Value::Null
-    }
-
-    fn begin_scrub(&self, _: ScrubRequest) -> BoxFuture<'_, Result<(), String>> {
-        async { Err(ASK_STORAGE.to_owned()) }.boxed()
-    }
-
-    fn scrub(&self) -> BoxFuture<'_, serde_json::Value> {
-        async { serde_json::json!([]) }.boxed()
     }
 }

@@ -5,6 +5,7 @@
 //! storage.rs   disks, their upkeep, and the shard service
 //! folders.rs   which disk is in which folder; an empty one becomes a disk when an operator says so
 //! gateway.rs   S3 over metadata servers and storage nodes that are reached over the wire
+//! distant.rs   what a gateway's operator may ask of the disks of these
 //! report.rs    what such a process says of itself
 //! ```
 //!
@@ -12,6 +13,7 @@
 //! on by the operator.
 
 mod config;
+mod distant;
 mod folders;
 pub(crate) mod gateway;
 mod report;

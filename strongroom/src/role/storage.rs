@@ -31,7 +31,7 @@ use std::sync::{Arc, Mutex};
 use storage_node::upkeep::{Keeper, KeeperConfig, Quiet};
 use storage_node::{Node, NodeConfig, ServeLimits, ShardServer, Watch};
 use types::placement::GroupTable;
-use types::wire::{ShardStore, Upkeep};
+use types::wire::{Scrubs, ShardStore, Upkeep};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -239,7 +239,15 @@ impl Running {
         let admin = AdminServer::start(admin, report, operated, Limits::default()).await?;
         let service = Arc::clone(&node) as Arc<dyn ShardStore>;
         let limits = ServeLimits::default();
-        let shards = ShardServer::start(config.listen, credentials, service, limits).await?;
+        let scrubs = Arc::clone(&keeper) as Arc<dyn Scrubs>;
+        let shards = ShardServer::start_with_scrubs(
+            config.listen,
+            credentials,
+            service,
+            scrubs,
+            limits,
+        );
+        let shards = shards.await?;
         Ok(Self {
             node,
             keeper,

@@ -127,7 +127,7 @@ async fn extra_shards_are_found_and_removed() {
 }
 
 /// The one volume of a disk.
-pub(super) fn volume(disk: &Path) -> PathBuf {
+pub(crate) fn volume(disk: &Path) -> PathBuf {
     let entries = fs::read_dir(disk).unwrap().map(|entry| entry.unwrap());
     let mut volumes = entries.filter(|entry| {
         let name = entry.file_name();
@@ -137,7 +137,7 @@ pub(super) fn volume(disk: &Path) -> PathBuf {
 }
 
 /// Flips a byte behind the headers of some records; how many.
-pub(super) fn flip(volume: &Path, records: usize) -> usize {
+pub(crate) fn flip(volume: &Path, records: usize) -> usize {
     let bytes = fs::read(volume).unwrap();
     let file = fs::OpenOptions::new().write(true).open(volume).unwrap();
     let headers = (0..bytes.len())

@@ -10,9 +10,10 @@ use strongroom_tests::Cluster;
 fn scrub(cluster: &Cluster, disk: u64) -> Value {
     let output = cluster.run(&["scrub", "status", "--json"]).unwrap();
     assert!(output.status.success(), "{output:?}");
-    let disks: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
-    let found = disks.into_iter().find(|scrub| scrub["disk"] == disk);
-    found.expect("the disk is told")
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let disks = report["disks"].as_array().unwrap();
+    let found = disks.iter().find(|scrub| scrub["disk"] == disk);
+    found.expect("the disk is told").clone()
 }
 
 /// A gauge of the disks, summed over them, in one state.
@@ -42,9 +43,11 @@ async fn a_scrub_finds_what_nobody_asked_for() {
         .run(&["scrub", "start", "--wait", "--json"])
         .unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let scrubbed: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["silent"], serde_json::json!([]));
+    let scrubbed = report["disks"].as_array().unwrap();
     assert_eq!(scrubbed.len(), 6);
-    for told in &scrubbed {
+    for told in scrubbed {
         let found = if told["disk"] == disk { 2 } else { 0 };
         assert_eq!(told["found"], found, "{told}");
         assert_eq!(told["shards"], told["all_shards"], "{told}");

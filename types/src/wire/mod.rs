@@ -6,11 +6,13 @@
 pub mod accounts;
 pub mod calls;
 pub mod metadata;
+pub mod scrub;
 pub mod shards;
 pub mod storage;
 pub mod upkeep;
 
 pub use accounts::Accounts;
 pub use metadata::Metadata;
+pub use scrub::Scrubs;
 pub use storage::ShardStore;
 pub use upkeep::Upkeep;

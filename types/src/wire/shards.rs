@@ -5,13 +5,17 @@
 //! GET /shards/DISK/GROUP/CHUNK/INDEX?first=F&blocks=N framed blocks, as the disk holds them
 //! GET /shards/DISK/GROUP/CHUNK/INDEX/description      a ChunkDescription
 //! GET /disks                                          a list of DiskReport
+//! GET /scrub                                          a list of DiskScrub
+//! POST /scrub                                         begins a round of every disk that serves
+//! POST /scrub/DISK                                    of this one
 //! ```
 //!
 //! Numbers are decimal, each has one spelling. What is structured is encoded by [`crate::codec`]; bulk is sent
-//! as it is. 200 brings what was asked for. Another status brings, encoded, the [`PutError`] or [`ReadError`],
-//! which alone is what counts; a text instead comes from a server that did not understand the request. There is
-//! no deleting: a node pulls what it is to remove, and removes it itself.
+//! as it is. 200 brings what was asked for. Another status brings, encoded, the [`PutError`], [`ReadError`] or
+//! [`NotScrubbed`], which alone is what counts; a text instead comes from a server that did not understand the
+//! request. There is no deleting: a node pulls what it is to remove, and removes it itself.
 
+use super::scrub::NotScrubbed;
 use super::storage::{PutError, PutShard, ReadError, ReadShard};
 use crate::block::FRAMED_BLOCK;
 use crate::codec::{self, DecodeError};
@@ -35,6 +39,7 @@ pub const LONGEST_ANSWER: usize = 4 << 20;
 const LENGTH: usize = 4;
 const SHARDS: &str = "/shards/";
 const DISKS: &str = "/disks";
+const SCRUB: &str = "/scrub";
 const DESCRIPTION: &str = "description";
 
 /// What a path names.
@@ -46,6 +51,10 @@ pub enum Resource {
     Description(DiskId, ShardKey),
     /// The node's disks.
     Disks,
+    /// Their scrub.
+    Scrub,
+    /// The scrub of one.
+    ScrubOf(DiskId),
 }
 
 impl Resource {
@@ -64,15 +73,26 @@ impl Resource {
             Self::Shard(disk, key) => shard(disk, key),
             Self::Description(disk, key) => format!("{}/{DESCRIPTION}", shard(disk, key)),
             Self::Disks => DISKS.to_owned(),
+            Self::Scrub => SCRUB.to_owned(),
+            Self::ScrubOf(disk) => format!("{SCRUB}/{}", disk.get()),
         }
     }
 
     /// What has this path.
     pub fn parse(path: &str) -> Option<Self> {
-        if path == DISKS {
-            return Some(Self::Disks);
-        }
-        let mut parts = path.strip_prefix(SHARDS)?.split('/');
+        let resource = match path {
+            DISKS => Self::Disks,
+            SCRUB => Self::Scrub,
+            _ => match path.strip_prefix(SCRUB) {
+                Some(disk) => Self::ScrubOf(DiskId::new(disk.strip_prefix('/')?.parse().ok()?)),
+                None => Self::of_shard(path.strip_prefix(SHARDS)?)?,
+            },
+        };
+        (resource.path() == path).then_some(resource)
+    }
+
+    fn of_shard(path: &str) -> Option<Self> {
+        let mut parts = path.split('/');
         let mut next = || parts.next()?.parse::<u64>().ok();
         let disk = DiskId::new(next()?);
         let key = ShardKey {
@@ -80,11 +100,10 @@ impl Resource {
             chunk: ChunkId::new(next()?),
             index: u8::try_from(next()?).ok()?,
         };
-        let resource = match parts.next() {
+        Some(match parts.next() {
             None => Self::Shard(disk, key),
             Some(_) => Self::Description(disk, key),
-        };
-        (resource.path() == path).then_some(resource)
+        })
     }
 }
 
@@ -171,6 +190,14 @@ pub fn put_status(error: &PutError) -> u16 {
     }
 }
 
+/// The status that tells people and proxies why a scrub was not begun.
+pub fn scrub_status(error: &NotScrubbed) -> u16 {
+    match error {
+        NotScrubbed::Unknown(_) => 404,
+        NotScrubbed::Away(_) => 503,
+    }
+}
+
 /// The status that tells people and proxies what became of a read.
 pub fn read_status(error: &ReadError) -> u16 {
     match error {
@@ -202,14 +229,20 @@ mod tests {
             Resource::Shard(disk, key()),
             Resource::Description(disk, key()),
         );
-        for resource in [shard, description, Resource::Disks] {
+        let (scrub, of_one) = (Resource::Scrub, Resource::ScrubOf(disk));
+        for resource in [shard, description, Resource::Disks, scrub, of_one] {
             assert_eq!(Resource::parse(&resource.path()), Some(resource));
         }
+        assert_eq!(of_one.path(), "/scrub/3");
         assert_eq!(shard.path(), "/shards/3/5/18446744073709551615/7");
         for bad in [
             "",
             "/",
             "/disks/",
+            "/scrub/",
+            "/scrub/03",
+            "/scrub/3/",
+            "/scrubs",
             "/shards/3/5/6",
             "/shards/3/5/6/256",
             "/shards/3/5/6/7/",

@@ -36,8 +36,6 @@ use types::wire::metadata::WallTime;
 use types::wire::storage::ReadError;
 use types::{DiskId, GroupId, ShardKey};
 
-pub use told::{NotScrubbed, Scrubbed, Scrubbing};
-
 /// Shards of one disk that are read at once in a hurried round, while nobody is served.
 const AT_ONCE: usize = 2;
 /// Between two bookmarks: so much is read again after a kill.

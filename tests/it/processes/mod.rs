@@ -1,5 +1,7 @@
 //! A cluster whose roles are processes of their own: metadata servers, storage nodes, a gateway.
 
+mod scrub;
+
 use crate::sizes::boundaries;
 use crate::support::{self, MIB, make_bucket};
 use aws_sdk_s3::Client;
