@@ -2,8 +2,9 @@
 //!
 //! A buffer's memory begins on a [`BLOCK`] boundary and is whole blocks long, as O_DIRECT wants it.
 //! Memory of dropped buffers is kept in a bounded pool of the process: fresh pages cost a fault for
-//! every 4 KiB, which is as much as the copy into them. Pooled memory holds earlier contents, so it is
-//! handed out only where every byte is about to be overwritten.
+//! every 4 KiB, which is as much as the copy into them. What was not needed for a while is given back
+//! ([`give_back_idle`]). Pooled memory holds earlier contents, so it is handed out only where every byte is
+//! about to be overwritten.
 
 use crate::device::BLOCK;
 use crate::pool::Pool;
@@ -103,6 +104,12 @@ impl Drop for Buffer {
 fn class_of(blocks: usize) -> usize {
     let step = (blocks.next_power_of_two() / 8).max(1);
     blocks.div_ceil(step) * step
+}
+
+/// Frees the idle memory that no buffer needed since this was called last. Called every second or so, a process
+/// keeps what its load of the last seconds needs, and one that rests keeps none.
+pub fn give_back_idle() {
+    drop(POOL.unused());
 }
 
 /// By class, in blocks.

@@ -22,7 +22,7 @@ mod pool;
 pub mod probe;
 mod sync;
 
-pub use buffer::Buffer;
+pub use buffer::{Buffer, give_back_idle};
 pub use device::{BLOCK, Disk, Entry, File, Pending};
 pub use engine::sim;
 pub use meter::Metered;

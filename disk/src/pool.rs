@@ -1,4 +1,5 @@
-//! Idle memory, kept by size and within a bound. `tests/it/schedules` drives it through many schedules.
+//! Idle memory, kept by size and within a bound, and given back once nobody needs it. `tests/it/schedules` drives
+//! it through many schedules.
 
 use super::sync::{Mutex, PoisonError};
 use std::collections::BTreeMap;
@@ -11,8 +12,15 @@ pub(crate) struct Pool<T> {
 }
 
 struct Idle<T> {
-    by_size: BTreeMap<usize, Vec<T>>,
+    by_size: BTreeMap<usize, Class<T>>,
     sum: usize,
+}
+
+/// Idle pieces of one size.
+struct Class<T> {
+    pieces: Vec<T>,
+    /// How few there were since the last look for unused ones.
+    fewest: usize,
 }
 
 impl<T> Pool<T> {
@@ -29,9 +37,11 @@ impl<T> Pool<T> {
     /// An idle piece of that size.
     pub(crate) fn take(&self, size: usize) -> Option<T> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let piece = idle.by_size.get_mut(&size)?.pop()?;
-        idle.sum -= size;
-        Some(piece)
+        let class = idle.by_size.get_mut(&size)?;
+        let piece = class.pieces.pop();
+        class.fewest = class.fewest.min(class.pieces.len());
+        idle.sum -= piece.as_ref().map_or(0, |_| size);
+        piece
     }
 
     /// Keeps a piece. Returns it when the pool is full: to be freed outside the lock.
@@ -41,7 +51,55 @@ impl<T> Pool<T> {
             return Some(piece);
         }
         idle.sum += size;
-        idle.by_size.entry(size).or_default().push(piece);
+        let class = idle.by_size.entry(size).or_insert(Class {
+            pieces: Vec::new(),
+            fewest: 0,
+        });
+        class.pieces.push(piece);
         None
+    }
+
+    /// Takes out the pieces that nobody needed since this was called last: to be freed outside the lock.
+    pub(crate) fn unused(&self) -> Vec<T> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unused = Vec::new();
+        let mut sum = 0;
+        idle.by_size.retain(|size, class| {
+            // The last one given is the first one taken: what was not needed lies at the beginning.
+            unused.extend(class.pieces.drain(..class.fewest));
+            class.fewest = class.pieces.len();
+            sum += size * class.pieces.len();
+            !class.pieces.is_empty()
+        });
+        idle.sum = sum;
+        unused
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was needed at any time since the last look stays; what was not is given back, and makes room.
+    #[test]
+    fn what_nobody_needed_is_given_back() {
+        let pool = Pool::new(100);
+        for piece in 0..4 {
+            assert_eq!(pool.give(10, piece), None);
+        }
+        assert_eq!(pool.give(60, 4), None);
+        assert_eq!(pool.give(10, 5), Some(5), "it is full");
+        assert_eq!(pool.unused(), [], "they are new");
+        for _ in 0..3 {
+            let (one, other) = (pool.take(10).unwrap(), pool.take(10).unwrap());
+            pool.give(10, other);
+            pool.give(10, one);
+        }
+        assert_eq!(pool.unused(), [0, 1, 4], "two were in use at once");
+        assert_eq!(pool.give(60, 6), None, "there is room again");
+        assert_eq!(pool.unused(), [2, 3]);
+        assert_eq!(pool.unused(), [6]);
+        assert_eq!((pool.take(10), pool.take(60)), (None, None));
+        assert_eq!(pool.give(100, 7), None);
     }
 }

@@ -89,6 +89,7 @@ impl Shared {
         let looking = self.look_for_disks();
         let _some_hang = timeout(self.watch.every, looking).await;
         self.disks().reports().iter().for_each(gauges::tell);
+        disk::give_back_idle();
     }
 
     /// Checks one disk, unless the last check has not returned yet.
