@@ -2,6 +2,7 @@
 
 use crate::condition::Watchdog;
 use crate::delete::DeleteError;
+use crate::gauges::label;
 use crate::index::Location;
 use crate::opening::{self, Acknowledged, Damage, OpenError};
 use crate::plan::{Limits, Removed};
@@ -13,8 +14,10 @@ use crate::ticket::{Refusal, Stored, Ticket};
 use crate::tombstone::Tombstone;
 use crate::unread::Unread;
 use crate::volume::VolumeId;
-use crate::writer::{self, QUEUE, WriteError};
+use crate::queue::QUEUE;
+use crate::writer::{self, WriteError};
 use disk::{Disk, File, Metered};
+use metrics::Histogram;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -48,6 +51,10 @@ pub(crate) struct Drive {
     /// Since when the disk is being checked.
     pub(crate) checked: Watchdog,
     pub(crate) reads: Semaphore,
+    /// Records that are written before one sync, in bytes.
+    pub(crate) batch: ByteCount,
+    /// How many shared a sync.
+    pub(crate) records_a_sync: Histogram,
 }
 
 /// Why a ticket was not queued.
@@ -100,6 +107,8 @@ impl ServingDrive {
             busy: Watchdog::default(),
             checked: Watchdog::default(),
             reads: Semaphore::new(READS),
+            batch: limits.batch,
+            records_a_sync: metrics::histogram!("strongroom_disk_records_per_sync", "disk" => label(id)),
         });
         let (tickets, queue) = mpsc::channel(QUEUE);
         let ledger = opened.ledger.expect("an open disk has one");

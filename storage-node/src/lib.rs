@@ -43,6 +43,7 @@ mod ledger;
 mod opening;
 mod places;
 pub mod plan;
+mod queue;
 mod ranges;
 mod reading;
 mod reclaim;

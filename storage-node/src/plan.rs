@@ -17,7 +17,7 @@ pub struct Limits {
     /// Space is reserved ahead in steps of this, so that a record never meets a full file system.
     pub allocate: ByteCount,
     /// Records that are written before one sync, in bytes; a longer one goes alone. A disk's writer
-    /// holds a copy of them meanwhile, beside the client's memory budget.
+    /// holds a copy of two batches at most, beside the client's memory budget.
     pub batch: ByteCount,
 }
 
@@ -131,6 +131,13 @@ pub struct Write {
     pub at: ByteOffset,
     /// Its header.
     pub header: Header,
+}
+
+impl Write {
+    /// Behind it.
+    pub(crate) fn end(&self) -> ByteOffset {
+        self.at + self.header.length()
+    }
 }
 
 /// What a tombstone removed.

@@ -153,7 +153,7 @@ impl Store {
                 payload,
             };
             self.note(volume, write.at, header.sequence, what);
-            self.tail().end = write.at + header.length();
+            self.tail().end = write.end();
         }
         for (at, record) in &batch.tombstones {
             for range in &record.ranges {

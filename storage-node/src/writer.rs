@@ -1,6 +1,15 @@
 //! Group commit: one task per disk that appends what waits and syncs once for all of it.
 //!
-//! While a sync runs, requests gather; the next round takes them all. No timer ever delays a sync.
+//! While a sync runs, requests gather; the next round takes them all. Once a whole batch of them waits, it is
+//! written before that sync is done, since it gains nothing by waiting: so a disk that is given much to write is
+//! always writing. No timer ever delays a sync.
+//!
+//! ```text
+//! write 1 | sync 1          | sync 2          |
+//!         | write 2, if full | write 3, if full | ...
+//! ```
+//!
+//! A sync makes durable what was written before it began, so no batch is acknowledged by the sync of another one.
 //! Before anyone is answered the volume must still have a name: an open descriptor keeps a deleted file
 //! writable, and what was acknowledged into it would be gone.
 //!
@@ -9,45 +18,39 @@
 //! and nothing is written any more.
 
 use crate::drive::Drive;
-use crate::gauges::label;
 use crate::ledger::Ledger;
-use crate::plan::{Action, Batch, Request};
+use crate::plan::{Action, Batch, Removed};
+use crate::queue::Queue;
 use crate::record;
 use crate::ticket::{Refusal, Ticket};
 use crate::volume::VolumeId;
 use disk::{Buffer, File};
-use futures::future::join_all;
+use futures::FutureExt;
+use futures::future::{self, join, join_all};
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use types::{ByteCount, ByteOffset};
 
-/// Requests that may wait for a disk; more are told that it is busy.
-pub(crate) const QUEUE: usize = 256;
-
 /// Serves tickets until their senders are gone.
-pub(crate) async fn run(
-    drive: Arc<Drive>,
-    mut ledger: Ledger,
-    mut tickets: mpsc::Receiver<Ticket>,
-) {
-    let mut waiting = Vec::with_capacity(QUEUE);
+pub(crate) async fn run(drive: Arc<Drive>, mut ledger: Ledger, tickets: mpsc::Receiver<Ticket>) {
+    let mut queue = Queue::of(tickets);
     // Whether something was written since the last look.
     let mut written = true;
-    while tickets.recv_many(&mut waiting, QUEUE).await > 0 {
-        let looks: Vec<Ticket> = waiting.extract_if(.., |ticket| ticket.is_look()).collect();
-        let quiet = !looks.is_empty() && waiting.is_empty() && !written;
-        written = !waiting.is_empty();
-        while !waiting.is_empty() {
+    while queue.receive().await {
+        let quiet = queue.is_looked_at() && queue.waiting.is_empty() && !written;
+        written = !queue.waiting.is_empty();
+        while !queue.waiting.is_empty() {
             drive.busy.begin();
-            let done = round(&drive, &mut ledger, &mut waiting).await;
+            let done = round(&drive, &mut ledger, &mut queue).await;
             drive.busy.end();
             match done {
                 Ok(()) => {}
-                Err(error) if error.is_full() => refuse_full(&drive, &mut waiting),
+                Err(error) if error.is_full() => refuse_full(&drive, &mut queue.waiting),
                 Err(error) => {
                     drive.fail(&error);
-                    let waiting = waiting.drain(..);
+                    let waiting = queue.waiting.drain(..);
                     waiting.for_each(|ticket| ticket.refuse(&drive, Refusal::Failed));
                 }
             }
@@ -58,7 +61,7 @@ pub(crate) async fn run(
         if let Some(error) = done.err().filter(|error| !error.is_full()) {
             drive.fail(&error);
         }
-        looks.into_iter().for_each(Ticket::looked);
+        queue.looked();
     }
 }
 
@@ -156,67 +159,123 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
 }
 
 /// Performs one action, unless the disk has failed.
-async fn round(
-    drive: &Drive,
-    ledger: &mut Ledger,
-    waiting: &mut Vec<Ticket>,
-) -> Result<(), WriteError> {
+async fn round(drive: &Drive, ledger: &mut Ledger, queue: &mut Queue) -> Result<(), WriteError> {
+    let ahead = queue.ahead.take();
     drive.serving()?;
+    if let Some(batch) = ahead {
+        return commit(drive, batch, queue).await;
+    }
     let free = drive.disk.free().await.map_err(WriteError::Write)?;
     let action = {
         let mut state = drive.state_mut();
         state.store.measured(free);
-        let requests: Vec<Request<'_>> = waiting.iter().map(Ticket::request).collect();
-        state.store.next(&requests)
+        state.store.next(&queue.requests())
     };
     match action {
-        Action::Append(batch) => append(drive, batch, waiting).await,
+        Action::Append(batch) => append(drive, batch, queue).await,
         Action::Seal { volume, at, footer } => seal(drive, volume, at, footer).await,
         Action::Create(volume) => create(drive, ledger, volume).await,
         Action::Allocate(volume, length) => allocate(drive, volume, length).await,
     }
 }
 
-async fn append(drive: &Drive, batch: Batch, waiting: &mut Vec<Ticket>) -> Result<(), WriteError> {
-    let mut removed = Vec::new();
-    if let Some(volume) = batch.volume {
-        let written = write(drive, volume, &batch, waiting).await;
-        let mut state = drive.state_mut();
-        if let Err(error) = written {
-            state.store.abandoned(&batch);
-            return Err(error);
-        }
-        removed = state.store.appended(&batch);
-        let records = batch.writes.len() + batch.tombstones.len();
-        metrics::histogram!("strongroom_disk_records_per_sync", "disk" => label(drive.id))
-            .record(records as f64);
+async fn append(drive: &Drive, batch: Batch, queue: &mut Queue) -> Result<(), WriteError> {
+    if let Err(error) = write(drive, &batch, &queue.waiting).await {
+        drive.state_mut().store.abandoned(&batch);
+        return Err(error);
     }
-    // Its volume may have been found missing meanwhile, by a comparison.
-    drive.serving()?;
-    let answered = waiting.drain(..batch.verdicts.len());
-    for (ticket, verdict) in answered.zip(batch.verdicts) {
-        ticket.answer(verdict, &removed);
-    }
-    Ok(())
+    commit(drive, batch, queue).await
 }
 
-/// Writes a batch and makes it durable. When it returns no write is under way any more.
-async fn write(
+/// Makes a batch durable that is written, and answers. If the next one is full before that is done, it is written
+/// meanwhile.
+async fn commit(drive: &Drive, batch: Batch, queue: &mut Queue) -> Result<(), WriteError> {
+    let answered: Vec<Ticket> = queue.waiting.drain(..batch.verdicts.len()).collect();
+    let (removed, ahead) = match batch.volume {
+        None => (Ok(Vec::new()), None),
+        Some(volume) => {
+            let (synced, ahead) = sync_and_write_ahead(drive, volume, &batch, queue).await;
+            (synced.map(|()| appended(drive, &batch)), ahead)
+        }
+    };
+    // Its volume may have been found missing meanwhile, by a comparison.
+    let removed = removed.and_then(|removed| drive.serving().map(|()| removed));
+    let removed = match removed {
+        Ok(removed) => removed,
+        Err(error) => {
+            queue.waiting.splice(..0, answered);
+            return Err(error);
+        }
+    };
+    for (ticket, verdict) in answered.into_iter().zip(batch.verdicts) {
+        ticket.answer(verdict, &removed);
+    }
+    let Some((ahead, written)) = ahead else {
+        return Ok(());
+    };
+    if written.is_err() {
+        drive.state_mut().store.abandoned(&ahead);
+    }
+    written.map(|()| queue.ahead = Some(ahead))
+}
+
+fn appended(drive: &Drive, batch: &Batch) -> Vec<Removed> {
+    let records = batch.writes.len() + batch.tombstones.len();
+    drive.records_a_sync.record(records as f64);
+    drive.state_mut().store.appended(batch)
+}
+
+/// Syncs; and what came of a batch that was written meanwhile. No write is under way any more then.
+async fn sync_and_write_ahead(
     drive: &Drive,
     volume: VolumeId,
     batch: &Batch,
-    waiting: &[Ticket],
-) -> Result<(), WriteError> {
+    queue: &mut Queue,
+) -> (
+    Result<(), WriteError>,
+    Option<(Batch, Result<(), WriteError>)>,
+) {
     let file = drive.file(volume);
+    let mut syncing = pin!(sync(drive, volume, &file));
+    let ahead = tokio::select! {
+        biased;
+        synced = &mut syncing => return (synced, None),
+        ahead = full_batch(drive, batch, queue) => ahead,
+    };
+    let (synced, written) = join(syncing, write(drive, &ahead, &queue.waiting)).await;
+    (synced, Some((ahead, written)))
+}
+
+/// The batch behind `pending`, as soon as so much waits that it is full. Given up before that, it leaves all that
+/// came waiting.
+async fn full_batch(drive: &Drive, pending: &Batch, queue: &mut Queue) -> Batch {
+    while !queue.is_worth(drive.batch) {
+        if !queue.receive_more().await {
+            return future::pending().await;
+        }
+    }
+    let ahead = drive.state().store.next_behind(pending, &queue.requests());
+    match ahead {
+        Some(ahead) => ahead,
+        None => future::pending().await,
+    }
+}
+
+/// Writes a batch. When it returns no write is under way any more.
+async fn write(drive: &Drive, batch: &Batch, waiting: &[Ticket]) -> Result<(), WriteError> {
+    let Some(volume) = batch.volume else {
+        return Ok(());
+    };
+    let file = &drive.file(volume);
+    // Each is under way before the next one is copied: the disk need not wait for all copies.
     let shards = batch.writes.iter().map(|write| {
         let put = waiting[write.request].shard().expect("it is to be written");
-        let record = record::encode(drive.id, &write.header, &put.payload);
-        file.write(write.at, record)
+        let record = move || record::encode(drive.id, &write.header, &put.payload);
+        async move { file.write(write.at, record()).await }.boxed()
     });
     let tombstones = batch.tombstones.iter();
     let tombstones = tombstones.map(|(at, record)| file.write(*at, record.encode(drive.id)));
-    gravest(join_all(shards.chain(tombstones)).await)?;
-    sync(drive, volume, &file).await
+    gravest(join_all(shards.chain(tombstones)).await)
 }
 
 /// The outcome of several writes: an error that stops the disk counts before one that does not.

@@ -16,7 +16,10 @@ use types::{ByteCount, ByteOffset, ShardKey};
 impl Store {
     /// Decides what to do for those that wait, at least one.
     pub fn next(&self, waiting: &[Request<'_>]) -> Action {
-        let mut draft = Draft::at(self.tail.as_ref().map_or(ByteOffset::ZERO, |tail| tail.end));
+        let mut draft = Draft::at(
+            self.tail.as_ref().map_or(ByteOffset::ZERO, |tail| tail.end),
+            0,
+        );
         for (position, request) in waiting.iter().enumerate() {
             let step = match request {
                 Request::Put(put, damaged) => {
@@ -32,6 +35,36 @@ impl Store {
             }
         }
         Action::Append(self.finish(draft))
+    }
+
+    /// A batch that may be written while `pending` is synced: both hold shards alone, under other keys, and the new
+    /// one so many that another would not fit. It would gain nothing by waiting for that sync.
+    pub fn next_behind(&self, pending: &Batch, waiting: &[Request<'_>]) -> Option<Batch> {
+        let written = &pending.writes;
+        let end = written
+            .last()
+            .filter(|_| pending.tombstones.is_empty())?
+            .end();
+        let mut draft = Draft::at(end, written.len());
+        let mut last = ByteCount::ZERO;
+        for (position, request) in waiting.iter().enumerate() {
+            let pends = |put: &PutShard| written.iter().any(|write| write.header.key == put.key);
+            let put = match request {
+                Request::Put(put, None) if !pends(put) => put,
+                _ => break,
+            };
+            match self.put(&mut draft, position, put, None, waiting) {
+                Step::Verdict(verdict @ Verdict::Append(_)) => draft.batch.verdicts.push(verdict),
+                _ => break,
+            }
+            last = record::length(ByteCount::of(&put.payload));
+        }
+        let full = !draft.is_empty() && self.is_full_batch(&draft, last);
+        full.then(|| self.finish(draft))
+    }
+
+    fn is_full_batch(&self, draft: &Draft, more: ByteCount) -> bool {
+        (draft.behind() + more) - draft.begin > self.limits.batch
     }
 
     fn put(
@@ -78,8 +111,7 @@ impl Store {
         let length = record::length(ByteCount::of(&put.payload));
         match self.room(draft, length, Purpose::Shard) {
             Room::Here(tail) => {
-                let full_batch = (draft.behind() + length) - tail.end > self.limits.batch;
-                if full_batch && !draft.is_empty() {
+                if self.is_full_batch(draft, length) && !draft.is_empty() {
                     return Step::Later;
                 }
                 let write = draft.batch.writes.len();
@@ -87,7 +119,7 @@ impl Store {
                 draft.batch.writes.push(Write {
                     request,
                     at: draft.end,
-                    header: header(put, tail, write),
+                    header: header(put, tail, draft.before + write),
                 });
                 draft.keys.insert(put.key, write);
                 draft.end = draft.end + length;
@@ -128,11 +160,12 @@ impl Store {
             mut batch,
             mut end,
             dead,
+            before,
             ..
         } = draft;
         for ranges in dead.chunks(tombstone::MAX) {
             let tail = self.tail.as_ref().expect("room was found in it");
-            let batched = batch.writes.len() + batch.tombstones.len();
+            let batched = before + batch.writes.len() + batch.tombstones.len();
             let record = Tombstones {
                 ranges: ranges.to_vec(),
                 volume: tail.volume,
@@ -157,9 +190,10 @@ impl Store {
             Purpose::Tombstone => ByteCount::ZERO,
         };
         let reserved = behind <= tail.allocated;
-        let entries = tail.entries.len() + draft.batch.writes.len() + draft.dead.len();
+        let entries =
+            tail.entries.len() + draft.before + draft.batch.writes.len() + draft.dead.len();
         let with_footer = behind + spare + footer::length(entries + 1);
-        let empty = tail.entries.is_empty() && draft.is_empty();
+        let empty = entries == 0;
         // Where a new volume would not get its space, tombstones go on in this one.
         let stay = purpose == Purpose::Tombstone && reserved && self.is_full();
         if with_footer > self.limits.volume && !empty && !stay {
@@ -207,6 +241,10 @@ impl Store {
 /// A batch that is being put together.
 struct Draft {
     batch: Batch,
+    /// Where it begins.
+    begin: ByteOffset,
+    /// Records behind the durable ones that are written and not durable yet.
+    before: usize,
     /// Behind its shards.
     end: ByteOffset,
     keys: HashMap<ShardKey, usize>,
@@ -214,10 +252,12 @@ struct Draft {
 }
 
 impl Draft {
-    fn at(end: ByteOffset) -> Self {
+    fn at(begin: ByteOffset, before: usize) -> Self {
         Self {
             batch: Batch::default(),
-            end,
+            begin,
+            before,
+            end: begin,
             keys: HashMap::new(),
             dead: Vec::new(),
         }

@@ -8,8 +8,10 @@ use crate::buffer::Buffer;
 use crate::device::{Disk, Entry, File, Pending};
 use bytes::Bytes;
 use futures::FutureExt;
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
+use std::task::Poll;
 use tokio::sync::oneshot;
 use types::{ByteCount, ByteOffset};
 
@@ -152,6 +154,7 @@ impl File for SimFile {
         };
         async move {
             let mut state = disk.state();
+            state.beside_syncs += u64::from(state.syncing > 0);
             match state.fate(call)? {
                 Fate::Proceed | Fate::Stall => state.change(id, change),
                 Fate::CutPower => {
@@ -175,27 +178,38 @@ impl File for SimFile {
         let (disk, id) = (self.disk.clone(), self.id);
         let call = self.call(Operation::Sync, ByteOffset::ZERO, ByteCount::ZERO);
         async move {
-            let waiting = {
+            let (pending, under_way) = {
                 let mut state = disk.state();
                 let pending = state.files.get(id).map_or(0, |file| file.changes);
                 match state.fate(call)? {
-                    Fate::Proceed => return state.finish_sync(id, pending),
                     Fate::CutPower => {
                         state.cut_power();
                         return Err(power_cut());
                     }
                     Fate::Fail(errno) => return Err(state.fail_sync(id, errno)),
+                    Fate::Proceed => {
+                        state.syncing += 1;
+                        (pending, Err(state.sync_turns))
+                    }
                     Fate::Stall => {
                         let (done, waiting) = oneshot::channel();
                         state.stalled.push(Stalled {
                             sync: Some((id, pending)),
                             done,
                         });
-                        waiting
+                        (pending, Ok(waiting))
                     }
                 }
             };
-            waiting.await.unwrap_or_else(|_| Err(power_cut()))
+            match under_way {
+                Ok(stalled) => stalled.await.unwrap_or_else(|_| Err(power_cut())),
+                Err(turns) => {
+                    pause(turns).await;
+                    let mut state = disk.state();
+                    state.syncing -= 1;
+                    state.finish_sync(id, pending)
+                }
+            }
         }
         .boxed()
     }
@@ -241,6 +255,20 @@ impl File for SimFile {
             Ok(state.names.values().filter(|file| **file == id).count() as u64)
         })
     }
+}
+
+/// Lets whatever else is ready go on, so many times.
+async fn pause(turns: u32) {
+    let mut left = turns;
+    poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(());
+        }
+        left -= 1;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 fn index(at: ByteOffset) -> usize {

@@ -14,8 +14,9 @@
 //! A failed sync is as bad as the real one: what was pending is decided at once, and a later sync that
 //! "succeeds" does not bring it back, though reads go on showing it.
 //!
-//! Calls act when their future is first polled and complete at once, on any executor; only a stalled
-//! one waits, until [`SimDisk::release`] or [`SimDisk::fail_stalled`].
+//! Calls act when their future is first polled and complete at once, on any executor. A stalled one waits
+//! until [`SimDisk::release`] or [`SimDisk::fail_stalled`], and a sync for a few turns
+//! ([`SimDisk::set_sync_turns`]); it makes durable what was written before it began.
 
 mod crash;
 mod device;
@@ -66,6 +67,9 @@ impl SimDisk {
             capacity,
             script: Box::new(|_| Fate::Proceed),
             stalled: Vec::new(),
+            sync_turns: 0,
+            syncing: 0,
+            beside_syncs: 0,
             detached: false,
             random: Random(seed),
         };
@@ -99,6 +103,16 @@ impl SimDisk {
             changes += u64::from(call.operation.changes());
             if cut { Fate::CutPower } else { Fate::Proceed }
         });
+    }
+
+    /// Syncs take so many turns from now on: whatever else is ready goes on before they act.
+    pub fn set_sync_turns(&self, turns: u32) {
+        self.state().sync_turns = turns;
+    }
+
+    /// How many writes came while a sync was under way.
+    pub fn writes_beside_syncs(&self) -> u64 {
+        self.state().beside_syncs
     }
 
     /// How many calls there were.

@@ -19,6 +19,11 @@ pub(super) struct State {
     pub(super) capacity: Option<u64>,
     pub(super) script: Script,
     pub(super) stalled: Vec<Stalled>,
+    /// How long a sync takes.
+    pub(super) sync_turns: u32,
+    /// Syncs that take their turns.
+    pub(super) syncing: u32,
+    pub(super) beside_syncs: u64,
     /// Its path leads elsewhere.
     pub(super) detached: bool,
     pub(super) random: Random,
