@@ -87,6 +87,8 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts everything that is kept in `config.data`, or makes it there.
     pub(crate) async fn start(config: Config) -> Result<Self> {
+        // First: what begins to count without it is never seen.
+        let metrics = Metrics::install();
         files::make_folder(&config.data)?;
         let data = config
             .data
@@ -130,7 +132,7 @@ impl Cluster {
             upkeep,
             keeper: Arc::clone(&keeper),
             storage: Arc::clone(&storage),
-            metrics: Metrics::install(),
+            metrics,
             settings,
         });
         // Without a disk there is nothing to serve: S3 is where the way to the disks is.

@@ -47,7 +47,8 @@ pub trait Report: Send + Sync + 'static {
 pub struct Metrics(PrometheusHandle);
 
 impl Metrics {
-    /// Installs the recorder, once in a process: later calls get the same one.
+    /// Installs the recorder, once in a process: later calls get the same one. What takes its handles earlier is
+    /// never counted.
     ///
     /// # Panics
     /// When something else has installed a recorder.

@@ -155,6 +155,8 @@ struct Running {
 
 impl Running {
     async fn start(config: Config, servers: Arc<RemoteMetadata>) -> Result<Self> {
+        // First: what begins to count without it is never seen.
+        let metrics = Metrics::install();
         let table = table(&servers).await;
         let process = &config.process;
         let nodes = Nodes::new(
@@ -178,7 +180,7 @@ impl Running {
             everywhere: Arc::clone(&shards),
             shards,
             keeper: None,
-            metrics: Metrics::install(),
+            metrics,
             ready: Ready::Enough,
         });
         let (watched, s3_tls) = match (config.s3_tls, &config.certificate) {

@@ -186,6 +186,8 @@ struct Running {
 
 impl Running {
     async fn start(config: Config, servers: Arc<RemoteMetadata>) -> Result<Self> {
+        // First: what begins to count without it is never seen.
+        let metrics = Metrics::install();
         let table = table(&servers).await;
         let upkeep: Arc<dyn Upkeep> = servers;
         let Process {
@@ -230,7 +232,7 @@ impl Running {
             shards: Arc::clone(&node) as Arc<dyn ShardStore>,
             everywhere: peers,
             keeper: Some(Arc::clone(&keeper)),
-            metrics: Metrics::install(),
+            metrics,
             ready: Ready::AnyDisk,
         });
         let tls = Arc::new(credentials.server(&[Role::Operator])?);

@@ -55,6 +55,8 @@ async fn a_scrub_finds_what_nobody_asked_for() {
     }
     assert_eq!(cluster.metric("strongroom_scrub_found_total").unwrap(), 2.0);
     assert!(cluster.metric("strongroom_scrub_bytes_total").unwrap() > 40e6);
+    // Counted from the start on.
+    assert!(cluster.metric("strongroom_disk_operations_total").unwrap() > 0.0);
     whole(&cluster).await;
     assert_eq!(status(&cluster)["upkeep"]["repaired_shards"], 2);
 
