@@ -12,6 +12,7 @@
 use crate::cluster::{Credentials, credentials_in, signal_terminate, wait_for_ready};
 use crate::keeper::Keeper;
 use crate::place;
+use crate::status::sum_in;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::fs::{self, File, OpenOptions};
@@ -362,6 +363,12 @@ impl Processes {
     /// Runs a command on a storage node; it must succeed.
     pub fn storage_command(&self, index: usize, arguments: &[&str]) -> Result<Output> {
         self.command_at(&storage(index), arguments)
+    }
+
+    /// What a storage node's metrics say of one of them: the sum over its labels.
+    pub fn storage_metric(&self, index: usize, name: &str) -> Result<f64> {
+        let output = self.storage_command(index, &["metrics"])?;
+        sum_in(output.stdout, name)
     }
 
     /// The ids of a storage node's disks.

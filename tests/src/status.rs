@@ -17,13 +17,7 @@ impl Cluster {
     pub fn metric(&self, name: &str) -> Result<f64> {
         let output = self.run(&["metrics"])?;
         ensure!(output.status.success(), "strongroom metrics: {output:?}");
-        let text = String::from_utf8(output.stdout).context("metrics that are no text")?;
-        let mut values = text.lines().filter_map(|line| {
-            let rest = line.strip_prefix(name)?;
-            let (_, value) = rest.rsplit_once(' ')?;
-            rest.starts_with([' ', '{']).then(|| value.parse::<f64>())
-        });
-        values.try_fold(0.0, |sum, value| Ok(sum + value?))
+        sum_in(output.stdout, name)
     }
 
     /// How many disks serve.
@@ -60,4 +54,15 @@ impl Cluster {
     pub fn away(&self, node: u64) -> PathBuf {
         self.data().join(format!("metadata-{}/away", node - 1))
     }
+}
+
+/// The sum of a metric over its labels, of all metrics as Prometheus reads them.
+pub(crate) fn sum_in(metrics: Vec<u8>, name: &str) -> Result<f64> {
+    let text = String::from_utf8(metrics).context("metrics that are no text")?;
+    let mut values = text.lines().filter_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        let (_, value) = rest.rsplit_once(' ')?;
+        rest.starts_with([' ', '{']).then(|| value.parse::<f64>())
+    });
+    values.try_fold(0.0, |sum, value| Ok(sum + value?))
 }

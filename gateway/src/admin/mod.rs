@@ -60,18 +60,21 @@ impl Metrics {
                 let seconds = [
                     0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0,
                 ];
-                // A read from flash takes less than a tenth of a millisecond, one from a dying disk seconds.
+                // A read from flash takes less than a tenth of a millisecond, one from a dying disk seconds; and so
+                // does what is asked of a shard server.
                 let of_disks = [
                     0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02,
                     0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
                 ];
                 let disks = Matcher::Full("strongroom_disk_seconds".to_owned());
+                let shards = Matcher::Full("strongroom_shard_seconds".to_owned());
                 // Up to what may wait for a disk.
                 let records = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
                 let per_sync = Matcher::Suffix("_per_sync".to_owned());
                 let builder = PrometheusBuilder::new()
                     .set_buckets(&seconds)
                     .and_then(|builder| builder.set_buckets_for_metric(disks, &of_disks))
+                    .and_then(|builder| builder.set_buckets_for_metric(shards, &of_disks))
                     .and_then(|builder| builder.set_buckets_for_metric(per_sync, &records))
                     .expect("there are buckets");
                 Self(builder.install_recorder().expect("the only recorder"))
@@ -167,11 +170,13 @@ mod tests {
     fn disks_have_finer_buckets() {
         let metrics = Metrics::install();
         metrics::histogram!("strongroom_disk_seconds", "disk" => "1").record(0.00003);
+        metrics::histogram!("strongroom_shard_seconds", "call" => "read").record(0.00003);
         metrics::histogram!("strongroom_gateway_lookup_seconds").record(0.00003);
         let text = metrics.render();
         for line in [
             "strongroom_disk_seconds_bucket{disk=\"1\",le=\"0.00002\"} 0",
             "strongroom_disk_seconds_bucket{disk=\"1\",le=\"0.00005\"} 1",
+            "strongroom_shard_seconds_bucket{call=\"read\",le=\"0.00005\"} 1",
             "strongroom_gateway_lookup_seconds_bucket{le=\"0.001\"} ",
         ] {
             assert!(text.contains(line), "{line} in\n{text}");

@@ -12,6 +12,7 @@
 //! up. An answer holds its memory until it is sent, and nothing of the disk that it was read from.
 
 mod budget;
+mod meter;
 mod requests;
 
 use ca::{Credentials, Role};

@@ -2,6 +2,7 @@
 
 use super::ServeLimits;
 use super::budget::{Budget, Paid};
+use super::meter::{Meters, UnderWay};
 use bytes::Bytes;
 use ca::{Identity, Role};
 use futures::FutureExt;
@@ -26,6 +27,7 @@ pub(super) struct Requests {
     received: Budget,
     sent: Budget,
     bulk: BulkLimits,
+    meters: Meters,
 }
 
 impl Requests {
@@ -36,6 +38,7 @@ impl Requests {
             received: Budget::new(limits.received),
             sent: Budget::new(limits.sent),
             bulk: limits.bulk.clone(),
+            meters: Meters::new(),
         }
     }
 
@@ -47,16 +50,30 @@ impl Requests {
     }
 
     async fn answer(&self, caller: Identity, request: Request) -> Answer {
-        let (head, body) = request.into_parts();
-        let Some(resource) = Resource::parse(head.uri.path()) else {
-            return answer(StatusCode::NOT_FOUND, "there is nothing of this name");
+        let resource = Resource::parse(request.uri().path());
+        let under_way = self.meters.begin(request.method(), resource);
+        let answer = match resource {
+            Some(resource) => self.carry_out(caller, request, resource, &under_way).await,
+            None => answer(StatusCode::NOT_FOUND, "there is nothing of this name"),
         };
+        under_way.end(&answer);
+        answer
+    }
+
+    async fn carry_out(
+        &self,
+        caller: Identity,
+        request: Request,
+        resource: Resource,
+        under_way: &UnderWay<'_>,
+    ) -> Answer {
+        let (head, body) = request.into_parts();
         if caller.role != Role::Gateway && is_for_gateways(&head.method, resource) {
             tracing::warn!(%caller, method = %head.method, path = head.uri.path(), "refused: it is not for this role");
             return answer(StatusCode::FORBIDDEN, "this is not for your role");
         }
         match (head.method, resource) {
-            (Method::PUT, Resource::Shard(disk, key)) => self.put(disk, key, body).await,
+            (Method::PUT, Resource::Shard(disk, key)) => self.put(disk, key, body, under_way).await,
             (Method::GET, Resource::Shard(disk, key)) => {
                 match head.uri.query().and_then(shards::read_range) {
                     Some(range) => self.read(disk, key, range).await,
@@ -90,7 +107,13 @@ impl Requests {
         }
     }
 
-    async fn put(&self, disk: DiskId, key: ShardKey, body: Incoming) -> Answer {
+    async fn put(
+        &self,
+        disk: DiskId,
+        key: ShardKey,
+        body: Incoming,
+        under_way: &UnderWay<'_>,
+    ) -> Answer {
         let length = match length(&body, LONGEST_PUT) {
             Ok(length) => length,
             Err(GatherError::NoLength) => {
@@ -111,6 +134,7 @@ impl Requests {
                 return answer(StatusCode::BAD_REQUEST, "the body broke off");
             }
         };
+        under_way.received(body.len());
         let put = match shards::put(disk, key, body) {
             Ok(put) => PutShard {
                 payload: paid.hold(put.payload),

@@ -8,6 +8,7 @@ mod formats;
 mod full;
 mod heal;
 mod matrix;
+mod metered;
 mod model;
 mod node;
 mod power;

@@ -34,25 +34,25 @@ use types::{ByteCount, ClusterId, DiskId, NodeId, ShardKey};
 const SOON: Duration = Duration::from_secs(20);
 
 /// Answers reads with as much as was asked for, and puts once it is told to.
-struct Fake {
+pub(crate) struct Fake {
     under_way: AtomicUsize,
-    answers: Semaphore,
+    pub(crate) answers: Semaphore,
 }
 
 impl Fake {
-    fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             under_way: AtomicUsize::new(0),
             answers: Semaphore::new(0),
         })
     }
 
-    async fn under_way(&self, count: usize) {
+    pub(crate) async fn under_way(&self, count: usize) {
         eventually(|| self.under_way.load(Ordering::SeqCst) == count).await;
     }
 }
 
-async fn eventually(mut holds: impl FnMut() -> bool) {
+pub(crate) async fn eventually(mut holds: impl FnMut() -> bool) {
     let waiting = async {
         while !holds() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -98,7 +98,7 @@ impl ShardStore for Fake {
 }
 
 /// Asks for blocks of a fake disk's shard.
-fn blocks(first_block: u32, blocks: u32) -> ReadShard {
+pub(crate) fn blocks(first_block: u32, blocks: u32) -> ReadShard {
     ReadShard {
         disk: DISK,
         key: shard(DISK, 1, 1, 0).key,
@@ -144,7 +144,11 @@ async fn status(stream: &mut TlsStream<TcpStream>) -> io::Result<u16> {
     Ok(text[9..12].parse().expect("a status"))
 }
 
-async fn say(server: &ShardServer, tls: ClientConfig, request: &[u8]) -> io::Result<u16> {
+pub(crate) async fn say(
+    server: &ShardServer,
+    tls: ClientConfig,
+    request: &[u8],
+) -> io::Result<u16> {
     let mut stream = raw(server, tls).await?;
     stream.write_all(request).await?;
     status(&mut stream).await
@@ -157,7 +161,7 @@ fn put_bytes(put: &PutShard, said: usize) -> Vec<u8> {
     [head.as_bytes(), &shards::preamble(put), &put.payload].concat()
 }
 
-fn body_length(put: &PutShard) -> usize {
+pub(crate) fn body_length(put: &PutShard) -> usize {
     shards::preamble(put).len() + put.payload.len()
 }
 
@@ -362,7 +366,7 @@ fn a_put_that_is_cut_is_whole_or_absent() {
     });
 }
 
-fn short() -> ServeLimits {
+pub(crate) fn short() -> ServeLimits {
     ServeLimits {
         sent: ByteCount::new(LONGEST_SHARD as u64 + 4096),
         received: ByteCount::new(3 << 20),

@@ -64,6 +64,14 @@ async fn a_gateway_has_the_disks_of_others_scrubbed() {
         }
         // A round of the period may have been under way before.
         let [first, second, third] = rounds(&told, &disks);
+        for counted in [
+            "disk_operations_total",
+            "shard_requests_total",
+            "scrub_shards_total",
+        ] {
+            let name = format!("strongroom_{counted}");
+            assert!(cluster.storage_metric(1, &name).unwrap() > 0.0, "{name}");
+        }
         wait_until("they are made again", SOON, || repaired(&cluster, 1) == 2);
         let one = ["scrub", "start", &disks[1].to_string(), "--wait"];
         let output = cluster.gateway_command(&one).unwrap();
