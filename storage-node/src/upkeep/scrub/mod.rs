@@ -25,6 +25,7 @@ use crate::service::Node;
 use bookmark::{Bookmark, Phase};
 use course::{Amount, Course, Step, order};
 use futures::StreamExt;
+use metrics::{Counter, counter};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -51,18 +52,48 @@ pub(super) struct Scrubs(Mutex<BTreeMap<DiskId, Arc<Scrub>>>);
 
 impl Scrubs {
     fn of(&self, disk: DiskId) -> Arc<Scrub> {
-        Arc::clone(lock(&self.0).entry(disk).or_default())
+        let mut scrubs = lock(&self.0);
+        let scrub = scrubs.entry(disk);
+        Arc::clone(scrub.or_insert_with(|| Arc::new(Scrub::of(disk))))
     }
 }
 
 /// One disk's.
-#[derive(Default)]
 struct Scrub {
     course: Mutex<Course>,
     /// Woken when an operator asks for a round.
     asked: Notify,
     /// When its bookmark was noted last.
     noted: Mutex<Option<Instant>>,
+    meters: Meters,
+}
+
+impl Scrub {
+    fn of(disk: DiskId) -> Self {
+        Self {
+            course: Mutex::default(),
+            asked: Notify::new(),
+            noted: Mutex::default(),
+            meters: Meters::of(disk),
+        }
+    }
+}
+
+/// What is counted of every shard: handles, since looking one up by its labels costs more than counting.
+struct Meters {
+    shards: Counter,
+    bytes: Counter,
+    found: Counter,
+}
+
+impl Meters {
+    fn of(disk: DiskId) -> Self {
+        Self {
+            shards: counter!("strongroom_scrub_shards_total", "disk" => label(disk)),
+            bytes: counter!("strongroom_scrub_bytes_total", "disk" => label(disk)),
+            found: counter!("strongroom_scrub_found_total", "disk" => label(disk)),
+        }
+    }
 }
 
 /// How a round was left.
@@ -244,14 +275,13 @@ impl Keeper {
                 Err(left) => return left,
             };
             lock(&scrub.course).visited(key, bytes, found);
+            let meters = &scrub.meters;
             if found {
                 self.suspect([(disk, key)]);
-                metrics::counter!("strongroom_scrub_found_total", "disk" => label(disk))
-                    .increment(1);
+                meters.found.increment(1);
             }
-            metrics::counter!("strongroom_scrub_shards_total", "disk" => label(disk)).increment(1);
-            metrics::counter!("strongroom_scrub_bytes_total", "disk" => label(disk))
-                .increment(bytes);
+            meters.shards.increment(1);
+            meters.bytes.increment(bytes);
             if lock(&scrub.noted).is_none_or(|at| at.elapsed() >= NOTED) {
                 self.note(disk, scrub).await;
             }
