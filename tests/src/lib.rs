@@ -14,11 +14,13 @@
 //! dice.rs     randomness with a seed that is printed and can be given again
 //! process.rs  memory, descriptors and threads of a running process
 //! roles.rs    a cluster of processes, each of one role
+//! cable.rs    the cable of one of them, which may be cut
 //! raw.rs      one HTTP request as text, for what no S3 client would send
 //! ```
 //!
 //! Nothing here knows a crate of Strongroom: what an operator sees is all that it uses.
 
+pub mod cable;
 pub mod cluster;
 pub mod content;
 pub mod dice;
@@ -29,6 +31,7 @@ pub mod raw;
 pub mod roles;
 mod status;
 
+pub use cable::Cable;
 pub use cluster::{Cluster, Credentials, Endpoints, Shape, signal_terminate};
 pub use content::Content;
 pub use dice::Dice;

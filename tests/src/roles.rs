@@ -9,14 +9,16 @@
 //! It is made as an operator makes one: ids, certificates, configurations, disks, groups. Storage nodes keep their
 //! ports, below those that the kernel hands out, so that one that was killed is found again.
 
+use crate::cable::Cable;
 use crate::cluster::{Credentials, credentials_in, signal_terminate, wait_for_ready};
 use crate::keeper::Keeper;
 use crate::place;
 use crate::status::sum_in;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -149,6 +151,8 @@ pub struct Processes {
     listening: String,
     /// Their ids.
     pub nodes: Vec<u64>,
+    /// Their cables: all that is said to a storage node, and all that it says.
+    pub cables: Vec<Cable>,
     /// The metadata servers.
     pub metadata: Server,
     /// The storage nodes.
@@ -197,6 +201,7 @@ impl Processes {
             storage: Vec::new(),
             listening: String::new(),
             nodes: Vec::new(),
+            cables: Vec::new(),
         };
         cluster.make(usize::from(data + parity))?;
         Ok(cluster)
@@ -205,12 +210,13 @@ impl Processes {
     fn make(&mut self, nodes: usize) -> Result<()> {
         let ports: Vec<SocketAddr> = (0..nodes).map(|_| free_ports(1)).collect::<Result<_>>()?;
         let ids: Vec<u64> = (0..nodes).map(|_| self.add_node()).collect::<Result<_>>()?;
-        let listening = ids.iter().zip(&ports);
-        let listening: String = listening
-            .map(|(id, at)| format!("{id} = \"{at}\"\n"))
-            .collect();
         self.nodes.clone_from(&ids);
-        self.listening = format!("[storage]\n{listening}");
+        self.cables = ports.iter().map(|_| Cable::default()).collect();
+        self.listening = "[storage]\n".to_owned();
+        for ((id, port), cable) in ids.iter().zip(&ports).zip(&self.cables) {
+            let address = cable.to(*port)?;
+            writeln!(self.listening, "{id} = \"{address}\"")?;
+        }
         for (index, (id, port)) in ids.iter().zip(&ports).enumerate() {
             let folder = self.folder.join(storage(index));
             fs::create_dir_all(&folder)?;
@@ -218,7 +224,8 @@ impl Processes {
             let keys =
                 format!("listen = \"{port}\"\ndisks = [{disk:?}]\nlook_through_seconds = 5\n");
             let certificate = self.certificate("storage", *id)?;
-            let config = self.configure(&folder, &certificate, &keys)?;
+            let cable = Some(&self.cables[index]);
+            let config = self.configure(&folder, &certificate, &keys, cable)?;
             self.run_there(&["storage", "--config", &config, "--admit-disks"])?;
             let server = self.further(&folder, &["storage", "--config", &config]);
             self.storage.push(server);
@@ -274,17 +281,29 @@ impl Processes {
     pub fn further_gateway(&self, name: &str, certificate: &Path) -> Result<Server> {
         let folder = self.folder.join(name);
         fs::create_dir_all(&folder)?;
-        let config = self.configure(&folder, certificate, "s3 = \"127.0.0.1:0\"\n")?;
+        let keys = "s3 = \"127.0.0.1:0\"\n";
+        let config = self.configure(&folder, certificate, keys, None)?;
         Ok(self.further(&folder, &["gateway", "--config", &config]))
     }
 
-    /// Writes the configuration of a process into its folder; where it is.
-    fn configure(&self, folder: &Path, certificate: &Path, keys: &str) -> Result<String> {
+    /// Writes the configuration of a process into its folder, which reaches all others through its cable if it has
+    /// one; where it is.
+    fn configure(
+        &self,
+        folder: &Path,
+        certificate: &Path,
+        keys: &str,
+        cable: Option<&Cable>,
+    ) -> Result<String> {
         let data = self.folder.join("metadata");
-        let (ca, listening) = (data.join("ca.pem"), &self.listening);
+        let ca = data.join("ca.pem");
         let metadata = fs::read_to_string(data.join("metadata.toml"))?;
+        let mut others = format!("{metadata}\n{}", self.listening);
+        if let Some(cable) = cable {
+            others = through(cable, &others)?;
+        }
         let config = format!(
-            "{keys}admin = \"127.0.0.1:0\"\ncertificate = {certificate:?}\nca = {ca:?}\n{metadata}\n{listening}"
+            "{keys}admin = \"127.0.0.1:0\"\ncertificate = {certificate:?}\nca = {ca:?}\n{others}"
         );
         let path = folder.join("config.toml");
         fs::write(&path, config)?;
@@ -395,6 +414,21 @@ impl Processes {
     pub fn credentials(&self) -> Result<Credentials> {
         credentials_in(&self.folder.join("metadata"))
     }
+}
+
+/// A table of servers, whose addresses lead through a cable.
+fn through(cable: &Cable, servers: &str) -> Result<String> {
+    let mut text = String::new();
+    for line in servers.lines() {
+        match line.split_once(" = ") {
+            Some((id, address)) => {
+                let address = cable.to(address.trim_matches('"').parse()?)?;
+                writeln!(text, "{id} = \"{address}\"")?;
+            }
+            None => writeln!(text, "{line}")?,
+        }
+    }
+    Ok(text)
 }
 
 fn storage(index: usize) -> String {

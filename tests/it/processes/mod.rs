@@ -1,5 +1,6 @@
 //! A cluster whose roles are processes of their own: metadata servers, storage nodes, a gateway.
 
+mod cut;
 mod scrub;
 
 use crate::sizes::boundaries;
