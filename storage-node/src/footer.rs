@@ -9,7 +9,8 @@
 
 use crate::checksum::{CHECKSUM, checksum};
 use crate::layout::{Reader, Writer};
-use crate::tombstone::Tombstone;
+use crate::record;
+use crate::tombstone::{self, Tombstone};
 use crate::volume::VolumeId;
 use disk::{BLOCK, Buffer};
 use types::{ByteCount, ByteOffset, ChunkId, DiskId, Epoch, GroupId, ShardKey};
@@ -34,6 +35,27 @@ pub struct Entry {
     pub sequence: u64,
     /// What it says.
     pub what: What,
+}
+
+impl Entry {
+    /// Whether its record may lie behind those of the entries so far, of which `last` is one, and the last of them
+    /// ends at `end`. A record of tombstones has several entries.
+    fn follows(&self, last: Option<&Self>, end: ByteOffset) -> bool {
+        let sequence = last.map_or(0, |last| last.sequence);
+        let beside = last.is_some_and(|last| {
+            let dead = matches!((last.what, self.what), (What::Dead(_), What::Dead(_)));
+            dead && (last.at, last.sequence) == (self.at, self.sequence)
+        });
+        beside || (self.at >= end && self.sequence > sequence)
+    }
+
+    /// Length of its record.
+    fn length(&self) -> ByteCount {
+        match self.what {
+            What::Shard { payload, .. } => record::length(ByteCount::new(u64::from(payload))),
+            What::Dead(_) => tombstone::LENGTH,
+        }
+    }
 }
 
 /// What an entry says.
@@ -153,7 +175,8 @@ pub fn trailer(last_block: &[u8], file: ByteCount) -> Result<Trailer, FooterErro
 /// Reads a whole footer: from where its trailer says to the end of the file.
 ///
 /// # Errors
-/// When any byte of it is not what was written for this volume, and when a later build wrote it.
+/// When any byte of it is not what was written for this volume, when it lists what cannot lie there, and when a later
+/// build wrote it.
 pub fn decode(
     footer: &[u8],
     trailer: Trailer,
@@ -169,12 +192,18 @@ pub fn decode(
     }
     // Version, checksum and magic stay where they are in every version, so that a later one can be
     // told from damage.
-    let version = Reader::new(&footer[footer.len() - TRAILER..]).u16();
+    let mut reader = Reader::new(&footer[footer.len() - TRAILER..]);
+    let version = reader.u16();
     if !(1..=VERSION).contains(&version) {
         return Err(FooterError::Version(version));
     }
+    let named = (DiskId::new(reader.skip(6).u64()), reader.u64());
+    if named != (disk, u64::from(volume.0)) {
+        return Err(FooterError::Damaged);
+    }
     let mut reader = Reader::new(footer);
-    let mut entries = Vec::new();
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut end = ByteOffset::ZERO;
     for _ in 0..trailer.entries {
         let (group, chunk) = (GroupId::new(reader.u64()), ChunkId::new(reader.u64()));
         let (index, kind) = (reader.u8(), reader.u8());
@@ -190,7 +219,7 @@ pub fn decode(
                 epoch: Epoch(field),
                 payload,
             },
-            DEAD => What::Dead(Tombstone {
+            DEAD if version > 1 && chunk.get() <= field => What::Dead(Tombstone {
                 group,
                 index,
                 first: chunk,
@@ -204,9 +233,11 @@ pub fn decode(
             what,
         };
         let aligned = entry.at.get().is_multiple_of(BLOCK as u64);
-        if !aligned || entry.at >= trailer.start {
+        let inside = entry.at < trailer.start && entry.length() <= trailer.start - entry.at;
+        if !aligned || !inside || !entry.follows(entries.last(), end) {
             return Err(FooterError::Damaged);
         }
+        end = entry.at + entry.length();
         entries.push(entry);
     }
     Ok(entries)

@@ -81,7 +81,9 @@ pub fn check(chunk: &ChunkDescription, index: u8) -> Result<(), Contradiction> {
             .data_lengths
             .iter()
             .all(|length| *length as usize <= longest)
-        && chunk.sealed_length(index) > ByteCount::ZERO;
+        && chunk.sealed_length(index) > ByteCount::ZERO
+        // The index and footers hold it in 32 bits.
+        && u32::try_from(chunk.payload_length(index).get()).is_ok();
     fits.then_some(()).ok_or(Contradiction)
 }
 

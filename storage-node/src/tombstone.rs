@@ -135,6 +135,9 @@ impl Tombstones {
                 index: reader.u8(),
             };
             reader.skip(7);
+            if range.first > range.last {
+                return Err(HeaderError::Invalid);
+            }
             record.ranges.push(range);
         }
         Ok(record)

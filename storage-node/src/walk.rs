@@ -16,6 +16,8 @@ use types::{ByteCount, ByteOffset, DiskId, block};
 /// Read at once while walking: a few small records, or one header and little waste.
 const WINDOW: u64 = 128 << 10;
 const BLOCK_BYTES: u64 = BLOCK as u64;
+/// No record has such a number: a volume has room for 2^32 of them, and the next one must have a number, too.
+const UNUSED: u64 = 1 << 48;
 
 /// One volume that is being opened.
 pub(crate) struct VolumeReader<'a> {
@@ -220,5 +222,6 @@ impl VolumeReader<'_> {
 /// Whether a record may lie there, and what it says was durable lies before it.
 fn fits(record: &Record, at: ByteOffset, end: ByteOffset) -> bool {
     let (opened, durable) = record.proves();
-    opened <= durable && durable <= at && at + record.length() <= end
+    let place = opened <= durable && durable <= at && at + record.length() <= end;
+    place && record.sequence() < UNUSED
 }
