@@ -16,7 +16,15 @@ use std::process::Command;
 const PACKAGE: &str = "strongroom-fuzz";
 
 /// The targets, by name.
-pub(crate) const TARGETS: [&str; 4] = ["signature", "framing", "document", "stored"];
+pub(crate) const TARGETS: [&str; 7] = [
+    "signature",
+    "framing",
+    "document",
+    "stored",
+    "record",
+    "tombstone",
+    "footer",
+];
 
 /// What libFuzzer's coverage consists of. One unit of code generation a crate keeps the counters of a
 /// function beside it.

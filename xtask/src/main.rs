@@ -85,7 +85,7 @@ enum Command {
     },
     /// Send a gateway what no client sends, guided by coverage
     Fuzz {
-        /// One of signature, framing, document, stored [default: each]
+        /// One of signature, framing, document, stored, record, tombstone, footer [default: each]
         target: Option<String>,
         /// For how long each
         #[arg(long, default_value_t = 60)]

@@ -1,7 +1,7 @@
 //! Fuzzing of what comes before anybody is known, and of what a client sends: signatures, the framing of
 //! bodies, documents; and of what a disk holds.
 //!
-//! Most targets send one request, made of the fuzzer's bytes, to a real gateway over a socket. Behind the
+//! Those of requests send one, made of the fuzzer's bytes, to a real gateway over a socket. Behind the
 //! gateway stands no cluster but a [`World`] that remembers what it was asked, so that each target can say
 //! what must never happen:
 //!
@@ -10,15 +10,23 @@
 //! framing.rs    what is stored is what a plain reading of the framing gives, whole; or nothing is
 //! document.rs   any document is answered, with success or a client's error
 //! stored.rs     a disk on which bits flipped shows what was stored, or says that it cannot
+//! record.rs     a header that is sealed means what the format says or is refused; a record shows only what is proved
+//! tombstone.rs  so with tombstones, which kill what they name before them and nothing else
+//! footer.rs     so with a footer, which lists what lies in its volume and nothing else
 //! ```
 //!
 //! `cargo xtask fuzz` builds the targets with coverage of our own crates and runs them; the tests here
 //! send each target the seeds that it begins with, and what it once found.
 
+mod disks;
 mod document;
+mod footer;
 mod framing;
+mod plain;
+mod record;
 mod signature;
 mod stored;
+mod tombstone;
 mod world;
 
 pub use world::World;
@@ -50,6 +58,21 @@ pub fn stored(data: &[u8]) {
     stored::try_one(data);
 }
 
+/// Records of shards.
+pub fn record(data: &[u8]) {
+    record::try_one(data);
+}
+
+/// Records of tombstones.
+pub fn tombstone(data: &[u8]) {
+    tombstone::try_one(data);
+}
+
+/// Footers.
+pub fn footer(data: &[u8]) {
+    footer::try_one(data);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +85,9 @@ mod tests {
             ("framing", framing),
             ("document", document),
             ("stored", stored),
+            ("record", record),
+            ("tombstone", tombstone),
+            ("footer", footer),
         ] {
             let folder = format!("{}/seeds/{name}", env!("CARGO_MANIFEST_DIR"));
             let seeds = std::fs::read_dir(folder).expect("there are seeds");
@@ -72,6 +98,29 @@ mod tests {
                 count += 1;
             }
             assert!(count >= 3, "{name} has {count} seeds");
+        }
+    }
+
+    /// Each byte of what a disk holds, whatever it becomes: sealed it means what the format says, and flipped or
+    /// sealed for elsewhere it is refused.
+    #[test]
+    fn every_byte_counts() {
+        for (target, valid) in [
+            (record as Target, record::valid()),
+            (tombstone, tombstone::valid()),
+            (footer, footer::valid()),
+        ] {
+            for at in 0..valid.len() {
+                for value in [0, 1, 2, 0x7f, 0xff] {
+                    for how in [0, 2] {
+                        let mut over = [&[how], &valid[..=at]].concat();
+                        over[1 + at] = value;
+                        target(&over);
+                    }
+                }
+                let [.., high, low] = at.to_be_bytes();
+                target(&[1, 0, high, low, 1 << (at % 8)]);
+            }
         }
     }
 }

@@ -4,31 +4,15 @@
 //! The disk is a simulated one on which a storage node has stored, removed and sealed. Each try begins with a copy
 //! of it.
 
-use bytes::Bytes;
-use disk::Disk;
+use crate::disks::{self, DISK, GROUP, read_all, run, serve, shard};
 use disk::sim::SimDisk;
 use std::ops::Range;
-use std::sync::{Arc, LazyLock};
-use storage_node::{DiskDevice, Limits, Node, Stamp, Watch, stamp};
-use types::placement::{Admission, Group, GroupTable, Member, Slot};
-use types::shard::{ChunkDescription, ShardDigest};
+use std::sync::LazyLock;
+use storage_node::Node;
+use types::placement::Slot;
 use types::wire::ShardStore;
-use types::wire::storage::{DiskState, PutShard, ReadError, ReadShard};
-use types::{
-    BlobId, ByteCount, ByteOffset, ChunkId, ClusterId, DiskId, Epoch, GroupId, NodeId, ShardKey,
-    block,
-};
-
-const CLUSTER: ClusterId = ClusterId::new([3; 16]);
-const NODE: NodeId = NodeId::new(1);
-const DISK: DiskId = DiskId::new(9);
-const GROUP: GroupId = GroupId::new(4);
-/// A few records to a volume.
-const LIMITS: Limits = Limits {
-    volume: ByteCount::new(40 << 10),
-    allocate: ByteCount::new(16 << 10),
-    batch: ByteCount::new(32 << 10),
-};
+use types::wire::storage::{DiskState, PutShard, ReadError};
+use types::{ByteOffset, Epoch};
 
 static IMAGE: LazyLock<Image> = LazyLock::new(Image::make);
 
@@ -87,13 +71,7 @@ pub(crate) struct Outcome {
 impl Image {
     fn make() -> Self {
         run(async {
-            let disk = SimDisk::new(1);
-            let stamp = Stamp {
-                cluster: CLUSTER,
-                node: NODE,
-                disk: DISK,
-            };
-            stamp::write_to(&disk, &stamp).await.expect("an empty disk");
+            let disk = disks::stamped().await;
             let node = serve(&disk).await;
             let lengths = [5000, 100, 3063, 9000, 70_000, 2500, 6000, 100];
             let puts: Vec<PutShard> = (1..)
@@ -191,72 +169,6 @@ impl Stored {
         let (file, range) = &self.place;
         *file == flip.file && range.contains(&flip.at)
     }
-}
-
-fn run<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build();
-    runtime.expect("a runtime").block_on(future)
-}
-
-async fn serve(disk: &SimDisk) -> Node {
-    let device = DiskDevice {
-        disk: Arc::new(disk.clone()) as Arc<dyn Disk>,
-        expected: Some(DISK),
-    };
-    let node = Node::with_devices(CLUSTER, NODE, vec![device], LIMITS, Watch::default()).await;
-    node.learn(&GroupTable {
-        groups: vec![Group {
-            id: GROUP,
-            profile: "4+2".parse().expect("a profile"),
-            epoch: Epoch(1),
-            admission: Admission::Open,
-            members: vec![Member {
-                disk: DISK,
-                joined: Epoch(1),
-            }],
-        }],
-        ..GroupTable::default()
-    });
-    node
-}
-
-fn shard(number: u64, length: usize) -> PutShard {
-    let key = ShardKey {
-        group: GROUP,
-        chunk: ChunkId::new(number),
-        index: 0,
-    };
-    let byte = |at: u64| (at * 31 + at / 251 + number * 7).to_be_bytes()[7];
-    let sealed: Vec<u8> = (0..length as u64).map(byte).collect();
-    let mut payload = Vec::new();
-    block::frame(key, 0, &sealed, &mut payload);
-    let digest = ShardDigest(*blake3::hash(&sealed).as_bytes());
-    PutShard {
-        disk: DISK,
-        key,
-        epoch: Epoch(1),
-        chunk: ChunkDescription {
-            blob: BlobId::new(number),
-            first_segment: 0,
-            profile: "4+2".parse().expect("a profile"),
-            data_lengths: vec![u32::try_from(length).expect("it is short"), 0, 0, 0],
-            digests: vec![digest; 6],
-        },
-        payload: payload.into(),
-    }
-}
-
-async fn read_all(node: &Node, put: &PutShard) -> Result<Bytes, ReadError> {
-    let blocks = put.payload.len().div_ceil(block::FRAMED_BLOCK);
-    node.read(ReadShard {
-        disk: DISK,
-        key: put.key,
-        first_block: 0,
-        blocks: u32::try_from(blocks).expect("a few"),
-    })
-    .await
 }
 
 /// The volume and the range in which a shard's header and blocks lie.
