@@ -11,7 +11,7 @@ use crate::volume::VolumeId;
 use bytes::Bytes;
 use disk::{BLOCK, File};
 use std::io;
-use types::{ByteCount, ByteOffset, DiskId, block};
+use types::{ByteCount, ByteOffset, DiskId, Epoch, ShardKey, block};
 
 /// Read at once while walking: a few small records, or one header and little waste.
 const WINDOW: u64 = 128 << 10;
@@ -46,8 +46,31 @@ pub(crate) enum Unsealed {
 
 /// A record whose header is good.
 enum Record {
-    Shard(Header),
+    Shard(Shard),
     Tombstones(Tombstones),
+}
+
+/// What counts of a shard's header. A volume has up to a quarter of a million of them, and they are all held at once.
+struct Shard {
+    key: ShardKey,
+    epoch: Epoch,
+    payload: u32,
+    sequence: u64,
+    opened: ByteOffset,
+    durable: ByteOffset,
+}
+
+impl From<Header> for Shard {
+    fn from(header: Header) -> Self {
+        Self {
+            key: header.key,
+            epoch: header.epoch,
+            payload: u32::try_from(header.payload().get()).expect("checked when it was decoded"),
+            sequence: header.sequence,
+            opened: header.opened,
+            durable: header.durable,
+        }
+    }
 }
 
 impl Record {
@@ -56,13 +79,13 @@ impl Record {
             Err(HeaderError::Invalid) => {
                 Tombstones::decode(bytes, disk, volume).map(Self::Tombstones)
             }
-            header => header.map(Self::Shard),
+            header => header.map(|header| Self::Shard(header.into())),
         }
     }
 
     fn sequence(&self) -> u64 {
         match self {
-            Self::Shard(header) => header.sequence,
+            Self::Shard(shard) => shard.sequence,
             Self::Tombstones(record) => record.sequence,
         }
     }
@@ -70,14 +93,14 @@ impl Record {
     /// What was durable when it was written: from where the volume was opened on, and in all.
     fn proves(&self) -> (ByteOffset, ByteOffset) {
         match self {
-            Self::Shard(header) => (header.opened, header.durable),
+            Self::Shard(shard) => (shard.opened, shard.durable),
             Self::Tombstones(record) => (record.opened, record.durable),
         }
     }
 
     fn length(&self) -> ByteCount {
         match self {
-            Self::Shard(header) => header.length(),
+            Self::Shard(shard) => record::length(ByteCount::new(u64::from(shard.payload))),
             Self::Tombstones(_) => tombstone::LENGTH,
         }
     }
@@ -86,11 +109,10 @@ impl Record {
         let sequence = self.sequence();
         let entry = |what| Entry { at, sequence, what };
         match self {
-            Self::Shard(header) => vec![entry(What::Shard {
-                key: header.key,
-                epoch: header.epoch,
-                payload: u32::try_from(header.payload().get())
-                    .expect("lengths in a header are 32 bits"),
+            Self::Shard(shard) => vec![entry(What::Shard {
+                key: shard.key,
+                epoch: shard.epoch,
+                payload: shard.payload,
             })],
             Self::Tombstones(record) => {
                 let ranges = record.ranges.iter();
@@ -162,12 +184,12 @@ impl VolumeReader<'_> {
 
     /// Whether all of a record is as it was written. Tombstones were proved when they were decoded.
     async fn verify(&self, at: ByteOffset, record: &Record) -> io::Result<bool> {
-        let Record::Shard(header) = record else {
+        let Record::Shard(shard) = record else {
             return Ok(true);
         };
-        let bytes = self.read(at, header.length().get()).await?;
-        let payload = record::HEADER..record::HEADER + header.payload().as_usize();
-        Ok(block::verify(header.key, 0, &bytes.slice(payload)).is_ok())
+        let bytes = self.read(at, record.length().get()).await?;
+        let payload = record::HEADER..record::HEADER + shard.payload as usize;
+        Ok(block::verify(shard.key, 0, &bytes.slice(payload)).is_ok())
     }
 
     fn assemble(&self, found: &[(ByteOffset, Record)]) -> Walk {
