@@ -7,6 +7,8 @@
 //! fio.rs      fio, with equal aligned bytes, depth and syncs
 //! reads.rs    shards read in order, blocks and small records at random     estimate: 0.9, 0.9, 0.8 of fio
 //! appends.rs  durable appends; records a sync when a sync takes 2 ms       estimate: 0.85 of fio; 0.4 a writer
+//! extents.rs  what an append costs by what lies where it goes             estimate: written extents sync three times faster
+//! http.rs     shards through the HTTP API, beside bare hyper               estimate: 0.8 of the slower of hyper and fio
 //! slow.rs     a disk whose syncs take their time
 //! scale.rs    index and opening at 10 thousand to 2 million shards         estimate: 64 bytes a shard; 2 s, 5 s
 //! ```
@@ -15,7 +17,9 @@
 //! in turns, so that a disk that drifts drifts for both.
 
 mod appends;
+mod extents;
 mod fio;
+mod http;
 mod reads;
 mod report;
 mod scale;
@@ -40,9 +44,11 @@ pub(crate) struct Options {
 
 type Question = (&'static str, fn(&Options, &mut Report) -> Result<()>);
 
-const QUESTIONS: [Question; 3] = [
+const QUESTIONS: [Question; 5] = [
     ("reads", reads::measure),
     ("appends", appends::measure),
+    ("extents", extents::measure),
+    ("http", http::measure),
     ("scale", scale::measure),
 ];
 

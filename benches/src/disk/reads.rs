@@ -6,13 +6,14 @@ use crate::Options;
 use crate::fio::{self, Job};
 use crate::report::{Report, Sample};
 use crate::world::{self, Shards, closed_loop, read};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use disk::Choice;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use storage_node::Node;
 use types::block::{FRAMED_BLOCK, SEALED_SEGMENT};
+use types::{ByteCount, ByteOffset};
 
 const SECONDS: u64 = 3;
 const TIME: Duration = Duration::from_secs(SECONDS);
@@ -122,6 +123,42 @@ async fn small_reads(options: &Options, report: &mut Report, folder: &Path) -> R
         Some(0.8),
     );
     world::close(node).await;
+    for (engine, name) in [(Choice::Auto, "io_uring"), (Choice::Threads, "threads")] {
+        by_itself(options, report, folder, engine, name).await?;
+    }
+    Ok(())
+}
+
+/// The engine without a node before it: no lookup, no checksum, no count. What is missing here is the engine's.
+async fn by_itself(
+    options: &Options,
+    report: &mut Report,
+    folder: &Path,
+    engine: Choice,
+    name: &str,
+) -> Result<()> {
+    let disk = disk::open(folder, engine)?;
+    let paths = world::volumes(folder)?;
+    let first = paths.first().context("there is a volume")?;
+    let file = first.file_name().context("it has a name")?;
+    let file = disk.open(&file.to_string_lossy()).await?;
+    let blocks = std::fs::metadata(first)?.len() / 4096;
+    let mut pairs = Vec::new();
+    for _ in 0..options.rounds {
+        let file = Arc::clone(&file);
+        let ours = closed_loop(32, TIME, move |number| {
+            let at = ByteOffset::new(scatter(number) % blocks * 4096);
+            let read = file.read(at, ByteCount::new(4096));
+            async move {
+                read.await?;
+                Ok(4096)
+            }
+        });
+        let other = fio::run(&job("randread", 4096, 32, std::slice::from_ref(first)))?;
+        pairs.push((ours.await?, other));
+    }
+    let case = format!("random, 4 KiB, engine alone, {name}");
+    report.compare(&case, "/s", Sample::operations, &pairs, None);
     Ok(())
 }
 

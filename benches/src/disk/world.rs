@@ -201,7 +201,7 @@ where
     F: Future<Output = Result<u64>> + Send,
 {
     let next = Arc::new(std::sync::atomic::AtomicU64::new(0));
-    let (began, cpu) = (Instant::now(), cpu());
+    let (began, cpu) = (Instant::now(), cpu_of("self"));
     let workers = (0..at_once).map(|_| {
         let (next, operation) = (Arc::clone(&next), operation.clone());
         tokio::spawn(async move {
@@ -227,14 +227,14 @@ where
         bytes,
         operations: took.len() as u64,
         took: elapsed,
-        cpu: self::cpu().saturating_sub(cpu),
+        cpu: cpu_of("self").saturating_sub(cpu),
         p99: took.get(took.len() * 99 / 100).copied().unwrap_or_default(),
     })
 }
 
-/// Processor time that this process has used.
-fn cpu() -> Duration {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+/// Processor time that a process has used: `self`, or its number.
+pub(crate) fn cpu_of(process: &str) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     // Behind the name, which may hold anything.
     let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
     let ticks: u64 = fields

@@ -5,13 +5,16 @@
 //! shards serve DIR COUNT                     a storage node with one disk, DIR/disk, filled with so many shards
 //! shards memory DIR                          the same service, whose one shard is in memory: what HTTP and TLS cost
 //! shards read DIR ADDRESS COUNT AT_ONCE SECONDS    GETs of whole shards over HTTP, by a gateway
+//! shards bare DIR                            hyper over the same TLS, and nothing else: the reference
+//! shards read-bare DIR ADDRESS COUNT AT_ONCE SECONDS    the same reads by a client that is no more than hyper
 //! shards direct DIR COUNT AT_ONCE SECONDS    the same reads by function calls: what the disk gives
 //! ```
 //!
-//! `serve` and `memory` print their address, then `ready`, and run until they are killed; the authority is in
+//! `serve`, `memory` and `bare` print their address, then `ready`, and run until they are killed; the authority is in
 //! DIR. Server and reader are two processes, so that each one's processor time can be told. `read` and `direct`
 //! print one line: `GB/s 1.234  shards 5678  p50 0.812 ms  p99 2.345 ms`.
 
+mod bare;
 mod node;
 mod reading;
 
@@ -45,6 +48,11 @@ async fn run() -> Result<()> {
     match words[..] {
         ["serve", folder, count] => node::serve(Path::new(folder), number(count)?).await,
         ["memory", folder] => node::memory(Path::new(folder)).await,
+        ["bare", folder] => bare::serve(Path::new(folder)).await,
+        ["read-bare", folder, address, count, at_once, seconds] => {
+            let shards = bare::remote(Path::new(folder), address.parse()?)?;
+            reading::read(shards, number(count)?, number(at_once)?, number(seconds)?).await
+        }
         ["read", folder, address, count, at_once, seconds] => {
             let shards = node::remote(Path::new(folder), address.parse()?)?;
             reading::read(shards, number(count)?, number(at_once)?, number(seconds)?).await
@@ -54,7 +62,7 @@ async fn run() -> Result<()> {
             reading::read(shards, number(count)?, number(at_once)?, number(seconds)?).await
         }
         _ => bail!(
-            "usage: shards serve DIR COUNT | memory DIR | read DIR ADDRESS COUNT AT_ONCE SECONDS | direct DIR COUNT AT_ONCE SECONDS"
+            "usage: shards serve DIR COUNT | memory DIR | bare DIR | read|read-bare DIR ADDRESS COUNT AT_ONCE SECONDS | direct DIR COUNT AT_ONCE SECONDS"
         ),
     }
 }

@@ -24,9 +24,9 @@ use types::wire::ShardStore;
 use types::wire::storage::{DiskReport, PutError, PutShard, ReadError, ReadShard};
 use types::{BlobId, ChunkId, ClusterId, DiskId, Epoch, GroupId, NodeId, Profile, ShardKey};
 
-const CLUSTER: ClusterId = ClusterId::new([0xbe; 16]);
-const NODE: NodeId = NodeId::new(1);
-const GATEWAY: NodeId = NodeId::new(2);
+pub(crate) const CLUSTER: ClusterId = ClusterId::new([0xbe; 16]);
+pub(crate) const NODE: NodeId = NodeId::new(1);
+pub(crate) const GATEWAY: NodeId = NodeId::new(2);
 pub(crate) const DISK: DiskId = DiskId::new(1);
 /// Segments of a shard: 1 MiB of plaintext.
 pub(crate) const BLOCKS: u32 = 16;
@@ -41,7 +41,7 @@ pub(crate) fn key(number: u64) -> ShardKey {
     }
 }
 
-fn shard(number: u64) -> Result<PutShard> {
+pub(crate) fn shard(number: u64) -> Result<PutShard> {
     let key = key(number);
     let byte = |at: u64| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number).to_be_bytes()[0];
     let length = BLOCKS as usize * SEALED_SEGMENT;
@@ -135,7 +135,7 @@ pub(crate) fn remote(folder: &Path, address: SocketAddr) -> Result<Arc<dyn Shard
 }
 
 /// A certificate of the authority in a folder, which is made there.
-fn credentials(folder: &Path, role: Role, node: NodeId) -> Result<Credentials> {
+pub(crate) fn credentials(folder: &Path, role: Role, node: NodeId) -> Result<Credentials> {
     let (certificate, key) = (folder.join("ca.pem"), folder.join("ca-key.pem"));
     if !certificate.exists() {
         if role != Role::Storage {

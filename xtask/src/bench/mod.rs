@@ -68,7 +68,11 @@ pub(crate) enum Bench {
 pub(crate) fn run(what: Bench) -> Result<()> {
     match what {
         Bench::Micro => program("micro", &[]),
-        Bench::Disk { options } => program("disk", &options),
+        Bench::Disk { options } => {
+            // It starts the other one.
+            build("shards")?;
+            program("disk", &options)
+        }
         Bench::Repair => soak::repair(),
         Bench::S3(options) if options.short => {
             crate::suite::program()?;
@@ -85,6 +89,12 @@ fn program(name: &str, options: &[String]) -> Result<()> {
     let mut run = command::cargo("run");
     run.args(["--release", "-p", "strongroom-benches", "--bin", name, "--"]);
     command::run(run.args(options))
+}
+
+/// Builds a program of `benches` as [`program`] runs it.
+fn build(name: &str) -> Result<()> {
+    let mut build = command::cargo("build");
+    command::run(build.args(["--release", "-p", "strongroom-benches", "--bin", name]))
 }
 
 /// A short run of what is built already, against the kept ratios to the reference. Fails when it cannot
