@@ -21,7 +21,13 @@ const STORE: &str = "store";
 
 pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let mut rates = Vec::new();
-    let sizes = [10_000, 100_000, options.shards / 4, options.shards / 2, options.shards];
+    let sizes = [
+        10_000,
+        100_000,
+        options.shards / 4,
+        options.shards / 2,
+        options.shards,
+    ];
     for shards in sizes {
         rates.push(one(options, report, shards)?);
     }
