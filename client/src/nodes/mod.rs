@@ -258,17 +258,21 @@ impl ShardStore for Nodes {
     /// absent, and so are those that a node does not know.
     fn report(&self) -> BoxFuture<'_, Vec<DiskReport>> {
         async move {
-            let asked = self.expected().await.into_iter().map(async |(node, disks)| {
-                let said = self.report_of(node).await;
-                self.tell(node, said.is_some());
-                let why = match &said {
-                    Some(_) => format!("{node} does not have it"),
-                    None => format!("{node} does not answer"),
-                };
-                let away = |disk| DiskReport::away(disk, DiskState::Absent(why.clone()));
-                let said = said.unwrap_or_default();
-                self.complete(node, &disks, said, |report| report.disk, away)
-            });
+            let asked = self
+                .expected()
+                .await
+                .into_iter()
+                .map(async |(node, disks)| {
+                    let said = self.report_of(node).await;
+                    self.tell(node, said.is_some());
+                    let why = match &said {
+                        Some(_) => format!("{node} does not have it"),
+                        None => format!("{node} does not answer"),
+                    };
+                    let away = |disk| DiskReport::away(disk, DiskState::Absent(why.clone()));
+                    let said = said.unwrap_or_default();
+                    self.complete(node, &disks, said, |report| report.disk, away)
+                });
             let mut reports: Vec<DiskReport> =
                 join_all(asked).await.into_iter().flatten().collect();
             reports.sort_by_key(|report| report.disk);

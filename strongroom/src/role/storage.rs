@@ -242,13 +242,8 @@ impl Running {
         let service = Arc::clone(&node) as Arc<dyn ShardStore>;
         let limits = ServeLimits::default();
         let scrubs = Arc::clone(&keeper) as Arc<dyn Scrubs>;
-        let shards = ShardServer::start_with_scrubs(
-            config.listen,
-            credentials,
-            service,
-            scrubs,
-            limits,
-        );
+        let shards =
+            ShardServer::start_with_scrubs(config.listen, credentials, service, scrubs, limits);
         let shards = shards.await?;
         Ok(Self {
             node,
