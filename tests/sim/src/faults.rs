@@ -1,7 +1,7 @@
 //! What happens to disks, servers and wires, as a seed has it.
 //!
-//! Never more than the promise allows: of acknowledged shards those of one disk are lost at a time, and the
-//! next one's only once the first have been made again; any number of disks may be away.
+//! Never more than the promise allows: of acknowledged shards those of one disk are lost or damaged at a time, and
+//! the next one's only once the first have been made again; any number of disks may be away.
 
 use crate::bay::lock;
 use crate::wires::End;
@@ -27,7 +27,7 @@ pub struct Faults(Arc<Mutex<BTreeMap<&'static str, u64>>>);
 
 impl Faults {
     /// All kinds that a run can meet.
-    pub const KINDS: [&'static str; 20] = [
+    pub const KINDS: [&'static str; 21] = [
         "power of a disk",
         "power of a metadata server",
         "power of everything",
@@ -36,6 +36,7 @@ impl Faults {
         "failed read",
         "full disk",
         "lost disk",
+        "damaged shard",
         "killed gateway",
         "upload given up",
         "slow message",
@@ -91,10 +92,11 @@ impl Nemesis {
     pub(crate) async fn torment(self: Arc<Self>, mut dice: Dice) -> Result<(), String> {
         while !self.ends.load(Ordering::Relaxed) {
             self.pause(&mut dice, 100).await;
-            match dice.below(10) {
+            match dice.below(11) {
                 0 => self.cut_metadata(&mut dice).await,
                 1 | 2 => self.lose_disk(&mut dice).await?,
                 3 | 4 => self.cut_off(&mut dice).await,
+                5 => self.damage_disk(&mut dice).await,
                 _ => self.trouble_disk(&mut dice).await,
             }
         }
@@ -172,13 +174,35 @@ impl Nemesis {
         lock(&self.taken).insert(chosen.0).then_some(chosen)
     }
 
-    /// A disk comes back empty, and is replaced.
-    async fn lose_disk(&self, dice: &mut Dice) -> Result<(), String> {
-        let _one_at_a_time = self.losing.lock().await;
+    /// Whether shards of a disk may be lost: nothing of another is, or was and is not whole again.
+    async fn may_lose(&self) -> bool {
+        if !self.lost.load(Ordering::Relaxed) {
+            return true;
+        }
         let safe = self.world.health().await.is_some_and(|(health, _)| {
             health.repairs.is_empty() && health.tolerates.is_none_or(|tolerates| tolerates > 0)
         });
-        if self.lost.load(Ordering::Relaxed) && !(safe && self.world.away().await.is_empty()) {
+        safe && self.world.away().await.is_empty() && self.world.still_damaged().await.is_empty()
+    }
+
+    /// Bits flip in some shards of a disk, which serves on.
+    async fn damage_disk(&self, dice: &mut Dice) {
+        let _one_at_a_time = self.losing.lock().await;
+        if !self.may_lose().await {
+            return;
+        }
+        let Some((at, id)) = self.take(dice) else {
+            return;
+        };
+        self.lost.store(true, Ordering::Relaxed);
+        self.world.damage(at, id, dice).await;
+        lock(&self.taken).remove(&at);
+    }
+
+    /// A disk comes back empty, and is replaced.
+    async fn lose_disk(&self, dice: &mut Dice) -> Result<(), String> {
+        let _one_at_a_time = self.losing.lock().await;
+        if !self.may_lose().await {
             return Ok(());
         }
         let Some((at, id)) = self.take(dice) else {

@@ -7,7 +7,9 @@
 //! load.rs     what gateways do          faults.rs  what disks, servers and wires suffer
 //! history.rs  what clients saw          judge.rs   whether that can be
 //! world.rs    the storage node          fleet.rs   the metadata servers      bay.rs  a place for a disk
+//! damage.rs   bits that flip, which the scrub must find
 //! wires.rs    what lies between them    plant.rs   bugs there, which runs must find
+//! forged.rs   what a repair would take that proves nothing
 //! pipes.rs    the servers' own stack over pipes, in every fourth run
 //! trace.rs    everything that happened: two runs of a seed agree to the last call
 //! ```
@@ -16,8 +18,10 @@
 //! `select` is looked at first. Keys and nonces are the system's: they decide nothing.
 
 mod bay;
+mod damage;
 mod faults;
 mod fleet;
+mod forged;
 mod history;
 mod judge;
 mod load;

@@ -38,6 +38,10 @@ pub enum Plant {
     FreshNumbers,
     /// Readers are not told for how long they may read what they have looked up.
     EndlessReads,
+    /// What was found damaged is never told: as if the scrub, and everybody else, had skipped it.
+    SkippedDamage,
+    /// Repairs write what was not proved (`forged`).
+    UnprovedRepairs,
 }
 
 /// The way of one end to the metadata service, with a bug in it or none.
@@ -171,6 +175,10 @@ impl Carrier for Planted {
             (Some(Plant::FreshNumbers), "/metadata/delete_object") => {
                 change(&mut call.body, |delete| self.number_anew(delete));
                 self.often_lost(call).boxed()
+            }
+            (Some(Plant::SkippedDamage), "/upkeep/report_bad") => {
+                let told: Result<(), MetadataError> = Ok(());
+                std::future::ready(Ok(codec::encode(&told))).boxed()
             }
             (Some(Plant::EndlessReads), "/metadata/lookup") => {
                 let endless = |located: &mut Located| located.valid_for_ms = 0;

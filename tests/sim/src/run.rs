@@ -179,6 +179,9 @@ impl Run {
 
     async fn heal(&mut self) -> Result<(), String> {
         self.nemesis.heal().await;
+        self.world.until_whole(WHOLE_WITHIN).await?;
+        self.world.until_undamaged().await?;
+        // What was found meanwhile is made again, or was just told.
         self.world.until_whole(WHOLE_WITHIN).await
     }
 

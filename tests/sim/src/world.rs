@@ -1,8 +1,10 @@
 //! The cluster: metadata servers, one storage node of six disks with its upkeep, two gateways.
 
 use crate::bay::{Bay, Syncs, lock};
+use crate::damage::{Damaged, SCRUBBED};
 use crate::faults::Faults;
 use crate::fleet::Fleet;
+use crate::forged::Forged;
 use crate::plant::{Plant, Planted};
 use crate::trace::Trace;
 use crate::wires::{End, Shards, Wires};
@@ -38,7 +40,7 @@ pub(crate) struct World {
     pub(crate) faults: Faults,
     /// The storage node's way to the metadata service, and the operator's.
     upkeep: Arc<dyn Upkeep>,
-    operator: Arc<dyn Upkeep>,
+    pub(crate) operator: Arc<dyn Upkeep>,
     plant: Option<Plant>,
     server: NodeId,
     pub(crate) bays: Vec<Bay>,
@@ -46,6 +48,9 @@ pub(crate) struct World {
     expected: Mutex<Vec<Option<DiskId>>>,
     running: Mutex<Option<Running>>,
     look_again: Mutex<Duration>,
+    /// Of the scrub: it goes on while the storage node is down.
+    clock: Clock,
+    pub(crate) damaged: Damaged,
     dice: Mutex<Dice>,
 }
 
@@ -99,6 +104,8 @@ impl World {
             expected: Mutex::new(expected),
             running: Mutex::default(),
             look_again: Mutex::new(Duration::from_secs(look_again)),
+            clock: Clock::starting(WallTime(1 << 40)),
+            damaged: Damaged::default(),
             dice: Mutex::new(dice),
         });
         world.start().await;
@@ -121,14 +128,18 @@ impl World {
         let watch = Watch::default();
         let node = Node::with_devices(CLUSTER, self.server, devices.collect(), limits, watch);
         let node = Arc::new(node.await);
+        let own: Arc<dyn ShardStore> = match self.plant {
+            Some(Plant::UnprovedRepairs) => Arc::new(Forged::of(Arc::clone(&node))),
+            _ => Arc::new(Quiet(Arc::clone(&node))),
+        };
         let keeper = Keeper::start(
             Arc::clone(&node),
             Arc::clone(&self.upkeep),
-            Arc::new(Quiet(Arc::clone(&node))),
+            own,
             KeeperConfig {
                 look_through: *lock(&self.look_again),
-                scrub: None,
-                clock: Clock::starting(WallTime(1 << 40)),
+                scrub: Some(SCRUBBED),
+                clock: self.clock,
                 ..KeeperConfig::default()
             },
         );

@@ -67,7 +67,7 @@ fn survives(range: Range<u64>) {
 }
 
 /// Whatever disks, servers and gateways suffer within what is promised: acknowledged writes are read, nothing
-/// else is, all becomes whole again, and any two disks may then go.
+/// else is, all becomes whole again, damage that says nothing too, and any two disks may then go.
 #[test]
 fn a_cluster_survives() {
     survives(0..SEEDS);
@@ -181,4 +181,17 @@ fn fresh_numbers_are_found() {
 fn endless_reads_are_found() {
     let why = finds(Plant::EndlessReads);
     assert!(why.contains("slow read"), "{why}");
+}
+
+/// A scrub whose findings lead to nothing, as if it had skipped them, is found: damage stays.
+#[test]
+fn skipped_damage_is_found() {
+    let why = finds(Plant::SkippedDamage);
+    assert!(why.contains("damage stays"), "{why}");
+}
+
+/// Repairs that write what they did not prove are found: what they made cannot be read, or is damaged again.
+#[test]
+fn unproved_repairs_are_found() {
+    finds(Plant::UnprovedRepairs);
 }
