@@ -1,5 +1,5 @@
-//! Idle memory, kept by size and within a bound, and given back once nobody needs it. `tests/it/schedules` drives
-//! it through many schedules.
+//! Idle memory, kept by size and within a bound, and given back once nobody needs it. `tests/it/schedules` tries it,
+//! under many schedules too.
 
 use super::sync::{Mutex, PoisonError};
 use std::collections::BTreeMap;
@@ -73,33 +73,5 @@ impl<T> Pool<T> {
         });
         idle.sum = sum;
         unused
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What was needed at any time since the last look stays; what was not is given back, and makes room.
-    #[test]
-    fn what_nobody_needed_is_given_back() {
-        let pool = Pool::new(100);
-        for piece in 0..4 {
-            assert_eq!(pool.give(10, piece), None);
-        }
-        assert_eq!(pool.give(60, 4), None);
-        assert_eq!(pool.give(10, 5), Some(5), "it is full");
-        assert_eq!(pool.unused(), [], "they are new");
-        for _ in 0..3 {
-            let (one, other) = (pool.take(10).unwrap(), pool.take(10).unwrap());
-            pool.give(10, other);
-            pool.give(10, one);
-        }
-        assert_eq!(pool.unused(), [0, 1, 4], "two were in use at once");
-        assert_eq!(pool.give(60, 6), None, "there is room again");
-        assert_eq!(pool.unused(), [2, 3]);
-        assert_eq!(pool.unused(), [6]);
-        assert_eq!((pool.take(10), pool.take(60)), (None, None));
-        assert_eq!(pool.give(100, 7), None);
     }
 }

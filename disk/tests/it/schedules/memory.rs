@@ -22,6 +22,33 @@ fn a_pool_that_looks_and_then_takes_is_found() {
     assert!(is_found(share::<Peeking>));
 }
 
+/// What was needed at any time since the last look stays; what was not is given back, and makes room.
+#[test]
+fn what_nobody_needed_is_given_back() {
+    shuttle::check_random(give_back, 1);
+}
+
+fn give_back() {
+    let pool = Pool::new(100);
+    for piece in 0..4 {
+        assert_eq!(pool.give(10, piece), None);
+    }
+    assert_eq!(pool.give(60, 4), None);
+    assert_eq!(pool.give(10, 5), Some(5), "it is full");
+    assert_eq!(pool.unused(), [], "they are new");
+    for _ in 0..3 {
+        let (one, other) = (pool.take(10).unwrap(), pool.take(10).unwrap());
+        pool.give(10, other);
+        pool.give(10, one);
+    }
+    assert_eq!(pool.unused(), [0, 1, 4], "two were in use at once");
+    assert_eq!(pool.give(60, 6), None, "there is room again");
+    assert_eq!(pool.unused(), [2, 3]);
+    assert_eq!(pool.unused(), [6]);
+    assert_eq!((pool.take(10), pool.take(60)), (None, None));
+    assert_eq!(pool.give(100, 7), None);
+}
+
 /// Memory that knows whether it is in use.
 type Piece = Arc<AtomicBool>;
 
