@@ -1,7 +1,7 @@
 //! Records of shards: a header that is sealed means what the format says, or is refused; one whose checksum does not
 //! match, or that belongs elsewhere, is refused; and of a record on a disk no byte is shown that is not proved.
 
-use crate::disks::{DISK, goes_on, header, holding, read, run, serve, shard};
+use crate::disks::{self, DISK, goes_on, header, holding, read, run, serve, shard};
 use crate::plain::{
     FRAMED, crc, field, flip, frame, lay_over, offset_at, place, u16_at, u32_at, u64_at, verifies,
 };
@@ -34,7 +34,7 @@ pub(crate) fn try_one(data: &[u8]) {
         0 => sealed(rest),
         1 => changed(rest),
         2 => elsewhere(rest),
-        _ => stored(how / 4, rest),
+        _ => run(judge(stored(how / 4, rest))),
     }
 }
 
@@ -77,101 +77,131 @@ fn elsewhere(over: &[u8]) {
     }
 }
 
-/// A record between two others. Bytes are laid over its header, which is sealed then; what is behind them flips bits of
-/// its blocks. Of `how`: whether it has two blocks; whether they are framed anew; whether the record behind it says
-/// that it was durable.
-fn stored(how: u8, rest: &[u8]) {
+/// The last record's sequence number.
+const LAST: u64 = 1 << 40;
+/// Where the record between begins.
+const MIDDLE: usize = 4096;
+
+/// A volume of three records.
+struct Volume {
+    bytes: Vec<u8>,
+    /// What the header of the one between says.
+    told: Result<Header, HeaderError>,
+    /// Where the last one begins.
+    last: usize,
+    /// The last one says that the one between was durable.
+    durable: bool,
+}
+
+/// Bytes are laid over the header of the record between, which is sealed then; what is behind them flips bits of its
+/// blocks. Of `how`: whether it has two blocks; whether they are framed anew; whether it was durable.
+fn stored(how: u8, rest: &[u8]) -> Volume {
     let [long, framed, durable] = [1, 2, 4].map(|bit| how & bit != 0);
     let (over, flips) = rest.split_at(rest.len().min(SEALED_AT));
     let [first, short, last, two_blocks] = &*PUTS;
-    let puts = [first, if long { two_blocks } else { short }, last];
-    let mut records = [(1, puts[0]), (2, puts[1]), (LAST, puts[2])].map(|(sequence, put)| {
-        let mut header = header(put, VOLUME, sequence);
-        if durable && sequence == LAST {
-            header.durable = ByteOffset::new(8192);
-        }
-        record::encode(DISK, &header, &put.payload).to_vec()
-    });
-    let middle = &mut records[1];
+    let put = if long { two_blocks } else { short };
+    let mut bytes = disks::record(first, VOLUME, 1);
+    let mut middle = disks::record(put, VOLUME, 2);
     lay_over(&mut middle[..SEALED_AT], over);
-    seal(middle, DISK, VOLUME);
+    seal(&mut middle, DISK, VOLUME);
     let (head, blocks) = middle.split_at_mut(HEADER);
-    let length = puts[1].payload.len();
-    flip(&mut blocks[..length], flips);
+    flip(&mut blocks[..put.payload.len()], flips);
     let told = plain(head);
     if let (true, Ok(header)) = (framed, &told) {
         let length = blocks.len().min(header.payload().as_usize());
         frame(header.key, &mut blocks[..length]);
     }
-    let volume = records.concat();
-    let behind = volume.len() - records[2].len();
-    run(judge(&volume, told, behind, durable));
+    bytes.extend(middle);
+    let mut header = header(last, VOLUME, LAST);
+    header.durable = ByteOffset::new(if durable { 2 * MIDDLE as u64 } else { 0 });
+    let (at, last) = (bytes.len(), record::encode(DISK, &header, &last.payload));
+    bytes.extend_from_slice(&last);
+    Volume {
+        bytes,
+        told,
+        last: at,
+        durable,
+    }
 }
 
-/// The last record's sequence number.
-const LAST: u64 = 1 << 40;
+impl Volume {
+    /// The header between, if what it says may lie there.
+    fn fitting(&self) -> Option<&Header> {
+        let at = MIDDLE as u64;
+        self.told.as_ref().ok().filter(|header| {
+            let (opened, durable) = (header.opened.get(), header.durable.get());
+            (2..1 << 48).contains(&header.sequence)
+                && opened <= durable
+                && durable <= at
+                && at + header.length().get() <= self.bytes.len() as u64
+        })
+    }
 
-async fn judge(volume: &[u8], told: Result<Header, HeaderError>, behind: usize, durable: bool) {
-    let disk = holding(&[volume]).await;
+    /// Whether the last record is found: not when the one between reaches over it, or says that it is behind it.
+    fn finds_last(&self) -> bool {
+        self.fitting()
+            .is_none_or(|header| header.sequence < LAST && end(header) <= self.last)
+    }
+
+    /// The header between, if its record counts: it was durable, or its blocks are whole.
+    fn middle(&self) -> Option<&Header> {
+        let trusted = self.durable && self.finds_last();
+        let whole = |header: &Header| verifies(header.key, self.blocks(MIDDLE, header));
+        self.fitting().filter(|header| trusted || whole(header))
+    }
+
+    /// Whether something is missing before the last record.
+    fn has_gap(&self) -> bool {
+        self.finds_last() && self.middle().is_none_or(|header| end(header) < self.last)
+    }
+
+    /// What lives, and its blocks.
+    fn live(&self) -> HashMap<ShardKey, (Header, &[u8])> {
+        let first = (0, header(&PUTS[0], VOLUME, 1));
+        let middle = self.middle().map(|header| (MIDDLE, header.clone()));
+        let last = (self.last, header(&PUTS[2], VOLUME, LAST));
+        let last = self.finds_last().then_some(last);
+        let records = [Some(first), middle, last].into_iter().flatten();
+        records
+            .map(|(at, header)| {
+                let blocks = self.blocks(at, &header);
+                (header.key, (header, blocks))
+            })
+            .collect()
+    }
+
+    fn blocks(&self, at: usize, header: &Header) -> &[u8] {
+        &self.bytes[at + HEADER..][..header.payload().as_usize()]
+    }
+}
+
+/// Where the record between ends, by its header.
+fn end(header: &Header) -> usize {
+    MIDDLE + header.length().as_usize()
+}
+
+async fn judge(volume: Volume) {
+    let disk = holding(&[&volume.bytes]).await;
     let node = serve(&disk).await;
     let report = &node.report().await[0];
-    if let Err(HeaderError::Version(_)) = told {
+    if let Err(HeaderError::Version(_)) = volume.told {
         assert_ne!(report.state, DiskState::Serving);
         return;
     }
     assert_eq!(report.state, DiskState::Serving);
-
-    let at = 4096;
-    let payload = |begin: usize, header: &Header| {
-        let begin = begin + HEADER;
-        volume[begin..begin + header.payload().as_usize()].to_vec()
-    };
-    let fits = |header: &Header| {
-        let end = ByteOffset::new(at) + header.length();
-        let (opened, durable) = (header.opened.get(), header.durable.get());
-        (2..1 << 48).contains(&header.sequence)
-            && opened <= durable
-            && durable <= at
-            && end.get() <= volume.len() as u64
-    };
-    let middle = told.ok().filter(fits);
-    let found_last = middle.as_ref().is_none_or(|header| {
-        let end = at + header.length().get();
-        header.sequence < LAST && end <= behind as u64
-    });
-    let trusted = durable && found_last;
-    let middle = middle.filter(|header| trusted || verifies(header.key, &payload(4096, header)));
-
-    let mut live = HashMap::new();
-    let first = header(&PUTS[0], VOLUME, 1);
-    live.insert(first.key, (payload(0, &first), first));
-    if let Some(header) = middle.clone() {
-        live.insert(header.key, (payload(4096, &header), header));
-    }
-    if found_last {
-        let last = header(&PUTS[2], VOLUME, LAST);
-        live.insert(last.key, (payload(behind, &last), last));
-    }
+    assert_eq!(node.damage().count() > 0, volume.has_gap());
+    let live = volume.live();
     assert_eq!(report.shards, live.len() as u64);
-    let gap = middle.is_none() && found_last;
-    assert_eq!(
-        node.damage().count() > 0,
-        gap || middle
-            .is_some_and(|header| { found_last && at + header.length().get() < behind as u64 })
-    );
-    for (key, (payload, header)) in &live {
-        let whole = verifies(*key, payload);
-        let shown = read(&node, *key, payload.len()).await;
-        match shown {
-            Ok(bytes) => assert!(whole && bytes == payload, "{key} has other bytes"),
-            Err(error) => assert!(
-                !whole && matches!(error, ReadError::Corrupt { .. }),
-                "{key}: {error}"
-            ),
+    for (key, (header, blocks)) in live {
+        let whole = verifies(key, blocks);
+        match read(&node, key, blocks.len()).await {
+            Ok(shown) => assert!(whole && shown == blocks, "{key} has other bytes"),
+            Err(ReadError::Corrupt { .. }) => assert!(!whole, "{key} is whole"),
+            Err(error) => panic!("{key}: {error}"),
         }
-        assert_eq!(node.describe(DISK, *key).await.as_ref(), Ok(&header.chunk));
-        let proved = whole && digest(payload) == header.chunk.digests[usize::from(key.index)].0;
-        assert_eq!(node.verify(DISK, *key).await.is_ok(), proved, "{key}");
+        assert_eq!(node.describe(DISK, key).await.as_ref(), Ok(&header.chunk));
+        let proved = whole && digest(blocks) == header.chunk.digests[usize::from(key.index)].0;
+        assert_eq!(node.verify(DISK, key).await.is_ok(), proved, "{key}");
     }
     goes_on(&node).await;
     node.shutdown().await;
