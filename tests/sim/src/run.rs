@@ -111,6 +111,9 @@ impl Run {
         self.heal().await?;
         self.compare("with every disk").await?;
         self.look_through().await?;
+        if self.dice.below(3) == 0 {
+            self.spoil().await?;
+        }
         if self.dice.below(4) == 0 {
             self.read_slowly().await?;
         }
@@ -194,6 +197,14 @@ impl Run {
         }
         reader.client.shutdown().await;
         Ok(())
+    }
+
+    /// Shards of a disk are damaged that nobody reads: a scrub finds them by itself.
+    async fn spoil(&mut self) -> Result<(), String> {
+        let (bay, disk) = *self.dice.pick(&self.world.disks());
+        self.world.damage(bay, disk, &mut self.dice).await;
+        self.world.until_undamaged().await?;
+        self.world.until_whole(WHOLE_WITHIN).await
     }
 
     /// A reader is slower than what it reads stays on the disks.
