@@ -7,8 +7,10 @@ use crate::engine::folder::Folder;
 use crate::engine::ring::How;
 use futures::executor::block_on;
 use futures::future::{join, try_join_all};
+use io_uring::{IoUring, opcode, types::Fd};
 use std::io;
 use std::sync::Arc;
+use tempfile::TempDir;
 use types::{ByteCount, ByteOffset};
 
 const BLOCK_BYTES: u64 = BLOCK as u64;
@@ -70,10 +72,15 @@ fn expected(task: u64) -> Vec<u8> {
     place
 }
 
+/// A folder where this test was built: a temporary one may be in memory.
+fn on_a_disk() -> TempDir {
+    let beside = std::env::current_exe().unwrap();
+    tempfile::tempdir_in(beside.parent().unwrap()).unwrap()
+}
+
 /// Breaks the ring at one of its calls, in the midst of reads, writes and syncs.
 fn breaks(how: How, call: u32) {
-    let beside = std::env::current_exe().unwrap();
-    let path = tempfile::tempdir_in(beside.parent().unwrap()).unwrap();
+    let path = on_a_disk();
     let old: Vec<u8> = (0..TASKS)
         .flat_map(|task| {
             let mut place = content(task, 0);
@@ -143,4 +150,62 @@ fn completions_that_never_come_lose_nothing() {
 #[test]
 fn a_kernel_that_forbids_the_ring_loses_nothing() {
     moments(How::Denied);
+}
+
+/// Nothing of what a ring left lands once its thread has ended and the file is settled.
+/// Method: so many writes that most are under way when their thread ends; what is there as soon as the file is settled
+/// is what is there in the end.
+#[test]
+fn a_settled_file_has_nothing_in_flight() {
+    const WRITES: u32 = 64;
+    const LENGTH: u32 = 1 << 20;
+    if IoUring::new(4).is_err() {
+        eprintln!("left out; there is no io_uring");
+        return;
+    }
+    let path = on_a_disk();
+    let folder = Arc::new(Folder::open(path.path()).unwrap());
+    let file = folder.file("file", true).unwrap();
+    let length = LENGTH as usize;
+    let whole = WRITES as usize * length;
+    file.write(ByteOffset::ZERO, &Buffer::zeroed(whole))
+        .unwrap();
+    let mut new = Buffer::zeroed(length);
+    new.fill(1);
+    // Never freed, should this panic while they may be under way.
+    let new = std::mem::ManuallyDrop::new(new);
+    let submit = || {
+        let mut ring = IoUring::new(WRITES).unwrap();
+        for n in 0..WRITES {
+            let write = opcode::Write::new(Fd(file.descriptor()), new.as_ptr(), LENGTH);
+            let write = write.offset(u64::from(n) * u64::from(LENGTH)).build();
+            // SAFETY: `new` is never freed, nor written to.
+            unsafe { ring.submission().push(&write) }.unwrap();
+        }
+        let taken = ring.submit().unwrap();
+        (ring, taken)
+    };
+    let (mut ring, taken) = std::thread::scope(|scope| scope.spawn(submit).join()).unwrap();
+    assert_eq!(taken, WRITES as usize);
+
+    let last = || {
+        let mut last = Buffer::zeroed(length);
+        let at = ByteOffset::new((whole - length) as u64);
+        file.read_into(at, &mut last).map(|()| last)
+    };
+    let early = ring.completion().len();
+    let settled = file.settle(ByteOffset::ZERO);
+    let now = last();
+    while ring.completion().len() < WRITES as usize {
+        ring.submit_and_wait(WRITES as usize).unwrap();
+    }
+    assert!(early < WRITES as usize, "nothing was under way any more");
+    if let Err(error) = settled {
+        eprintln!("left out; this file system says: {error}");
+        return;
+    }
+    assert!(
+        now.unwrap()[..] == last().unwrap()[..],
+        "it landed afterwards"
+    );
 }
