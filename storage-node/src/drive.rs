@@ -8,7 +8,7 @@ use crate::opening::{self, Acknowledged, Damage, OpenError};
 use crate::plan::{Limits, Removed};
 use crate::queue::QUEUE;
 use crate::reading::Compared;
-use crate::reclaim::Reclaiming;
+use crate::reclaim::{PATIENCE, Reclaiming};
 use crate::slow::Latency;
 use crate::store::Store;
 use crate::ticket::{Refusal, Stored, Ticket};
@@ -22,7 +22,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 use types::wire::storage::{DiskReport, DiskState, PutError, PutShard, ReadError};
 use types::{ByteCount, ChunkId, DiskId, GroupId};
 
@@ -76,6 +77,8 @@ pub(crate) struct ServingDrive {
     tickets: Mutex<Option<mpsc::Sender<Ticket>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     reclaiming: Reclaiming,
+    /// Checks that were begun and were not seen to end.
+    checks: tokio::sync::Mutex<JoinSet<()>>,
 }
 
 impl ServingDrive {
@@ -119,6 +122,7 @@ impl ServingDrive {
             tickets: Mutex::new(Some(tickets)),
             writer: Mutex::new(Some(writer)),
             reclaiming: Reclaiming::default(),
+            checks: tokio::sync::Mutex::default(),
         })
     }
 
@@ -267,7 +271,25 @@ impl ServingDrive {
         }
     }
 
-    /// Takes no more writes, and returns when those that wait are answered.
+    /// Begins a check of the disk by a task of its own, unless one has not returned yet.
+    pub(crate) fn check<F>(self: &Arc<Self>, check: impl FnOnce(Arc<Self>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        if let Ok(mut checks) = self.checks.try_lock()
+            && self.drive.checked.begin()
+        {
+            checks.spawn(check(Arc::clone(self)));
+        }
+    }
+
+    /// Returns when the checks have ended that were begun.
+    pub(crate) async fn checked(&self) {
+        let mut checks = self.checks.lock().await;
+        while checks.join_next().await.is_some() {}
+    }
+
+    /// Takes no more writes, and returns when those that wait are answered and nothing looks at the disk any more.
     pub(crate) async fn shutdown(&self) {
         drop(lock(&self.tickets).take());
         let writer = lock(&self.writer).take();
@@ -277,6 +299,7 @@ impl ServingDrive {
             tracing::error!(disk = %self.drive.id, "its writer broke off: {error}");
         }
         self.reclaiming.stop().await;
+        let _hangs = timeout(PATIENCE, self.checked()).await;
     }
 }
 

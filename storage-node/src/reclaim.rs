@@ -35,7 +35,7 @@ use types::wire::storage::ReadError;
 /// Shards that are moved at once, while nobody is served: they share a sync.
 const AT_ONCE: usize = 8;
 /// How long a stop waits for a piece of work.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// Ranges that are punched in one piece of work.
 const PUNCHED_AT_ONCE: usize = 32;
 

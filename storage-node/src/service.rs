@@ -263,7 +263,10 @@ impl Node {
     /// Takes no more writes, answers those that wait, and stops. Reads under way end by themselves, and so do
     /// the calls of a disk that is stalled.
     pub async fn shutdown(&self) {
-        drop(lock(&self.watcher).take());
+        let watcher = lock(&self.watcher).take();
+        if let Some(watcher) = watcher {
+            watcher.stop().await;
+        }
         let drives: Vec<_> = self.disks().drives.values().map(Arc::clone).collect();
         let patience = self.shared.watch.patience;
         let stopping = drives

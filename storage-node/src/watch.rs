@@ -60,6 +60,14 @@ impl Watcher {
     }
 }
 
+impl Watcher {
+    /// Ends it; when this returns it holds no disk any more.
+    pub(crate) async fn stop(mut self) {
+        self.0.abort();
+        let _aborted = (&mut self.0).await;
+    }
+}
+
 impl Drop for Watcher {
     fn drop(&mut self) {
         self.0.abort();
@@ -70,9 +78,9 @@ impl Shared {
     /// One look at everything. It takes no longer than two periods, whatever hangs.
     pub(crate) async fn look_after(self: &Arc<Self>) {
         let serving: Vec<_> = self.disks().drives.values().map(Arc::clone).collect();
-        let checks = serving.iter().filter_map(|drive| self.check(drive));
-        let checks: Vec<_> = checks.collect();
-        let _some_hang = timeout(self.watch.every, join_all(checks)).await;
+        serving.iter().for_each(|drive| self.check(drive));
+        let checked = serving.iter().map(|drive| drive.checked());
+        let _some_hang = timeout(self.watch.every, join_all(checked)).await;
         compare(&serving);
         let mut changed = false;
         for drive in serving {
@@ -92,16 +100,16 @@ impl Shared {
         disk::give_back_idle();
     }
 
-    /// Checks one disk, unless the last check has not returned yet.
-    fn check(self: &Arc<Self>, drive: &Arc<ServingDrive>) -> Option<JoinHandle<()>> {
+    /// Has one disk checked, unless the last check has not returned yet.
+    fn check(self: &Arc<Self>, drive: &Arc<ServingDrive>) {
         let stamp = Stamp {
             cluster: self.cluster,
             node: self.node,
             disk: drive.id(),
         };
-        let (drive, shared) = (Arc::clone(drive), Arc::clone(self));
-        drive.drive().checked.begin().then(|| {
-            tokio::spawn(async move {
+        drive.check(|drive| {
+            let shared = Arc::clone(self);
+            async move {
                 let found = still_there(drive.drive(), stamp).await;
                 drive.drive().checked.end();
                 match (found, drive.drive().unread.too_many()) {
@@ -113,8 +121,8 @@ impl Shared {
                     (Ok(()), Some(why)) => drive.drive().retire(why),
                     (Err(why), _) => drive.drive().fail(&why),
                 }
-            })
-        })
+            }
+        });
     }
 }
 

@@ -101,6 +101,7 @@ fn an_empty_folder_is_admitted() {
             expected: Some(id(1)),
         });
         let node = Node::open(config).await;
+        assert_eq!(state(&node, id(1)).await, Some(DiskState::Serving));
         let put = shard(id(1), 1, 5000, 0);
         assert!(read_all(&node, &put).await.unwrap() == put.payload);
         node.shutdown().await;
