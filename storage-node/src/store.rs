@@ -122,6 +122,14 @@ impl Store {
         (thin && account.dead >= self.limits.allocate).then(|| self.seal(tail))
     }
 
+    /// The open volume is to be sealed although it has room: the disk stops, and to walk it would make the next start
+    /// long.
+    pub fn seal_to_stop(&self) -> Option<Action> {
+        let tail = self.tail.as_ref()?;
+        let length = tail.end - ByteOffset::ZERO;
+        (length > self.limits.allocate).then(|| self.seal(tail))
+    }
+
     /// Bytes of all volumes.
     pub fn used(&self) -> ByteCount {
         let tail = self.tail.as_ref();

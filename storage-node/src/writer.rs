@@ -63,6 +63,21 @@ pub(crate) async fn run(drive: Arc<Drive>, mut ledger: Ledger, tickets: mpsc::Re
         }
         queue.looked();
     }
+    stop(&drive).await;
+}
+
+/// Seals the open volume if it is long: the next start reads its footer instead of walking it.
+async fn stop(drive: &Drive) {
+    if drive.serving().is_err() {
+        return;
+    }
+    let long = drive.state().store.seal_to_stop();
+    if let Some(Action::Seal { volume, at, footer }) = long
+        && let Err(error) = seal(drive, volume, at, footer).await
+    {
+        // It is walked.
+        tracing::warn!(disk = %drive.id, "{volume} was not sealed: {error}");
+    }
 }
 
 /// Removes what nobody needs any more, and seals the open volume when that lets its waste go.

@@ -73,7 +73,8 @@ impl Image {
         run(async {
             let disk = disks::stamped().await;
             let node = serve(&disk).await;
-            let lengths = [5000, 100, 3063, 9000, 70_000, 2500, 6000, 100];
+            // The last volume stays so short that a clean stop leaves it open.
+            let lengths = [5000, 100, 3063, 9000, 70_000, 2500, 1000, 100];
             let puts: Vec<PutShard> = (1..)
                 .zip(lengths)
                 .map(|(n, length)| shard(n, length))
