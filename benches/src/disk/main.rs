@@ -27,9 +27,14 @@ mod slow;
 mod world;
 
 use anyhow::{Context, Result, bail};
+use mimalloc::MiMalloc;
 use report::Report;
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+/// As in `strongroom`.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// What was asked for.
 pub(crate) struct Options {

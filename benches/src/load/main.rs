@@ -31,9 +31,14 @@ mod upload;
 mod work;
 
 use anyhow::{Context, Result, bail};
+use mimalloc::MiMalloc;
 use std::io::{Write, stdout};
 use std::path::Path;
 use std::process::ExitCode;
+
+/// As in `strongroom`, for the reference is to have what that has.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     match run() {

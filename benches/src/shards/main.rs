@@ -19,8 +19,13 @@ mod node;
 mod reading;
 
 use anyhow::{Context, Result, bail};
+use mimalloc::MiMalloc;
 use std::path::Path;
 use std::process::ExitCode;
+
+/// As in `strongroom`.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
