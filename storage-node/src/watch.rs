@@ -58,9 +58,7 @@ impl Watcher {
             }
         }))
     }
-}
 
-impl Watcher {
     /// Ends it; when this returns it holds no disk any more.
     pub(crate) async fn stop(mut self) {
         self.0.abort();

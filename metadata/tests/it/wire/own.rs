@@ -1,10 +1,11 @@
 //! What a storage node may ask for: about its own disks.
 
-use super::{CLUSTER, IDS, World, credentials, real_disks};
+use super::{CLUSTER, IDS, World, credentials, eventually, real_disks};
 use ca::Role;
 use client::{RemoteMetadata, Servers};
 use rpc::Addresses;
 use std::sync::Arc;
+use strongroom_metadata::Replica;
 use types::placement::{Disk, GroupTable};
 use types::profile::DiskClass;
 use types::wire::Upkeep;
@@ -17,6 +18,18 @@ fn node(world: &World, id: NodeId) -> RemoteMetadata {
     let addresses: Arc<dyn Addresses> = Arc::new(world.book.clone());
     let _inside = world.outside.enter();
     Remote(Servers::start(&credentials, CLUSTER, &IDS, &addresses).unwrap())
+}
+
+/// A new node's id, from whoever leads: on a busy machine that may be another one in the next moment.
+fn admitted(world: &World) -> NodeId {
+    let mut id = None;
+    eventually("a node is admitted", || {
+        let leader = world.hosts[world.leader()].supervised.running();
+        let admit = |leader: Arc<Replica>| world.outside.block_on(leader.server().admit_node());
+        id = leader.and_then(|leader| admit(leader).ok());
+        id.is_some()
+    });
+    id.unwrap()
 }
 
 fn disk(id: DiskId, node: NodeId) -> Disk {
@@ -39,12 +52,7 @@ fn refused<T: std::fmt::Debug>(answer: Result<T, MetadataError>) {
 #[test]
 fn a_storage_node_asks_for_its_own_disks() {
     let world = World::start(&real_disks(), |_| {});
-    let leader = world.hosts[world.leader()].supervised.running().unwrap();
-    let leader = Arc::clone(leader.server());
-    let (mine, other) = world.outside.block_on(async {
-        let mine = leader.admit_node().await.unwrap();
-        (mine, leader.admit_node().await.unwrap())
-    });
+    let (mine, other) = (admitted(&world), admitted(&world));
     let (my_node, other_node) = (node(&world, mine), node(&world, other));
     world.outside.block_on(async {
         let my_disk = my_node.reserve_disk_id().await.unwrap();
