@@ -39,6 +39,8 @@ pub(crate) struct Drive {
     pub(crate) disk: Arc<dyn Disk>,
     state: RwLock<State>,
     pub(crate) failed: OnceLock<String>,
+    /// Whether it failed by going away, and by nothing that it did.
+    pub(crate) away: AtomicBool,
     /// Whether it is not to be opened anew, as one that failed is.
     pub(crate) retired: AtomicBool,
     /// What it failed to read.
@@ -102,6 +104,7 @@ impl ServingDrive {
                 files: opened.files,
             }),
             failed: OnceLock::new(),
+            away: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             unread: Unread::default(),
             latency: Latency::default(),
@@ -344,6 +347,8 @@ impl Drive {
     /// Stops the disk for good.
     pub(crate) fn fail(&self, why: &WriteError) {
         if self.failed.set(why.to_string()).is_ok() {
+            let away = matches!(why, WriteError::Away);
+            self.away.store(away, Ordering::Release);
             tracing::error!(disk = %self.id, "the disk failed and was stopped: {why}");
         }
     }

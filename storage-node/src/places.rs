@@ -267,7 +267,7 @@ impl Disks {
         }
         let before = self.failures.get(&disk).map_or(0, |failure| failure.times);
         let failure = Failure {
-            times: before + 1,
+            times: before + u32::from(!drive.drive().away.load(Ordering::Acquire)),
             at: Instant::now(),
             acknowledged: drive.drive().acknowledged(),
             retired: drive.drive().retired.load(Ordering::Acquire),
@@ -293,7 +293,7 @@ impl Disks {
     fn pauses(&self, disk: DiskId, every: Duration) -> bool {
         let failure = self.failures.get(&disk);
         failure.is_some_and(|failure| {
-            let periods = 1 << (failure.times - 1).min(LONGEST_PAUSE.ilog2());
+            let periods = 1 << failure.times.saturating_sub(1).min(LONGEST_PAUSE.ilog2());
             failure.times > 1 && failure.at.elapsed() < every * periods
         })
     }

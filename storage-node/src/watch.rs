@@ -10,7 +10,7 @@
 //! returned: a disk that hangs holds up nobody else.
 //!
 //! A disk that failed is closed before it is opened again, and what it had not acknowledged is cut off then.
-//! One that fails again and again is left alone for longer and longer.
+//! One that fails again and again is left alone for longer and longer; not one whose folder goes and comes back.
 
 use crate::admit::Shared;
 use crate::drive::{Drive, ServingDrive, lock};
@@ -151,7 +151,7 @@ async fn still_there(drive: &Drive, own: Stamp) -> Result<(), WriteError> {
     let lost = |why: String| Err(WriteError::Lost(why));
     match drive.disk.attached().await {
         Ok(true) => {}
-        Ok(false) => return lost("its folder was removed or replaced".to_owned()),
+        Ok(false) => return Err(WriteError::Away),
         Err(error) => return lost(format!("finding its folder: {error}")),
     }
     match stamp::read_served(&*drive.disk).await {

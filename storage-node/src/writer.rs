@@ -156,6 +156,8 @@ pub(crate) enum WriteError {
     Removed(VolumeId),
     #[error("its list of volumes was removed under the running server")]
     RosterRemoved,
+    #[error("its folder was removed or replaced")]
+    Away,
     #[error("{0}")]
     Lost(String),
 }

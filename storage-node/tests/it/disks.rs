@@ -108,6 +108,37 @@ fn an_empty_folder_is_admitted() {
     });
 }
 
+/// A folder that goes and comes back is served as soon as it is looked at, however often it went: it is the disk that
+/// is left alone when it fails again and again.
+#[test]
+fn a_folder_that_comes_back_is_served_at_the_next_look() {
+    let root = temporary();
+    let (there, aside) = (root.path().join("0"), root.path().join("aside"));
+    run(async {
+        stamp_folder(&there, id(0)).await;
+        let mut config = config(root.path(), 1);
+        config.watch.every = Duration::from_secs(3600);
+        let node = Node::open(config).await;
+        let serves = async || state(&node, id(0)).await == Some(DiskState::Serving);
+        for round in 0..4 {
+            std::fs::rename(&there, &aside).unwrap();
+            node.check().await;
+            assert!(!serves().await, "round {round}");
+            std::fs::rename(&aside, &there).unwrap();
+            // What is left of it has to be closed first.
+            for _ in 0..200 {
+                if serves().await {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                node.check().await;
+            }
+            assert!(serves().await, "round {round}");
+        }
+        node.shutdown().await;
+    });
+}
+
 /// A disk is replaced by one in the same place: the old one is forgotten, and where its stamp turns up
 /// again it is not served, neither by this node nor by one that is started later.
 #[test]
