@@ -72,11 +72,9 @@ async fn stop(drive: &Drive) {
         return;
     }
     let long = drive.state().store.seal_to_stop();
-    if let Some(Action::Seal { volume, at, footer }) = long
-        && let Err(error) = seal(drive, volume, at, footer).await
-    {
+    if let Err(error) = seal_early(drive, long).await {
         // It is walked.
-        tracing::warn!(disk = %drive.id, "{volume} was not sealed: {error}");
+        tracing::warn!(disk = %drive.id, "the open volume was not sealed: {error}");
     }
 }
 
@@ -87,7 +85,12 @@ async fn tidy(drive: &Drive, ledger: &mut Ledger, quiet: bool) -> Result<(), Wri
         return Ok(());
     }
     let thin = drive.state().store.seal_thin();
-    if let Some(Action::Seal { volume, at, footer }) = thin {
+    seal_early(drive, thin).await
+}
+
+/// Seals the open volume although it has room, if that is wanted.
+async fn seal_early(drive: &Drive, wanted: Option<Action>) -> Result<(), WriteError> {
+    if let Some(Action::Seal { volume, at, footer }) = wanted {
         seal(drive, volume, at, footer).await?;
     }
     Ok(())
