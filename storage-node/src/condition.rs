@@ -34,7 +34,7 @@ impl Drive {
     /// Serving, failed or stalled.
     pub(crate) fn condition(&self) -> DiskState {
         match (self.failed.get(), &*lock(&self.stalled)) {
-            (Some(why), _) => DiskState::Failed(why.clone()),
+            (Some(why), _) => DiskState::Failed(why.to_string()),
             (None, Some(why)) => DiskState::Stalled(why.clone()),
             (None, None) => DiskState::Serving,
         }

@@ -38,9 +38,8 @@ pub(crate) struct Drive {
     pub(crate) id: DiskId,
     pub(crate) disk: Arc<dyn Disk>,
     state: RwLock<State>,
-    pub(crate) failed: OnceLock<String>,
-    /// Whether it failed by going away, and by nothing that it did.
-    pub(crate) away: AtomicBool,
+    /// Why it serves no more.
+    pub(crate) failed: OnceLock<WriteError>,
     /// Whether it is not to be opened anew, as one that failed is.
     pub(crate) retired: AtomicBool,
     /// What it failed to read.
@@ -104,7 +103,6 @@ impl ServingDrive {
                 files: opened.files,
             }),
             failed: OnceLock::new(),
-            away: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             unread: Unread::default(),
             latency: Latency::default(),
@@ -341,15 +339,14 @@ impl Drive {
     /// Stops the disk, and has it not opened anew.
     pub(crate) fn retire(&self, why: String) {
         self.retired.store(true, Ordering::Release);
-        self.fail(&WriteError::Lost(why));
+        self.fail(WriteError::Lost(why));
     }
 
     /// Stops the disk for good.
-    pub(crate) fn fail(&self, why: &WriteError) {
-        if self.failed.set(why.to_string()).is_ok() {
-            let away = matches!(why, WriteError::Away);
-            self.away.store(away, Ordering::Release);
-            tracing::error!(disk = %self.id, "the disk failed and was stopped: {why}");
+    pub(crate) fn fail(&self, why: WriteError) {
+        let told = why.to_string();
+        if self.failed.set(why).is_ok() {
+            tracing::error!(disk = %self.id, "the disk failed and was stopped: {told}");
         }
     }
 }

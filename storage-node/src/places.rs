@@ -7,6 +7,7 @@
 use crate::drive::{Drive, ServingDrive};
 use crate::opening::Acknowledged;
 use crate::stamp::{self, Found, Stamp};
+use crate::writer::WriteError;
 use disk::{Choice, Disk};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
@@ -266,8 +267,10 @@ impl Disks {
             }
         }
         let before = self.failures.get(&disk).map_or(0, |failure| failure.times);
+        // A disk that went away, with its folder, did nothing wrong.
+        let away = matches!(drive.drive().failed.get(), Some(WriteError::Away));
         let failure = Failure {
-            times: before + u32::from(!drive.drive().away.load(Ordering::Acquire)),
+            times: before + u32::from(!away),
             at: Instant::now(),
             acknowledged: drive.drive().acknowledged(),
             retired: drive.drive().retired.load(Ordering::Acquire),

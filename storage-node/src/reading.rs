@@ -177,7 +177,7 @@ impl Drive {
         };
         let named = writer::named(self, location.volume, &file).await;
         if let Err(why) = named.and_then(|()| self.serving()) {
-            self.fail(&why);
+            self.fail(why);
             return Err(PutError::DiskFailed { disk });
         }
         Ok(compared)

@@ -87,7 +87,7 @@ impl ServingDrive {
         if let Err(error) = self.punch_all(pace).await
             && !error.is_full()
         {
-            self.drive().fail(&error);
+            self.drive().fail(error);
         }
         bad
     }

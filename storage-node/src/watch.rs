@@ -117,7 +117,7 @@ impl Shared {
                         shared.suspect(drive.id(), bad);
                     }
                     (Ok(()), Some(why)) => drive.drive().retire(why),
-                    (Err(why), _) => drive.drive().fail(&why),
+                    (Err(why), _) => drive.drive().fail(why),
                 }
             }
         });

@@ -49,7 +49,7 @@ pub(crate) async fn run(drive: Arc<Drive>, mut ledger: Ledger, tickets: mpsc::Re
                 Ok(()) => {}
                 Err(error) if error.is_full() => refuse_full(&drive, &mut queue.waiting),
                 Err(error) => {
-                    drive.fail(&error);
+                    drive.fail(error);
                     let waiting = queue.waiting.drain(..);
                     waiting.for_each(|ticket| ticket.refuse(&drive, Refusal::Failed));
                 }
@@ -59,7 +59,7 @@ pub(crate) async fn run(drive: Arc<Drive>, mut ledger: Ledger, tickets: mpsc::Re
         let done = tidy(&drive, &mut ledger, quiet).await;
         drive.busy.end();
         if let Some(error) = done.err().filter(|error| !error.is_full()) {
-            drive.fail(&error);
+            drive.fail(error);
         }
         queue.looked();
     }

@@ -351,7 +351,7 @@ impl Keeper {
         let told = !self.has_suspects(disk);
         let bookmark = lock(&scrub.course).noted_as(told);
         if let Err(why) = bookmark.write(&*drive.disk, disk).await {
-            drive.fail(&why);
+            drive.fail(why);
         }
         *lock(&scrub.noted) = Some(Instant::now());
     }
