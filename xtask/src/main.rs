@@ -16,7 +16,7 @@
 //! cargo xtask soak disk       a million flipped bytes, power cut at each change by thousands of seeds
 //! cargo xtask fuzz            signatures, chunk framing, documents, disks: a minute each, or as long as you like
 //! cargo xtask full-disk       small file systems filled, emptied, filled again
-//! cargo xtask sanitize        disk and storage node under AddressSanitizer or ThreadSanitizer (nightly)
+//! cargo xtask sanitize        disk and storage node under AddressSanitizer or ThreadSanitizer
 //! cargo xtask clients         every S3 client, one scenario, over http and https
 //! cargo xtask deny            licences, bans, duplicates, sources
 //! cargo xtask corpus          real text as WebDataset shards
@@ -93,13 +93,16 @@ enum Command {
     },
     /// Fill small file systems with shards, remove most, fill them again
     FullDisk,
-    /// The tests of disk and storage node under a sanitizer of the nightly compiler
+    /// The tests of disk and storage node under a sanitizer of the compiler
     Sanitize {
         /// Which
         what: sanitize::Sanitizer,
         /// One of disk, storage-node [default: both]
         #[arg(value_name = "CRATE")]
         package: Option<String>,
+        /// The toolchain that has it
+        #[arg(long, value_name = "NAME", default_value = "nightly")]
+        toolchain: String,
     },
     /// Every S3 client through one scenario, over http and https
     Clients {
@@ -157,7 +160,11 @@ fn main() -> ExitCode {
         ),
         Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Command::FullDisk => full_disk::run(),
-        Command::Sanitize { what, package } => sanitize::run(what, package.as_deref()),
+        Command::Sanitize {
+            what,
+            package,
+            toolchain,
+        } => sanitize::run(what, package.as_deref(), &toolchain),
         Command::Clients { names, report } => clients::run(&names, report),
         Command::Deny => policy::check(),
         Command::Corpus { out } => corpus::command(out),

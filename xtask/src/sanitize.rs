@@ -1,21 +1,20 @@
 //! `cargo xtask sanitize address|thread`: the tests of the crates that share memory with the kernel and
-//! between threads, under a sanitizer of the nightly compiler.
+//! between threads, under a sanitizer of the compiler: nightly's, or that of another toolchain, which is then let
+//! use what only nightly may.
 //!
-//! ThreadSanitizer has to see the locks of the standard library, which nightly ships without it: everything that
-//! a lock guards is reported else: 4 000 reports over these tests, of which all that were looked at are of that kind. So
-//! the library is built anew, from its sources; `sanitize.suppressions` names what is reported wrongly all the same.
-//! AddressSanitizer takes the library as it is.
+//! ThreadSanitizer has to see the locks of the standard library, which toolchains ship without it: everything that
+//! a lock guards is reported else, 4 000 times over these tests. So the library is built anew, from the toolchain's
+//! own sources, and then nothing is reported. `sanitize.suppressions` names what would be reported wrongly all the
+//! same. AddressSanitizer takes the library as it is.
 
 use crate::run;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, ensure};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// What is tried unless a crate is named: `unsafe` is in the first, and the second drives it from many tasks.
 const CRATES: [&str; 2] = ["disk", "storage-node"];
-
-/// As rustup lists the standard library's sources once they are there.
-const SOURCES: &str = "rust-src (installed)";
 
 /// Which sanitizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -27,7 +26,7 @@ pub(crate) enum Sanitizer {
 }
 
 /// Builds the tests with the sanitizer, below a target directory of its own, and runs them.
-pub(crate) fn run(sanitizer: Sanitizer, asked: Option<&str>) -> Result<()> {
+pub(crate) fn run(sanitizer: Sanitizer, asked: Option<&str>, toolchain: &str) -> Result<()> {
     let workspace = Workspace::read()?;
     if let Some(asked) = asked {
         let known = CRATES.join(", ");
@@ -37,13 +36,12 @@ pub(crate) fn run(sanitizer: Sanitizer, asked: Option<&str>) -> Result<()> {
         );
     }
     ensure!(
-        rustup_has(&["toolchain", "list"], "nightly")?,
-        "sanitizers are part of the nightly compiler only: rustup toolchain install nightly"
+        rustup_has(&["toolchain", "list"], toolchain)?,
+        "there is no toolchain {toolchain}: rustup toolchain install {toolchain}"
     );
     ensure!(
-        sanitizer == Sanitizer::Address
-            || rustup_has(&["component", "list", "--toolchain", "nightly"], SOURCES)?,
-        "ThreadSanitizer needs the standard library's sources: rustup component add rust-src --toolchain nightly"
+        sanitizer == Sanitizer::Address || sources_of(toolchain)?.join("Cargo.lock").exists(),
+        "ThreadSanitizer needs the standard library's sources: rustup component add rust-src --toolchain {toolchain}"
     );
     let (name, flags, variable, options) = match sanitizer {
         Sanitizer::Address => (
@@ -66,7 +64,7 @@ pub(crate) fn run(sanitizer: Sanitizer, asked: Option<&str>) -> Result<()> {
     // A target that is named, so that build scripts and macros are not instrumented.
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let mut tests = Command::new("rustup");
-    tests.args(["run", "nightly", "cargo", "test", "--ignore-rust-version"]);
+    tests.args(["run", toolchain, "cargo", "test", "--ignore-rust-version"]);
     tests.args([
         "--no-fail-fast",
         "--lib",
@@ -96,9 +94,19 @@ pub(crate) fn run(sanitizer: Sanitizer, asked: Option<&str>) -> Result<()> {
             "--skip",
             "schedules::",
         ])
+        .env("RUSTC_BOOTSTRAP", "1")
         .env("RUSTFLAGS", format!("--cfg tokio_unstable {flags}"))
         .env(variable, options);
     run::run(&mut tests)
+}
+
+/// Where a toolchain has the standard library's sources, if it does.
+fn sources_of(toolchain: &str) -> Result<PathBuf> {
+    let mut asked = Command::new("rustup");
+    asked.args(["run", toolchain, "rustc", "--print", "sysroot"]);
+    let told = asked.output().context("asking where the compiler is")?;
+    let root = String::from_utf8_lossy(&told.stdout).trim().to_owned();
+    Ok(PathBuf::from(root).join("lib/rustlib/src/rust/library"))
 }
 
 /// Whether rustup lists that word.
