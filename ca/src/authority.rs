@@ -1,18 +1,28 @@
 //! The authority: a key that signs, and a certificate that everybody trusts.
 
-use crate::identity::Identity;
+use crate::identity::{Identity, Role, is_free};
 use crate::tls::Credentials;
+use crate::token::Token;
 use rcgen::string::Ia5String;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
 };
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{
+    CertificateDer, CertificateSigningRequestDer, PrivateKeyDer, PrivatePkcs8KeyDer,
+};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use types::wire::members::ServerRole;
+use types::{ClusterId, NodeId};
+use x509_parser::prelude::{FromDer, X509Certificate};
+use zeroize::Zeroizing;
 
-const AUTHORITY_DAYS: i64 = 3650;
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const AUTHORITY_FOR: Duration = DAY.saturating_mul(3650);
 /// A new one is issued at every start.
-const CERTIFICATE_DAYS: i64 = 825;
+const CERTIFICATE_FOR: Duration = DAY.saturating_mul(825);
 
 /// Why there is no authority, or no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +37,12 @@ pub enum AuthorityError {
     /// TLS refuses what was issued.
     #[error("using a certificate")]
     Tls(#[from] rustls::Error),
+    /// It would pass for another server.
+    #[error("the name {0:?} is one by which servers of the cluster know each other")]
+    Name(String),
+    /// The key is not one of this authority.
+    #[error("the authority's key is not the one of its certificate")]
+    Key,
 }
 
 /// The authority of one cluster.
@@ -55,7 +71,7 @@ impl Authority {
             .push(DnType::CommonName, "Strongroom cluster authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        (params.not_before, params.not_after) = valid_for(AUTHORITY_DAYS);
+        (params.not_before, params.not_after) = valid_for(AUTHORITY_FOR);
         let made = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
         Ok(Issued {
             certificate_pem: made.pem(),
@@ -74,6 +90,28 @@ impl Authority {
             certificate: CertificateDer::from_pem_slice(pem.as_bytes())?,
             issuer: Issuer::from_ca_cert_pem(pem, key)?,
         })
+    }
+
+    /// The authority of this certificate, whose key is kept elsewhere than in a file of its own, as
+    /// [`Authority::key`] gave it.
+    ///
+    /// # Errors
+    /// When either cannot be read, or they do not go together.
+    pub fn with_key(certificate_pem: &str, key: &[u8]) -> Result<Self, AuthorityError> {
+        let key = KeyPair::try_from(key)?;
+        let certificate = CertificateDer::from_pem_slice(certificate_pem.as_bytes())?;
+        if public_key(&certificate).is_none_or(|public| public != key.subject_public_key_info()) {
+            return Err(AuthorityError::Key);
+        }
+        Ok(Self {
+            certificate,
+            issuer: Issuer::from_ca_cert_pem(certificate_pem, key)?,
+        })
+    }
+
+    /// Its key, to be kept where secrets are.
+    pub fn key(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(self.issuer.key().serialize_der())
     }
 
     /// Its certificate.
@@ -125,33 +163,144 @@ impl Authority {
         })
     }
 
+    /// The certificate of a server that has made its key itself, and shows with its request that it has it. What
+    /// else the request says is ignored.
+    ///
+    /// # Errors
+    /// When the request cannot be read, or a name is none, or one of another server.
+    pub fn answer(
+        &self,
+        request: &[u8],
+        identity: &Identity,
+        names: &[String],
+    ) -> Result<String, AuthorityError> {
+        let request = CertificateSigningRequestDer::from(request);
+        let asked = CertificateSigningRequestParams::from_der(&request)?;
+        let params = params(identity, names, &BOTH, CERTIFICATE_FOR)?;
+        Ok(params.signed_by(&asked.public_key, &self.issuer)?.pem())
+    }
+
+    /// A token for one who is to join, and knows then where these servers are.
+    ///
+    /// # Errors
+    /// When its certificate cannot be made.
+    pub fn token(
+        &self,
+        cluster: ClusterId,
+        number: u64,
+        role: ServerRole,
+        valid: Duration,
+        servers: BTreeMap<u64, String>,
+    ) -> Result<Token, AuthorityError> {
+        let holder = Identity::server(cluster, Role::Joiner, NodeId::new(number));
+        let key = KeyPair::generate()?;
+        let certificate = params(&holder, &[], &BOTH[1..], valid)?.signed_by(&key, &self.issuer)?;
+        Ok(Token::new(
+            &self.certificate,
+            certificate.der(),
+            key.serialize_der(),
+            role,
+            servers,
+        ))
+    }
+
     fn sign(
         &self,
         identity: &Identity,
         names: &[String],
         usages: &[ExtendedKeyUsagePurpose],
     ) -> Result<(rcgen::Certificate, KeyPair), AuthorityError> {
-        let mut params = CertificateParams::new(names)?;
-        let uri = Ia5String::try_from(identity.uri())?;
-        let dns = Ia5String::try_from(identity.dns())?;
-        params
-            .subject_alt_names
-            .extend([SanType::URI(uri), SanType::DnsName(dns)]);
-        let role = identity.role.name();
-        let name = match identity.node {
-            Some(node) => format!("Strongroom {role} {}", node.get()),
-            None => format!("Strongroom {role}"),
-        };
-        params.distinguished_name.push(DnType::CommonName, name);
-        params
-            .distinguished_name
-            .push(DnType::OrganizationalUnitName, role);
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = usages.to_vec();
-        params.use_authority_key_identifier_extension = true;
-        (params.not_before, params.not_after) = valid_for(CERTIFICATE_DAYS);
         let key = KeyPair::generate()?;
+        let params = params(identity, names, usages, CERTIFICATE_FOR)?;
         Ok((params.signed_by(&key, &self.issuer)?, key))
+    }
+}
+
+/// What is in a holder's certificate.
+fn params(
+    identity: &Identity,
+    names: &[String],
+    usages: &[ExtendedKeyUsagePurpose],
+    valid: Duration,
+) -> Result<CertificateParams, AuthorityError> {
+    if let Some(name) = names.iter().find(|name| !is_free(name)) {
+        return Err(AuthorityError::Name(name.clone()));
+    }
+    let mut params = CertificateParams::new(names)?;
+    let uri = Ia5String::try_from(identity.uri())?;
+    let dns = Ia5String::try_from(identity.dns())?;
+    params
+        .subject_alt_names
+        .extend([SanType::URI(uri), SanType::DnsName(dns)]);
+    let role = identity.role.name();
+    let name = match identity.node {
+        Some(node) => format!("Strongroom {role} {}", node.get()),
+        None => format!("Strongroom {role}"),
+    };
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
+        .distinguished_name
+        .push(DnType::OrganizationalUnitName, role);
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = usages.to_vec();
+    params.use_authority_key_identifier_extension = true;
+    (params.not_before, params.not_after) = valid_for(valid);
+    Ok(params)
+}
+
+/// The key that a certificate is of, as it spells it.
+fn public_key(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    Some(parsed.public_key().raw.to_vec())
+}
+
+/// A certificate as PEM files hold it.
+pub fn pem(certificate: &CertificateDer<'_>) -> String {
+    pem::encode(&pem::Pem::new("CERTIFICATE", certificate.as_ref()))
+}
+
+/// The public key that a request is for, as certificates spell it.
+///
+/// # Errors
+/// When the request cannot be read, or whoever made it does not have the key.
+pub fn requested_key(request: &[u8]) -> Result<Vec<u8>, AuthorityError> {
+    let request = CertificateSigningRequestDer::from(request);
+    let asked = CertificateSigningRequestParams::from_der(&request)?;
+    Ok(asked.public_key.subject_public_key_info())
+}
+
+/// A key that its holder makes, and the request for its certificate.
+pub struct Request {
+    /// The key, in PEM.
+    pub key_pem: Zeroizing<String>,
+    /// What is sent to the authority.
+    pub request: Vec<u8>,
+}
+
+impl Request {
+    /// With a new key.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn make() -> Result<Self, AuthorityError> {
+        let key = KeyPair::generate()?;
+        Self::with(&key)
+    }
+
+    /// With the key of an earlier request, which may have been answered.
+    ///
+    /// # Errors
+    /// When the key cannot be read.
+    pub fn again(key_pem: &str) -> Result<Self, AuthorityError> {
+        Self::with(&KeyPair::from_pem(key_pem)?)
+    }
+
+    fn with(key: &KeyPair) -> Result<Self, AuthorityError> {
+        let request = CertificateParams::default().serialize_request(key)?;
+        Ok(Self {
+            key_pem: Zeroizing::new(key.serialize_pem()),
+            request: request.der().to_vec(),
+        })
     }
 }
 
@@ -162,16 +311,15 @@ const BOTH: [ExtendedKeyUsagePurpose; 2] = [
 ];
 
 /// From yesterday, so that a clock slightly behind does not refuse it.
-fn valid_for(days: i64) -> (time::OffsetDateTime, time::OffsetDateTime) {
+fn valid_for(valid: Duration) -> (time::OffsetDateTime, time::OffsetDateTime) {
     let now = time::OffsetDateTime::now_utc();
-    (now - time::Duration::DAY, now + time::Duration::days(days))
+    (now - time::Duration::DAY, now + valid)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::{IdentityError, Role};
-    use types::{ClusterId, NodeId};
+    use crate::identity::IdentityError;
 
     /// A certificate says who holds it; the authority's own says nothing.
     #[test]

@@ -10,6 +10,7 @@
 
 use rustls::pki_types::{CertificateDer, ServerName};
 use std::fmt;
+use types::wire::members::ServerRole;
 use types::{ClusterId, NodeId};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -29,10 +30,18 @@ pub enum Role {
     Gateway,
     /// A person or program that runs the operator's commands.
     Operator,
+    /// Who holds a token, and may ask to become a server with it. Its number is the token's.
+    Joiner,
 }
 
 impl Role {
-    const ALL: [Self; 4] = [Self::Metadata, Self::Storage, Self::Gateway, Self::Operator];
+    const ALL: [Self; 5] = [
+        Self::Metadata,
+        Self::Storage,
+        Self::Gateway,
+        Self::Operator,
+        Self::Joiner,
+    ];
 
     /// As certificates spell it.
     pub fn name(self) -> &'static str {
@@ -41,6 +50,23 @@ impl Role {
             Self::Storage => "storage",
             Self::Gateway => "gateway",
             Self::Operator => "operator",
+            Self::Joiner => "joiner",
+        }
+    }
+}
+
+/// Whether a name may be a holder's besides its identity: none by which servers know each other.
+pub(crate) fn is_free(name: &str) -> bool {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    name != DOMAIN && !name.ends_with(&format!(".{DOMAIN}"))
+}
+
+impl From<ServerRole> for Role {
+    fn from(role: ServerRole) -> Self {
+        match role {
+            ServerRole::Metadata => Self::Metadata,
+            ServerRole::Storage => Self::Storage,
+            ServerRole::Gateway => Self::Gateway,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! identity.rs    cluster, role and node id, as a certificate names them
 //! authority.rs   issues certificates, each for one identity
 //! tls.rs         mutual TLS between holders of such certificates
+//! token.rs       what one server needs to join
 //! ```
 //!
 //! Every hop between processes is mutual TLS under this one authority. TLS proves that a peer holds a
@@ -13,7 +14,9 @@
 mod authority;
 mod identity;
 mod tls;
+mod token;
 
-pub use authority::{Authority, AuthorityError, Issued};
+pub use authority::{Authority, AuthorityError, Issued, Request, pem, requested_key};
 pub use identity::{Identity, IdentityError, Role};
-pub use tls::{Credentials, H2};
+pub use tls::{Credentials, H2, Removed};
+pub use token::{Token, TokenError};

@@ -9,15 +9,43 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
     ServerConfig, SignatureScheme,
 };
-use std::sync::Arc;
-use types::ClusterId;
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError, RwLock};
+use types::{ClusterId, NodeId};
 
 /// What servers speak among each other: HTTP/2.
 pub const H2: &[u8] = b"h2";
 
+/// Servers that are no more of the cluster, as far as a holder knows. What was made from its credentials shares
+/// it. Ids are never used again, so none is ever taken off.
+#[derive(Clone, Debug, Default)]
+pub struct Removed(Arc<RwLock<BTreeSet<NodeId>>>);
+
+impl Removed {
+    /// Notes further ones.
+    pub fn add(&self, nodes: impl IntoIterator<Item = NodeId>) {
+        let mut removed = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        removed.extend(nodes);
+    }
+
+    /// All of them.
+    pub fn all(&self) -> BTreeSet<NodeId> {
+        let removed = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        removed.clone()
+    }
+
+    /// Whether a holder is one.
+    pub fn has(&self, holder: &Identity) -> bool {
+        let is_server = !matches!(holder.role, Role::Operator | Role::Joiner);
+        let removed = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        is_server && holder.node.is_some_and(|node| removed.contains(&node))
+    }
+}
+
 /// One holder's certificate and key, and whom it trusts: its authority alone.
 #[derive(Debug)]
 pub struct Credentials {
+    removed: Removed,
     roots: Arc<RootCertStore>,
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
@@ -26,6 +54,7 @@ pub struct Credentials {
 impl Clone for Credentials {
     fn clone(&self) -> Self {
         Self {
+            removed: self.removed.clone(),
             roots: Arc::clone(&self.roots),
             chain: self.chain.clone(),
             key: self.key.clone_key(),
@@ -46,6 +75,7 @@ impl Credentials {
         let mut roots = RootCertStore::empty();
         roots.add(authority.clone())?;
         Ok(Self {
+            removed: Removed::default(),
             roots: Arc::new(roots),
             chain,
             key,
@@ -66,6 +96,11 @@ impl Credentials {
     /// When it was made without one.
     pub fn certificate(&self) -> &CertificateDer<'static> {
         self.chain.first().expect("a chain begins with its holder")
+    }
+
+    /// Whom what is made from these refuses, though they have a certificate.
+    pub fn removed(&self) -> &Removed {
+        &self.removed
     }
 
     /// TLS for who proves itself otherwise: S3 signs its requests.
@@ -93,6 +128,7 @@ impl Credentials {
             genuine,
             cluster: own.cluster,
             roles,
+            removed: self.removed.clone(),
         };
         ServerConfig::builder()
             .with_client_cert_verifier(Arc::new(admit))
@@ -110,12 +146,13 @@ impl Credentials {
     }
 }
 
-/// Admits genuine certificates of some roles.
+/// Admits genuine certificates of some roles, unless their holders were removed.
 #[derive(Debug)]
 struct Admit {
     genuine: Arc<dyn ClientCertVerifier>,
     cluster: ClusterId,
     roles: &'static [Role],
+    removed: Removed,
 }
 
 impl ClientCertVerifier for Admit {
@@ -133,7 +170,9 @@ impl ClientCertVerifier for Admit {
             .genuine
             .verify_client_cert(certificate, intermediates, now)?;
         let admitted = Identity::of(certificate).is_ok_and(|holder| {
-            holder.cluster == self.cluster && self.roles.contains(&holder.role)
+            holder.cluster == self.cluster
+                && self.roles.contains(&holder.role)
+                && !self.removed.has(&holder)
         });
         if admitted {
             Ok(verified)

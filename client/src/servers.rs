@@ -7,6 +7,9 @@
 //!          `-- broken off, or a later leader is known meanwhile: ask that one, if it does no harm
 //! ```
 //!
+//! Which servers there are, they tell, too: who asks is told of some of them at first, and follows them as they come
+//! and go. Where both say where one listens, what was told first goes before: networks differ.
+//!
 //! A leader that is frozen or cut off does not answer and closes nothing. What gives it away is that its
 //! peers elect another: no call waits for a timeout of its own. What always holds: an answer is a leader's
 //! own; what may not be carried out twice is sent a second time only where the first is known to have been
@@ -14,14 +17,17 @@
 
 use ca::{Credentials, Identity, Role};
 use futures::future::BoxFuture;
-use rpc::{Addresses, CallError, Channel};
+use rpc::{AddressBook, Addresses, CallError, Channel, Stream};
 use serde::de::IgnoredAny;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use types::wire::calls::{Call, Carrier, LEADER, Leadership, Remote, Repeat};
+use types::wire::calls::{Call, Carrier, LEADER, Leadership, Remote, Repeat, Told};
 use types::wire::metadata::MetadataError;
 use types::{ClusterId, NodeId, codec};
 
@@ -39,9 +45,51 @@ pub type RemoteMetadata = Remote<Servers>;
 
 /// The metadata servers of a cluster.
 pub struct Servers {
-    channels: Vec<Arc<Channel>>,
+    known: Arc<Known>,
     leadership: watch::Receiver<Leadership>,
-    watchers: Vec<JoinHandle<()>>,
+}
+
+/// What is known of the servers.
+struct Known {
+    credentials: Credentials,
+    cluster: ClusterId,
+    addresses: Arc<Places>,
+    latest: watch::Sender<Leadership>,
+    members: Mutex<Members>,
+}
+
+/// Those that are asked.
+#[derive(Default)]
+struct Members {
+    /// The membership that they are of; 0: what was said at first.
+    version: u64,
+    by_id: BTreeMap<NodeId, Member>,
+}
+
+struct Member {
+    channel: Arc<Channel>,
+    watcher: JoinHandle<()>,
+}
+
+/// Where servers listen: as was said at first, else as they tell.
+struct Places {
+    said: Arc<dyn Addresses>,
+    told: AddressBook,
+}
+
+impl Addresses for Places {
+    fn of(&self, node: NodeId) -> Option<SocketAddr> {
+        self.said.of(node).or_else(|| self.told.of(node))
+    }
+
+    fn connect(&self, node: NodeId) -> BoxFuture<'static, io::Result<Box<dyn Stream>>> {
+        let only_told = self.said.of(node).is_none() && self.told.of(node).is_some();
+        if only_told {
+            self.told.connect(node)
+        } else {
+            self.said.connect(node)
+        }
+    }
 }
 
 /// How an attempt ended without an answer.
@@ -63,33 +111,37 @@ impl Servers {
         servers: &[NodeId],
         addresses: &Arc<dyn Addresses>,
     ) -> Result<Self, rustls::Error> {
-        let channel = |node: &NodeId| {
-            let peer = Identity::server(cluster, Role::Metadata, *node);
-            Channel::new(credentials, peer, Arc::clone(addresses)).map(Arc::new)
+        // What cannot be used fails here, and not at the first call.
+        credentials.client()?;
+        let (latest, leadership) = watch::channel(Leadership::default());
+        let places = Places {
+            said: Arc::clone(addresses),
+            told: AddressBook::default(),
         };
-        let channels: Vec<Arc<Channel>> = servers.iter().map(channel).collect::<Result<_, _>>()?;
-        let (sender, leadership) = watch::channel(Leadership::default());
-        let sender = Arc::new(sender);
-        let watchers = channels
-            .iter()
-            .map(|channel| tokio::spawn(follow(Arc::clone(channel), Arc::clone(&sender))))
-            .collect();
-        Ok(Self {
-            channels,
-            leadership,
-            watchers,
-        })
+        let known = Arc::new(Known {
+            credentials: credentials.clone(),
+            cluster,
+            addresses: Arc::new(places),
+            latest,
+            members: Mutex::default(),
+        });
+        let mut members = known.members();
+        for node in servers {
+            known.ask(&mut members, *node);
+        }
+        drop(members);
+        Ok(Self { known, leadership })
     }
 
     /// Who leads, once somebody is known to, in a term after `after`.
-    async fn leader(&self, after: Option<u64>) -> Option<(u64, &Channel)> {
+    async fn leader(&self, after: Option<u64>) -> Option<(u64, Arc<Channel>)> {
         let mut leadership = self.leadership.clone();
         let known = leadership.wait_for(|known| after.is_none_or(|after| known.term > after));
         let known = *known.await.ok()?;
         let leader = known.leader?;
-        let is_leader = |channel: &&Arc<Channel>| channel.peer().node == Some(leader);
-        let channel = self.channels.iter().find(is_leader)?;
-        Some((known.term, channel))
+        let members = self.known.members();
+        let channel = &members.by_id.get(&leader)?.channel;
+        Some((known.term, Arc::clone(channel)))
     }
 
     /// Asks the leader once; gives up when another is known to lead.
@@ -164,8 +216,64 @@ impl Carrier for Servers {
 
 impl Drop for Servers {
     fn drop(&mut self) {
-        for watcher in &self.watchers {
-            watcher.abort();
+        for member in self.known.members().by_id.values() {
+            member.watcher.abort();
+        }
+    }
+}
+
+impl Known {
+    fn members(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins to ask one more.
+    fn ask(self: &Arc<Self>, members: &mut Members, node: NodeId) {
+        let peer = Identity::server(self.cluster, Role::Metadata, node);
+        let addresses = Arc::clone(&self.addresses) as Arc<dyn Addresses>;
+        let channel = Channel::new(&self.credentials, peer, addresses);
+        let channel = Arc::new(channel.expect("the credentials were used before"));
+        let watcher = tokio::spawn(follow(Arc::clone(&channel), Arc::downgrade(self)));
+        let member = Member { channel, watcher };
+        if let Some(before) = members.by_id.insert(node, member) {
+            before.watcher.abort();
+        }
+    }
+
+    /// One of them has told of them all.
+    fn told(self: &Arc<Self>, told: &Told) {
+        self.credentials.removed().add(told.removed.iter().copied());
+        if told.leader.is_some() {
+            let now = told.leadership();
+            self.latest.send_if_modified(|latest| {
+                let later = now.term > latest.term;
+                *latest = if later { now } else { *latest };
+                later
+            });
+        }
+        let place = |(id, at): (&u64, &String)| Some((NodeId::new(*id), at.parse().ok()?));
+        let places: Option<BTreeMap<NodeId, SocketAddr>> = told.servers.iter().map(place).collect();
+        // Where they are named otherwise, who asks knows them all.
+        let Some(places) = places.filter(|places| !places.is_empty()) else {
+            return;
+        };
+        let mut members = self.members();
+        if told.version <= members.version {
+            return;
+        }
+        members.version = told.version;
+        members.by_id.retain(|node, member| {
+            let stays = places.contains_key(node);
+            if !stays {
+                member.watcher.abort();
+            }
+            stays
+        });
+        for (node, place) in places {
+            self.addresses.told.set(node, place);
+            if !members.by_id.contains_key(&node) {
+                self.ask(&mut members, node);
+            }
         }
     }
 }
@@ -176,8 +284,8 @@ fn refusal(answer: &[u8]) -> Option<MetadataError> {
     decoded.ok()?.err()
 }
 
-/// Asks one server who leads, again and again, and keeps the latest term.
-async fn follow(channel: Arc<Channel>, latest: Arc<watch::Sender<Leadership>>) {
+/// Asks one server who leads, again and again, for as long as anybody wants to know.
+async fn follow(channel: Arc<Channel>, all: Weak<Known>) {
     let mut known = Leadership::default();
     loop {
         let asked = channel.call(LEADER, rpc::whole(codec::encode(&known)));
@@ -189,16 +297,12 @@ async fn follow(channel: Arc<Channel>, latest: Arc<watch::Sender<Leadership>>) {
                 None
             }
         };
+        let told: Option<Told> = told;
         match told {
             Some(told) => {
-                known = told;
-                if known.leader.is_some() {
-                    latest.send_if_modified(|latest| {
-                        let later = known.term > latest.term;
-                        *latest = if later { known } else { *latest };
-                        later
-                    });
-                }
+                let Some(all) = all.upgrade() else { return };
+                known = told.leadership();
+                all.told(&told);
             }
             // It may be another process by now.
             None => {

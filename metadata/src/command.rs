@@ -22,6 +22,7 @@ use types::id::{
 use types::placement::{Disk, Epoch, Group, Slot};
 use types::size::{ByteCount, ByteOffset};
 use types::wire::accounts::KeyState;
+use types::wire::members::ServerRole;
 use types::wire::metadata::{AbortUpload, CreateBucket, DeleteBucket, WallTime, WrittenRun};
 use types::wire::upkeep::{Repaired, RunSlot};
 use types::{Label, ObjectKey, Profile};
@@ -164,6 +165,33 @@ pub enum ClusterCommand {
     EndReplacement {
         /// Which.
         lost: DiskId,
+    },
+    /// Allocates a number for a token with which one server may join.
+    AddToken {
+        /// What the server is for.
+        role: ServerRole,
+        /// It may be used for so much cluster time.
+        lifetime_ms: u64,
+    },
+    /// Withdraws a token.
+    RemoveToken {
+        /// Which.
+        token: u64,
+    },
+    /// A server joins by a token, which nobody else does after it: its id is allocated.
+    UseToken {
+        /// Which.
+        token: u64,
+        /// SHA-256 of its public key: the same server may ask again.
+        #[serde(with = "serde_bytes")]
+        key: [u8; 32],
+        /// Where others will reach it.
+        address: Option<String>,
+    },
+    /// A server is no more of the cluster.
+    RemoveNode {
+        /// Which.
+        node: NodeId,
     },
 }
 

@@ -4,8 +4,12 @@
 //! /raft/…                     metadata servers that are its peers
 //! /metadata/…, /accounts/…    gateways, and metadata servers; carried out by the leader alone
 //! /upkeep/…                   the same, and storage nodes about their own disks (`own`)
+//! /members/…                  operators
+//! /enrolment/…                who holds a token, to join; servers, about their own certificate
 //! /leader                     all of these; answered by every server
 //! ```
+//!
+//! A server that was removed is answered nothing.
 //!
 //! 200 brings the answer. 421 says that nothing was done, since this server does not lead, and who does as
 //! far as it knows. 403: the caller's certificate is for something else. The socket is there before and after
@@ -14,7 +18,8 @@
 use crate::Server;
 use crate::own::Own;
 use crate::raft::{Network, Node, RaftCalls};
-use ca::{Identity, Role};
+use crate::server::registrar::{Enrolling, Registrar};
+use ca::{Identity, Removed, Role};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use rpc::{Answer, Request, Service, StatusCode, answer};
@@ -22,7 +27,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use types::codec;
 use types::wire::calls::{
-    ACCOUNTS, LEADER, Leadership, METADATA, UPKEEP, answer_accounts, answer_metadata, answer_upkeep,
+    ACCOUNTS, ENROLMENT, LEADER, Leadership, MEMBERS, METADATA, Told, UPKEEP, answer_accounts,
+    answer_enrolment, answer_members, answer_metadata, answer_upkeep,
 };
 use types::wire::{Accounts, Metadata, Upkeep};
 
@@ -31,51 +37,58 @@ const LONGEST: usize = 16 << 20;
 /// Who leads is told again after this, changed or not.
 const TOLD_EVERY: Duration = Duration::from_secs(2);
 /// Whom TLS lets in at all.
-pub const ADMITTED: &[Role] = &[Role::Metadata, Role::Gateway, Role::Storage];
+pub const ADMITTED: &[Role] = &[
+    Role::Metadata,
+    Role::Gateway,
+    Role::Storage,
+    Role::Operator,
+    Role::Joiner,
+];
 
 /// One server's face to the wire.
 pub struct Front {
     raft: Option<RaftCalls>,
-    server: Mutex<Option<Arc<Server<Arc<Node>>>>>,
+    removed: Removed,
+    registrar: Mutex<Option<Arc<Registrar>>>,
 }
 
 impl Front {
-    /// Answers Raft's calls on `network`; others once there is a server.
-    pub fn new(network: &Network) -> Arc<Self> {
+    /// Answers Raft's calls on `network`; others once there is a server. `removed` are answered nothing.
+    pub fn new(network: &Network, removed: &Removed) -> Arc<Self> {
         Arc::new(Self {
             raft: network.calls(),
-            server: Mutex::default(),
+            removed: removed.clone(),
+            registrar: Mutex::default(),
         })
     }
 
     /// From now on this server answers; or none.
-    pub fn serve(&self, server: Option<Arc<Server<Arc<Node>>>>) {
-        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = server;
+    pub fn serve(&self, registrar: Option<Arc<Registrar>>) {
+        let mut serving = self
+            .registrar
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *serving = registrar;
     }
 
-    fn server(&self) -> Option<Arc<Server<Arc<Node>>>> {
-        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
-        server.clone()
+    fn registrar(&self) -> Option<Arc<Registrar>> {
+        let serving = self
+            .registrar
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        serving.clone()
     }
 
     async fn answer(&self, caller: Identity, request: Request) -> Answer {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
-        let may = match caller.role {
-            Role::Metadata => true,
-            Role::Gateway => !path.starts_with("/raft/"),
-            Role::Storage => path == LEADER || path.starts_with(UPKEEP),
-            _ => false,
-        };
-        if !may {
+        if !may(caller.role, path) || self.removed.has(&caller) {
             return forbidden(caller, path);
         }
         if path.starts_with("/raft/") {
             return match &self.raft {
-                Some(raft) if caller.node.is_some_and(|node| raft.admits(node)) => {
-                    raft.answer(path, body).await
-                }
-                _ => forbidden(caller, path),
+                Some(raft) => raft.answer(path, body).await,
+                None => forbidden(caller, path),
             };
         }
         let Some(body) = rpc::collect(body, LONGEST).await else {
@@ -84,10 +97,24 @@ impl Front {
                 "the call is too long, or broke off",
             );
         };
-        match self.server() {
-            Some(server) => serve(&server, caller, path, &body).await,
+        match self.registrar() {
+            Some(registrar) => serve(&registrar, caller, path, &body, &self.removed).await,
             None => elsewhere(Leadership::default()),
         }
+    }
+}
+
+/// Whether a call is for a role.
+fn may(role: Role, path: &str) -> bool {
+    let about_itself = path == LEADER || path.starts_with(ENROLMENT);
+    let service = path.starts_with(METADATA) || path.starts_with(ACCOUNTS);
+    match role {
+        Role::Metadata => !path.starts_with(MEMBERS),
+        Role::Gateway => about_itself || service || path.starts_with(UPKEEP),
+        Role::Storage => about_itself || path.starts_with(UPKEEP),
+        Role::Operator => path == LEADER || path.starts_with(MEMBERS),
+        Role::Joiner => about_itself,
+        _ => false,
     }
 }
 
@@ -98,16 +125,26 @@ impl Service for Front {
 }
 
 async fn serve(
-    server: &Arc<Server<Arc<Node>>>,
+    registrar: &Arc<Registrar>,
     caller: Identity,
     path: &str,
     body: &[u8],
+    removed: &Removed,
 ) -> Answer {
+    let server: &Arc<Server<Arc<Node>>> = registrar.server();
     let node = server.log();
     if path == LEADER {
         let known = codec::decode(body).unwrap_or_default();
         let now = node.leadership_after(known, TOLD_EVERY).await;
-        return answer(StatusCode::OK, codec::encode(&now));
+        let (version, servers) = node.membership();
+        let told = Told {
+            term: now.term,
+            leader: now.leader,
+            version,
+            servers,
+            removed: removed.all().into_iter().collect(),
+        };
+        return answer(StatusCode::OK, codec::encode(&told));
     }
     if node.leadership().leader != Some(node.id()) {
         return elsewhere(node.leadership());
@@ -120,6 +157,10 @@ async fn serve(
         }),
         _ => None,
     };
+    let enrolling = Enrolling {
+        registrar: Arc::clone(registrar),
+        caller,
+    };
     let answered = if let Some(name) = path.strip_prefix(METADATA) {
         answer_metadata(&**server as &dyn Metadata, name, body)
     } else if let Some(name) = path.strip_prefix(ACCOUNTS) {
@@ -127,6 +168,10 @@ async fn serve(
     } else if let Some(name) = path.strip_prefix(UPKEEP) {
         let of_all = &**server as &dyn Upkeep;
         answer_upkeep(own.as_ref().map_or(of_all, |own| own), name, body)
+    } else if let Some(name) = path.strip_prefix(MEMBERS) {
+        answer_members(&**registrar, name, body)
+    } else if let Some(name) = path.strip_prefix(ENROLMENT) {
+        answer_enrolment(&enrolling, name, body)
     } else {
         None
     };

@@ -52,6 +52,7 @@ pub use keys::Keyring;
 pub use log::{Log, LogError, Read};
 pub use replica::{Replica, ReplicaConfig, ReplicaError};
 pub use reply::{Refusal, Reply};
+pub use server::registrar::{Office, Registrar};
 pub use server::{BootstrapError, Server, ServerConfig};
 pub use store::{Changes, Opened, Store, StoreError};
 pub use supervise::Supervised;

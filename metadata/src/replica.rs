@@ -2,6 +2,7 @@
 
 use crate::front::{ADMITTED, Front};
 use crate::raft::{InitializeError, Network, Node, NodeConfig, StartError};
+use crate::server::registrar::{Office, Registrar};
 use crate::slot::Slot;
 use crate::store::{Opened, Store, StoreError};
 use crate::{Keyring, Server, ServerConfig};
@@ -26,8 +27,6 @@ pub struct ReplicaConfig {
     pub cluster: ClusterId,
     /// Its own certificate.
     pub credentials: Credentials,
-    /// The other metadata servers.
-    pub peers: Vec<NodeId>,
     /// Where they listen.
     pub addresses: Arc<dyn Addresses>,
     /// Where it notes its own address.
@@ -40,6 +39,8 @@ pub struct ReplicaConfig {
     pub slot: Slot,
     /// Who seals.
     pub provider: Arc<dyn Provider>,
+    /// How servers join; none: otherwise.
+    pub office: Option<Arc<Office>>,
 }
 
 /// Why a replica does not start.
@@ -72,6 +73,7 @@ pub enum ReplicaError {
 /// A running replica.
 pub struct Replica {
     server: Arc<Server<Arc<Node>>>,
+    registrar: Arc<Registrar>,
     front: Arc<Front>,
     listener: Listener,
 }
@@ -86,14 +88,14 @@ impl Replica {
         let network = Network::wire(
             &config.credentials,
             config.cluster,
-            &config.peers,
             &config.addresses,
+            &config.book,
         )?;
         let (store, opened) = Store::open(&config.store)?;
         if let Opened::Rebuilt { reason } = &opened {
             tracing::warn!(%node, "the metadata cache is made anew from snapshot and log: {reason}");
         }
-        let front = Front::new(&network);
+        let front = Front::new(&network, config.credentials.removed());
         let tls = config.credentials.server(ADMITTED)?;
         let listening = Listener::bind(config.listen, tls, front.clone()).await;
         let listener = listening.map_err(|source| ReplicaError::Listen {
@@ -111,10 +113,13 @@ impl Replica {
         let raft = Arc::new(raft.await?);
         let keys = Keyring::new(config.provider, config.slot.rings);
         let server = Server::start(raft, keys, config.service);
-        front.serve(Some(Arc::clone(&server)));
+        let removed = config.credentials.removed();
+        let registrar = Registrar::start(Arc::clone(&server), config.office, removed);
+        front.serve(Some(Arc::clone(&registrar)));
         config.book.set(node, listener.address());
         Ok(Self {
             server,
+            registrar,
             front,
             listener,
         })
@@ -125,9 +130,28 @@ impl Replica {
         &self.server
     }
 
+    /// Where it listens, port chosen.
+    pub fn address(&self) -> SocketAddr {
+        self.listener.address()
+    }
+
+    /// How others join by it.
+    pub fn registrar(&self) -> &Arc<Registrar> {
+        &self.registrar
+    }
+
     /// Its part in Raft.
     pub fn node(&self) -> &Node {
         self.server.log()
+    }
+
+    /// Begins a cluster of this server alone, once in its life; others reach it at this address.
+    ///
+    /// # Errors
+    /// When it has stopped.
+    pub async fn begin_alone(&self, address: SocketAddr) -> Result<(), InitializeError> {
+        let own = [(self.node().id(), address.to_string())];
+        self.node().initialize(own).await
     }
 
     /// Begins the cluster with these voters, on one of them, once in its life.
@@ -143,6 +167,7 @@ impl Replica {
     /// Answers no more calls, then stops every part.
     pub async fn stop(&self) {
         self.front.serve(None);
+        self.registrar.stop();
         self.listener.close().await;
         self.server.shutdown().await;
         self.node().shutdown().await;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use types::id::{ChunkId, DiskId, NodeId};
 use types::placement::Epoch;
 use types::wire::accounts::{KeyInfo, User};
+use types::wire::members::ServerRole;
 use types::wire::metadata::{Bucket, MetadataError, Session, WallTime, WriteLease};
 
 /// What applying a proposal answers.
@@ -47,6 +48,15 @@ pub enum Reply {
     User(User),
     /// An access key.
     Key(KeyInfo),
+    /// A token's number.
+    Token(u64),
+    /// A server has joined.
+    Enrolled {
+        /// Its id.
+        node: NodeId,
+        /// What it is for.
+        role: ServerRole,
+    },
     /// As much as one command may was looked at.
     Walked {
         /// Where to go on; none: nothing is left.
@@ -85,6 +95,15 @@ pub enum Refusal {
     /// A group names a disk that was not admitted, or twice.
     #[error("the group is malformed, or names a disk that was not admitted")]
     BadGroup,
+    /// The token was used by another, withdrawn, or has expired.
+    #[error("the token is not valid")]
+    TokenInvalid,
+    /// There are too many tokens that have not expired.
+    #[error("too many tokens have not expired yet")]
+    TooManyTokens,
+    /// No server has this id.
+    #[error("no such server")]
+    NoSuchServer,
     /// A key's version is in use.
     #[error("this version of the bucket's key exists")]
     KekExists,
@@ -236,6 +255,8 @@ impl From<Refusal> for MetadataError {
             Refusal::VersionExists => Self::VersionExists,
             Refusal::UserExists => Self::UserExists,
             Refusal::NoSuchUser => Self::NoSuchUser,
+            Refusal::TokenInvalid => Self::TokenInvalid,
+            Refusal::NoSuchServer => Self::NoSuchServer,
             Refusal::UserInUse => Self::UserInUse,
             Refusal::KeyExists => Self::KeyExists,
             Refusal::NoSuchKey => Self::NoSuchKey,

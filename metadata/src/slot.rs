@@ -4,16 +4,18 @@
 //! slot file    magic (8) ‖ format version (4) ‖ cluster (16) ‖ node (8) ‖ wrap length (4)
 //!              ‖ wrap under the root key (`seal::wrap`) ‖ CRC-64/NVME of all before (8)
 //! wrapped      storage key (32) ‖ ring keys: count (2) ‖ (version (4) ‖ key (32))*
+//!              ‖ the cluster authority's key: length (2) ‖ PKCS#8; 0 where it is kept elsewhere
 //! root file    the root key (32), nothing else
 //! ```
 //!
-//! Integers are big-endian; both files have mode 0600. What always holds: root and slot are durable,
+//! Integers are big-endian; both files have mode 0600. Format 1 ends behind the ring keys. What always holds: root and slot are durable,
 //! with their names, before Raft first starts. A log without its slot is never started over: whoever
 //! lost the slot has lost the keys of the log, and must not rejoin as if it had seen nothing.
 
 use crc_fast::CrcAlgorithm;
 use seal::wrap::{UnwrapError, unwrap_slot, wrap_slot};
 use seal::{Provider, RingKey, RootKey, StorageKey};
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -22,7 +24,9 @@ use types::{ClusterId, NodeId};
 use zeroize::Zeroizing;
 
 const MAGIC: &[u8; 8] = b"SRoomSlt";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// Without the authority's key.
+const WITHOUT_AUTHORITY: u32 = 1;
 const HEAD: usize = 8 + 4 + 16 + 8 + 4;
 const CRC: usize = 8;
 const KEY: usize = 32;
@@ -116,6 +120,30 @@ pub struct Slot {
     pub storage: StorageKey,
     /// Wrap the buckets' keys; the last is the current one. Never empty.
     pub rings: Vec<RingKey>,
+    /// Signs the certificates of servers, where every metadata server does that.
+    pub authority: Option<AuthorityKey>,
+}
+
+/// The cluster authority's private key, in PKCS#8: wiped when dropped, never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AuthorityKey(Zeroizing<Vec<u8>>);
+
+impl AuthorityKey {
+    /// Wraps it.
+    pub fn new(key: Zeroizing<Vec<u8>>) -> Self {
+        Self(key)
+    }
+
+    /// The key itself.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for AuthorityKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AuthorityKey(..)")
+    }
 }
 
 impl Slot {
@@ -124,6 +152,7 @@ impl Slot {
         Self {
             storage: StorageKey::random(),
             rings: vec![RingKey::random(1)],
+            authority: None,
         }
     }
 
@@ -166,10 +195,28 @@ impl Slot {
         Self::open_or_make(files, provider, cluster, node, before, || Self {
             storage: StorageKey::random(),
             rings: rings.to_vec(),
+            authority: None,
         })
     }
 
-    fn open_or_make(
+    /// Reads the keys of a server that has them.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn open(
+        files: &KeyFiles,
+        provider: &dyn Provider,
+        cluster: ClusterId,
+        node: NodeId,
+    ) -> Result<Self, SlotError> {
+        Self::open_or_create(files, provider, cluster, node, Before::Log)
+    }
+
+    /// Likewise, of a server that may be new; then its slot is made of these.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn open_or_make(
         files: &KeyFiles,
         provider: &dyn Provider,
         cluster: ClusterId,
@@ -206,7 +253,10 @@ impl Slot {
         cluster: ClusterId,
         node: NodeId,
     ) -> Vec<u8> {
-        let mut secret = Zeroizing::new(Vec::with_capacity(KEY + 2 + self.rings.len() * (4 + KEY)));
+        let authority = self.authority.as_ref();
+        let authority = authority.map_or(&[][..], AuthorityKey::expose);
+        let length = KEY + 2 + self.rings.len() * (4 + KEY) + 2 + authority.len();
+        let mut secret = Zeroizing::new(Vec::with_capacity(length));
         secret.extend_from_slice(self.storage.expose());
         let count = u16::try_from(self.rings.len()).expect("ring keys are few");
         secret.extend_from_slice(&count.to_be_bytes());
@@ -214,6 +264,9 @@ impl Slot {
             secret.extend_from_slice(&ring.version().to_be_bytes());
             secret.extend_from_slice(ring.expose());
         }
+        let length = u16::try_from(authority.len()).expect("a key is short");
+        secret.extend_from_slice(&length.to_be_bytes());
+        secret.extend_from_slice(authority);
         let wrap = wrap_slot(provider, root, cluster, node, &secret);
         let length = u32::try_from(wrap.len()).expect("a slot is small");
         let mut bytes = Vec::with_capacity(HEAD + wrap.len() + CRC);
@@ -240,7 +293,7 @@ impl Slot {
             path: path.to_owned(),
         };
         let found = Parsed::new(bytes).ok_or_else(damaged)?;
-        if found.version != FORMAT {
+        if ![WITHOUT_AUTHORITY, FORMAT].contains(&found.version) {
             return Err(SlotError::Version(found.version));
         }
         if (found.cluster, found.node) != (cluster, node) {
@@ -250,7 +303,7 @@ impl Slot {
             });
         }
         let secret = unwrap_slot(provider, root, found.wrap, cluster, node)?;
-        keys(&secret).ok_or_else(damaged)
+        keys(found.version, &secret).ok_or_else(damaged)
     }
 }
 
@@ -282,7 +335,7 @@ impl<'a> Parsed<'a> {
     }
 }
 
-fn keys(secret: &[u8]) -> Option<Slot> {
+fn keys(version: u32, secret: &[u8]) -> Option<Slot> {
     let (storage, rest) = secret.split_first_chunk::<KEY>()?;
     let (count, mut rest) = rest.split_first_chunk::<2>()?;
     let mut rings = Vec::new();
@@ -292,9 +345,19 @@ fn keys(secret: &[u8]) -> Option<Slot> {
         rings.push(RingKey::new(u32::from_be_bytes(*version), *key));
         rest = after;
     }
+    let mut authority = None;
+    if version != WITHOUT_AUTHORITY {
+        let (length, key) = rest.split_first_chunk::<2>()?;
+        if key.len() != usize::from(u16::from_be_bytes(*length)) {
+            return None;
+        }
+        authority = (!key.is_empty()).then(|| AuthorityKey(Zeroizing::new(key.to_vec())));
+        rest = &[];
+    }
     (rest.is_empty() && !rings.is_empty()).then_some(Slot {
         storage: StorageKey::new(*storage),
         rings,
+        authority,
     })
 }
 

@@ -26,6 +26,7 @@ use futures::future::BoxFuture;
 use gateway::{AdminConfig, Gateway, GatewayConfig, Identity, Limits, Metrics, TlsListen};
 use metadata::raft;
 use metadata::{BootstrapError, Server};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -158,9 +159,10 @@ impl Cluster {
         let gateway = Gateway::start(gateway, Arc::clone(&client), identity).await?;
         let addresses = addresses(&gateway);
         let profile = ClusterProfile {
-            admin: reachable(addresses.admin),
+            admin: Some(reachable(addresses.admin)),
             ca: data.join("ca.pem"),
             operator: authority.operator_file().to_owned(),
+            metadata: BTreeMap::new(),
         };
         profile.write(&data.join("profile.toml"))?;
         Ok(Self {

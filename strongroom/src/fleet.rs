@@ -90,13 +90,13 @@ impl Fleet {
                 service: service(settings),
                 cluster: settings.cluster,
                 credentials: authority.credentials(Role::Metadata, member.id)?,
-                peers: ids.iter().copied().filter(|id| *id != member.id).collect(),
                 addresses: Arc::clone(&addresses),
                 book: book.clone(),
                 listen: *listen,
                 store: member.folder.join("sled"),
                 slot,
                 provider: seal::provider::default(),
+                office: None,
             };
             let supervised = Supervised::start(member.id, member.starter(config)).await;
             let supervised = Arc::new(supervised);

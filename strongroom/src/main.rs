@@ -12,6 +12,7 @@ mod dev;
 mod disks;
 mod files;
 mod fleet;
+mod home;
 mod log;
 mod operations;
 mod profile;
@@ -45,10 +46,20 @@ struct Arguments {
 enum Command {
     /// Run a whole cluster in one process, kept in one folder
     Dev(dev::Options),
+    /// Make a new cluster: its first metadata server
+    Init(command::init::Options),
+    /// Make a server of a cluster, by a token
+    Join(command::join::Options),
+    /// Run one metadata server, as a process of its own; or show, add and remove metadata servers
+    Metadata(command::metadata::Options),
     /// Serve the disks of one machine, as a process of its own
     Storage(role::storage::Options),
     /// Serve S3, as a process of its own
     Gateway(role::gateway::Options),
+    /// Make, list and withdraw tokens with which servers join
+    Token(command::token::Options),
+    /// List the servers of a cluster, and have one's certificate open nothing any more
+    Server(command::server::Options),
     /// Make the certificate of a server process
     Certificate(command::certificate::Options),
     /// Give ids to server processes
@@ -85,6 +96,11 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<()> {
     match command {
         Command::Dev(options) => dev::run(options),
+        Command::Init(options) => command::init::run(options),
+        Command::Join(options) => command::join::run(options),
+        Command::Metadata(options) => command::metadata::run(options),
+        Command::Token(options) => command::token::run(options),
+        Command::Server(options) => command::server::run(options),
         Command::Storage(options) => role::storage::run(options),
         Command::Gateway(options) => role::gateway::run(options),
         Command::Certificate(options) => command::certificate::run(options),

@@ -3,6 +3,7 @@
 use crate::files::{self, Access};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,12 +12,15 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ClusterProfile {
-    /// The admin address.
-    pub(crate) admin: SocketAddr,
+    /// The admin address that commands ask; none: those can be asked that ask the metadata servers.
+    pub(crate) admin: Option<SocketAddr>,
     /// The authority that signed the servers' certificates.
     pub(crate) ca: PathBuf,
     /// The operator's key and certificate in one PEM file.
     pub(crate) operator: PathBuf,
+    /// Metadata servers that are processes of their own, by id; they tell of others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) metadata: BTreeMap<String, SocketAddr>,
 }
 
 impl ClusterProfile {

@@ -1,6 +1,6 @@
 //! Commands of the cluster half: which function does which, and servers, disks, groups, buckets' keys.
 
-use super::{Applied, accounts, handed_out, replace, take_ids};
+use super::{Applied, accounts, handed_out, joining, replace, take_ids};
 use crate::command::ClusterCommand;
 use crate::reply::{Refusal, Reply};
 use crate::store::StoreError;
@@ -24,7 +24,13 @@ pub(super) fn apply(txn: &mut Txn<'_>, wall: WallTime, command: &ClusterCommand)
     match command {
         ClusterCommand::AdmitNode => {
             let node = NodeId::new(take(txn, ClusterId::Node, 1)?);
-            NODES.put(txn, &node, &NodeRow { admitted: wall });
+            let row = NodeRow {
+                admitted: wall,
+                role: None,
+                address: None,
+                removed: None,
+            };
+            NODES.put(txn, &node, &row);
             Ok(Reply::Node(node))
         }
         ClusterCommand::ReserveDiskId => {
@@ -72,6 +78,16 @@ pub(super) fn apply(txn: &mut Txn<'_>, wall: WallTime, command: &ClusterCommand)
         ClusterCommand::BeginReplacement { lost, new } => replace::begin(txn, *lost, new),
         ClusterCommand::SwapMembers { lost, swaps } => replace::swap(txn, *lost, swaps),
         ClusterCommand::EndReplacement { lost } => replace::end(txn, *lost),
+        ClusterCommand::AddToken { role, lifetime_ms } => {
+            joining::add_token(txn, *role, *lifetime_ms)
+        }
+        ClusterCommand::RemoveToken { token } => joining::remove_token(txn, *token),
+        ClusterCommand::UseToken {
+            token,
+            key,
+            address,
+        } => joining::use_token(txn, wall, *token, key, address.as_ref()),
+        ClusterCommand::RemoveNode { node } => joining::remove_node(txn, wall, *node),
     }
 }
 
@@ -170,7 +186,7 @@ fn destroy_keks(txn: &mut Txn<'_>, bucket: BucketId) -> Applied {
     Ok(Reply::Done)
 }
 
-fn take(txn: &mut Txn<'_>, kind: ClusterId, count: u64) -> Result<u64, super::Stop> {
+pub(super) fn take(txn: &mut Txn<'_>, kind: ClusterId, count: u64) -> Result<u64, super::Stop> {
     let next = CLUSTER_COUNTERS.get(txn, &kind)?;
     let (first, after) = take_ids(next, count)?;
     CLUSTER_COUNTERS.put(txn, &kind, &after);

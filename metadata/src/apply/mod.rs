@@ -10,6 +10,7 @@ mod accounts;
 mod blobs;
 mod cluster;
 mod copy;
+mod joining;
 mod namespace;
 mod numbered;
 mod objects;
@@ -31,6 +32,7 @@ use types::id;
 
 pub use blobs::MAX_COMMIT_ROWS;
 pub use cluster::MAX_GROUPS;
+pub use joining::MAX_TOKENS;
 pub use numbered::{MAX_UNANSWERED, foreseen};
 pub use reclaim::{BLOBS_PER_COMMAND, ROWS_PER_COMMAND, forgettable};
 pub use repairs::RUNS_PER_WALK;

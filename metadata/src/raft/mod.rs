@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! node.rs            the face: propose, read, status, shutdown
+//! members.rs         servers in and out, and leadership handed over
 //! log/               write-ahead log of votes and entries                   \  the truth
 //! snapshot.rs        snapshot files                                         /
 //! frames.rs          sealed, checksummed frames, of which both are made
@@ -22,6 +23,7 @@ mod frames;
 #[cfg(test)]
 mod golden;
 mod log;
+mod members;
 mod network;
 mod node;
 mod reads;
@@ -35,6 +37,7 @@ mod types;
 
 pub use config::NodeConfig;
 pub use log::LogOpenError;
+pub use members::MembersError;
 pub use network::{Between, Network, RaftCalls};
 pub use node::{InitializeError, Node, StartError, Status};
 pub use rebuild::RebuildError;

@@ -28,7 +28,7 @@ use openraft::{OptionalSend, Raft};
 use process::{Process, ProcessLink};
 use std::future::Future;
 use std::sync::Arc;
-use types::{ClusterId, NodeId};
+use types::ClusterId;
 use wire::{Wire, WireLink};
 
 pub use process::Between;
@@ -70,18 +70,19 @@ impl Network {
         Self(Kind::Process(Process::with(between)))
     }
 
-    /// The network as one server sees it: `peers` are reached over the wire, and calls of theirs are answered
-    /// by [`Network::calls`].
+    /// The network as one server sees it: the others are reached over the wire, and calls of theirs are answered
+    /// by [`Network::calls`]. Where they listen, the membership says, which is noted in `book`; what it names
+    /// otherwise, `addresses` knows.
     ///
     /// # Errors
     /// When the credentials cannot be used.
     pub fn wire(
         credentials: &ca::Credentials,
         cluster: ClusterId,
-        peers: &[NodeId],
         addresses: &Arc<dyn rpc::Addresses>,
+        book: &rpc::AddressBook,
     ) -> Result<Self, rustls::Error> {
-        let wire = Wire::new(credentials, cluster, peers, addresses)?;
+        let wire = Wire::new(credentials, cluster, addresses, book)?;
         Ok(Self(Kind::Wire(wire)))
     }
 
@@ -126,10 +127,10 @@ pub(crate) struct Links {
 impl RaftNetworkFactory<TypeConfig> for Links {
     type Network = Link;
 
-    async fn new_client(&mut self, target: u64, _node: &openraft::BasicNode) -> Link {
+    async fn new_client(&mut self, target: u64, node: &openraft::BasicNode) -> Link {
         match &self.network.0 {
             Kind::Process(process) => Link::Process(process.link(self.from, target)),
-            Kind::Wire(wire) => Link::Wire(wire.link(target)),
+            Kind::Wire(wire) => Link::Wire(wire.link(target, &node.addr)),
         }
     }
 }

@@ -82,8 +82,9 @@ pub struct Status {
 
 /// A running server.
 pub struct Node {
-    id: u64,
-    raft: Server,
+    pub(super) id: u64,
+    pub(super) raft: Server,
+    pub(super) election: Duration,
     network: Network,
     store: Arc<Store>,
     gate: Arc<Gate>,
@@ -166,6 +167,7 @@ impl Node {
         let node = Self {
             id,
             raft,
+            election: config.election,
             network: network.clone(),
             store,
             gate,
@@ -256,6 +258,11 @@ impl Node {
             Ok(_open) => Ok(read(&self.store)),
             Err(_) => Err(LogError::Unavailable("a snapshot is being loaded".into())),
         }
+    }
+
+    /// The rows as far as this server has applied: what others have acknowledged may be missing.
+    pub(crate) fn applied_rows(&self) -> Arc<Store> {
+        Arc::clone(&self.store)
     }
 
     /// This server's rows, unconfirmed: what others have acknowledged may be missing. A test plants stale

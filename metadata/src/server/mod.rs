@@ -18,6 +18,7 @@ mod health;
 mod parts;
 mod placement;
 mod read;
+pub mod registrar;
 mod repairs;
 mod replace;
 mod retire;
@@ -315,7 +316,7 @@ impl<L: Log> Metadata for Server<L> {
     }
 }
 
-fn millis(time: Duration) -> u64 {
+pub(crate) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 

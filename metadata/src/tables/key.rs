@@ -18,6 +18,8 @@ pub enum ClusterId {
     Disk = 2,
     /// Placement groups.
     Group = 3,
+    /// Tokens.
+    Token = 4,
 }
 
 /// Ids that the namespace half allocates.

@@ -36,7 +36,7 @@ pub use upload::{
 pub use value::{
     BlobPlace, BlobRow, BucketIdRow, BucketRow, ClockRow, ExtentRow, GroupEpochRow, GroupRunRow,
     HeadRow, KekRow, LayoutRow, LeaseRow, NodeRow, ReclaimRow, RepairRow, ReplyRow, SessionRow,
-    VersionRow,
+    TokenRow, TokenUse, VersionRow,
 };
 
 /// Counters of the cluster half's ids.
@@ -62,6 +62,9 @@ pub const USER_KEYS: Table<(String, String), String> = Table::new(0x0a, "user ke
 
 /// Disks that were lost, and what took or takes their place; kept, so that no id is used again.
 pub const REPLACEMENTS: Table<DiskId, ReplacementRow> = Table::new(0x0b, "replacements");
+
+/// Tokens with which servers may join, until they expire.
+pub const TOKENS: Table<u64, TokenRow> = Table::new(0x0c, "tokens");
 
 /// Cluster time.
 pub const CLOCK: Table<(), ClockRow> = Table::new(0x40, "clock");

@@ -10,6 +10,7 @@ use types::manifest::Run;
 use types::placement::Epoch;
 use types::profile::Profile;
 use types::size::{ByteCount, ByteOffset};
+use types::wire::members::ServerRole;
 use types::wire::metadata::{Bucket, WallTime};
 
 /// A server.
@@ -17,6 +18,38 @@ use types::wire::metadata::{Bucket, WallTime};
 pub struct NodeRow {
     /// When it was admitted, as the proposer's wall had it.
     pub admitted: WallTime,
+    /// What it is for, where it joined by a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<ServerRole>,
+    /// Where others reach it, as it said when it joined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Since when it is no more of the cluster, as the proposer's wall had it. Its row stays: its id is not used
+    /// again, and its certificate opens nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<WallTime>,
+}
+
+/// A token with which one server may join.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRow {
+    /// What the server is for.
+    pub role: ServerRole,
+    /// Cluster time from which it is expired.
+    pub expires_ms: u64,
+    /// Who joined by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<TokenUse>,
+}
+
+/// Who joined by a token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenUse {
+    /// SHA-256 of the public key.
+    #[serde(with = "serde_bytes")]
+    pub key: [u8; 32],
+    /// The id.
+    pub node: NodeId,
 }
 
 /// A bucket's key.

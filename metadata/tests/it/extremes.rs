@@ -22,6 +22,7 @@ use types::id::{
 use types::placement::{Disk, Epoch, Member, Slot};
 use types::profile::DiskClass;
 use types::size::{ByteCount, ByteOffset};
+use types::wire::members::ServerRole;
 use types::wire::metadata::{
     AbortUpload, CreateBucket, DeleteBucket, List, Lookup, Wanted, WrittenRun,
 };
@@ -225,6 +226,19 @@ fn cluster() -> impl Strategy<Value = ClusterCommand> {
             },
         }),
         short_number().prop_map(|count| C::ReserveGroupIds { count }),
+        number().prop_map(|lifetime_ms| C::AddToken {
+            role: ServerRole::Storage,
+            lifetime_ms,
+        }),
+        number().prop_map(|token| C::UseToken {
+            token,
+            key: [1; 32],
+            address: None,
+        }),
+        number().prop_map(|token| C::RemoveToken { token }),
+        number().prop_map(|node| C::RemoveNode {
+            node: NodeId::new(node),
+        }),
         group_command(),
         (number(), short_number()).prop_map(|(bucket, version)| C::InstallKek {
             bucket: BucketId::new(bucket),

@@ -4,6 +4,7 @@
 //! request, a file each. To add a variant, a field or a table, add a sample under a *new* name and run
 //! these tests with `STRONGROOM_GOLDEN=add`: files are added, none is ever changed.
 
+mod joining;
 mod upkeep;
 mod uploads;
 
@@ -462,7 +463,8 @@ fn commands_are_readable_for_ever() {
             elapsed_ms,
         }),
     );
-    for (name, command) in cluster_commands().into_iter().chain(account_commands()) {
+    let of_cluster = cluster_commands().into_iter().chain(account_commands());
+    for (name, command) in of_cluster.chain(joining::commands()) {
         check(name, Command::Cluster(command));
     }
     for (name, command) in namespace_commands().into_iter().chain(later_commands()) {
@@ -565,6 +567,9 @@ fn replies_are_readable_for_ever() {
         golden.check(name, &reply);
     }
     golden.check("walked", &upkeep::walked());
+    for (name, reply) in joining::replies() {
+        golden.check(name, &reply);
+    }
     let later = uploads::refusals().into_iter().chain(upkeep::refusals());
     for (name, refusal) in refusals().into_iter().chain(later) {
         let name = format!("refused {name}");
@@ -641,8 +646,13 @@ fn rows_are_readable_for_ever() {
         &ClusterId::Group,
         &2,
     );
-    let admitted = WallTime(1_700_000_000_000);
-    g.check_row("node", &NODES, &NodeId::new(1), &NodeRow { admitted });
+    let node = NodeRow {
+        admitted: WallTime(1_700_000_000_000),
+        role: None,
+        address: None,
+        removed: None,
+    };
+    g.check_row("node", &NODES, &NodeId::new(1), &node);
     g.check_row("disk", &DISKS, &DiskId::new(4), &disk());
     g.check_row("group", &GROUPS, &group_id, &group());
     g.check_row("group table version", &GROUP_TABLE_VERSION, &(), &7);
@@ -802,6 +812,7 @@ fn rows_are_readable_for_ever() {
     );
     uploads::rows(&mut golden);
     upkeep::rows(&mut golden);
+    joining::rows(&mut golden);
     golden.finish();
 }
 

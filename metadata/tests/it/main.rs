@@ -10,6 +10,7 @@ mod copies;
 mod extremes;
 mod fixture;
 mod golden;
+mod joining;
 mod listing;
 mod manifest;
 mod model;

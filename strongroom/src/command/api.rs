@@ -13,6 +13,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,18 +47,32 @@ pub(crate) struct Target {
 /// The API of one cluster.
 pub(crate) struct Api {
     profile: ClusterProfile,
+    admin: SocketAddr,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Target {
     /// The cluster's API. Nothing is connected yet.
     pub(crate) fn api(&self) -> Result<Api> {
+        let profile = self.profile()?;
+        let admin = profile.admin.with_context(|| {
+            let path = self.cluster.display();
+            format!("{path} has no line `admin`: say there at which address a gateway or a storage process serves its operator")
+        })?;
         Ok(Api {
-            profile: ClusterProfile::read(&self.cluster)?,
+            profile,
+            admin,
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?,
         })
+    }
+}
+
+impl Target {
+    /// The cluster's profile.
+    pub(crate) fn profile(&self) -> Result<ClusterProfile> {
+        ClusterProfile::read(&self.cluster)
     }
 }
 
@@ -117,14 +132,14 @@ impl Api {
         self.runtime.block_on(async {
             let asked = tokio::time::timeout(patience, self.exchange(method, path, body)).await;
             asked.unwrap_or_else(|_| {
-                let admin = self.profile.admin;
+                let admin = self.admin;
                 bail!("{admin} did not answer within {patience:?}; look at the log of the cluster")
             })
         })
     }
 
     async fn exchange(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Bytes> {
-        let admin = self.profile.admin;
+        let admin = self.admin;
         let socket = TcpStream::connect(admin).await.with_context(|| {
             format!("connecting to {admin}; is the cluster running, and this its profile?")
         })?;

@@ -182,7 +182,8 @@ pub(super) fn said<T>(key: &str, value: Option<T>) -> Result<T> {
     })
 }
 
-fn credentials(certificate: &Path, key: &Path, ca: &Path) -> Result<Credentials> {
+/// A certificate and its key, for who trusts this authority.
+pub(crate) fn credentials(certificate: &Path, key: &Path, ca: &Path) -> Result<Credentials> {
     let read = |path: &Path| format!("reading {}", path.display());
     let authority = CertificateDer::from_pem_file(ca).with_context(|| read(ca))?;
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! config.rs    what all are told: who they are (their certificate), and where the others listen
+//! metadata.rs  one metadata server
 //! storage.rs   disks, their upkeep, and the shard service
 //! folders.rs   which disk is in which folder; an empty one becomes a disk when an operator says so
 //! gateway.rs   S3 over metadata servers and storage nodes that are reached over the wire
@@ -9,15 +10,18 @@
 //! report.rs    what such a process says of itself
 //! ```
 //!
-//! Metadata servers are still those of `strongroom dev --metadata 3`; ids, certificates and addresses are handed
-//! on by the operator.
+//! Ids, certificates and addresses come with a token (`strongroom join`), or are handed on by the operator of a
+//! `strongroom dev --metadata 3`.
 
 mod config;
 mod distant;
 mod folders;
 pub(crate) mod gateway;
+pub(crate) mod metadata;
 mod report;
 pub(crate) mod storage;
+
+pub(crate) use config::credentials;
 
 use anyhow::Result;
 use std::io::Write;
@@ -40,10 +44,15 @@ fn announce(endpoints: &[(&str, String)]) -> Result<()> {
 /// Runs a role to its end, with logs, on a runtime.
 fn run(serve: impl Future<Output = Result<()>>) -> Result<()> {
     crate::log::start();
+    block_on(serve)
+}
+
+/// Does something on a runtime of its own.
+pub(crate) fn block_on<T>(what: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(serve)
+    runtime.block_on(what)
 }
 
 /// Reads a role's keys from its file; none: they are all said otherwise.

@@ -4,7 +4,7 @@ use crate::bay::lock;
 use crate::pipes::Pipes;
 use crate::wires::{End, LOST, LOST_CHANGE, Wires};
 use crate::world::CLUSTER;
-use ca::{Authority, Identity, Role};
+use ca::{Authority, Identity, Removed, Role};
 use client::Servers;
 use disk::Disk;
 use disk::sim::SimDisk;
@@ -12,8 +12,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use metadata::front::{ADMITTED, Front};
 use metadata::raft::{Between, Network, Node, NodeConfig, StartError};
-use metadata::{Keyring, Server, ServerConfig, Store};
-use rpc::Listener;
+use metadata::{Keyring, Registrar, Server, ServerConfig, Store};
+use rpc::{AddressBook, Listener};
 use seal::{RingKey, StorageKey};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
@@ -133,7 +133,8 @@ impl Fleet {
             let keys = Keyring::new(seal::provider::default(), self.rings.clone());
             let server = Server::start(Arc::new(node), keys, self.config.clone());
             if let Some((front, _)) = &door {
-                front.serve(Some(Arc::clone(&server)));
+                let removed = Removed::default();
+                front.serve(Some(Registrar::start(Arc::clone(&server), None, &removed)));
             }
             *lock(&member.running) = Some(Running { server, door });
         }
@@ -147,12 +148,10 @@ impl Fleet {
         };
         let identity = Identity::server(CLUSTER, Role::Metadata, member.id);
         let credentials = authority.credentials(&identity, &[]).expect("credentials");
-        let others = self.ids().into_iter().filter(|id| *id != member.id);
-        let others: Vec<NodeId> = others.collect();
         let addresses = pipes.seen_by(End::Metadata(member.id.get()));
-        let network = Network::wire(&credentials, CLUSTER, &others, &addresses);
+        let network = Network::wire(&credentials, CLUSTER, &addresses, &AddressBook::default());
         let network = network.expect("a network");
-        let front = Front::new(&network);
+        let front = Front::new(&network, credentials.removed());
         let tls = credentials.server(ADMITTED).expect("credentials");
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = Listener::open(pipes.door(member.id), nowhere, tls, front.clone());

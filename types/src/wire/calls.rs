@@ -10,6 +10,9 @@
 //! asked.
 
 use super::accounts::{Accounts, Credential, KeyInfo, KeyState, NewKey, User};
+use super::members::{
+    Added, Enrol, Enrolled, Enrolment, Member, Members, NewToken, ServerInfo, ServerRole, TokenInfo,
+};
 use super::metadata::{
     AbortUpload, Answer, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, CopyPart,
     CreateBucket, CreateUpload, DeleteBucket, DeleteObject, IssuedBlob, List, ListPage, ListParts,
@@ -21,10 +24,12 @@ use crate::codec::{self, DecodeError};
 use crate::id::{BucketId, ChunkId, DiskId, GroupId, LeaseId, NodeId, SessionId, TenantId};
 use crate::name::{BucketName, ObjectKey};
 use crate::placement::{Disk, GroupTable};
+use crate::profile::Profile;
 use crate::shard::ShardKey;
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What every path of [`Metadata`] begins with.
 pub const METADATA: &str = "/metadata/";
@@ -32,7 +37,11 @@ pub const METADATA: &str = "/metadata/";
 pub const ACCOUNTS: &str = "/accounts/";
 /// What every path of [`Upkeep`] begins with.
 pub const UPKEEP: &str = "/upkeep/";
-/// The path that tells who leads; its body and its answer are a [`Leadership`]. It is answered once that is
+/// What every path of [`Members`] begins with.
+pub const MEMBERS: &str = "/members/";
+/// What every path of [`Enrolment`] begins with.
+pub const ENROLMENT: &str = "/enrolment/";
+/// The path that tells who leads; its body is a [`Leadership`], its answer is [`Told`]. It is answered once that is
 /// another than the body says, or after a while.
 pub const LEADER: &str = "/leader";
 
@@ -43,6 +52,34 @@ pub struct Leadership {
     pub term: u64,
     /// Who leads in it; none while nobody does.
     pub leader: Option<NodeId>,
+}
+
+/// What one of the metadata servers tells of them all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// As in [`Leadership`].
+    pub term: u64,
+    /// As in [`Leadership`].
+    pub leader: Option<NodeId>,
+    /// Which membership it knows: of two, the one with the higher number is later.
+    #[serde(default)]
+    pub version: u64,
+    /// Where the members listen, by id; empty where those who ask know already.
+    #[serde(default)]
+    pub servers: BTreeMap<u64, String>,
+    /// Servers of any role that are no more of the cluster.
+    #[serde(default)]
+    pub removed: Vec<NodeId>,
+}
+
+impl Told {
+    /// Who leads.
+    pub fn leadership(&self) -> Leadership {
+        Leadership {
+            term: self.term,
+            leader: self.leader,
+        }
+    }
 }
 
 /// Whether a call may be sent again when nobody knows whether it was carried out.
@@ -185,4 +222,24 @@ calls! {
     Harmless reserve_disk_id() -> DiskId;
     Harmless admit_disk(disk: Disk) -> ();
     Harmless replace_disk(lost: DiskId, new: Disk) -> ();
+}
+
+calls! {
+    Members, answer_members, "/members/";
+    Harmless members() -> Vec<Member>;
+    Harmless add_member(node: NodeId) -> Added;
+    Harmless remove_member(node: NodeId) -> ();
+    Harmless transfer(to: Option<NodeId>) -> NodeId;
+    Harmless servers() -> Vec<ServerInfo>;
+    Harmless remove_server(node: NodeId) -> ();
+    Never create_token(role: ServerRole, seconds: u64) -> NewToken;
+    Harmless tokens() -> Vec<TokenInfo>;
+    Harmless remove_token(number: u64) -> ();
+    Harmless create_groups(profile: Option<Profile>) -> u64;
+}
+
+calls! {
+    Enrolment, answer_enrolment, "/enrolment/";
+    Harmless enrol(request: Enrol) -> Enrolled;
+    Harmless renew(request: Vec<u8>, names: Vec<String>) -> String;
 }

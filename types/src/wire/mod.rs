@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod calls;
+pub mod members;
 pub mod metadata;
 pub mod scrub;
 pub mod shards;
@@ -12,6 +13,7 @@ pub mod storage;
 pub mod upkeep;
 
 pub use accounts::Accounts;
+pub use members::{Enrolment, Members};
 pub use metadata::Metadata;
 pub use scrub::Scrubs;
 pub use storage::ShardStore;

@@ -11,9 +11,7 @@ use crate::raft::types::StoredVote;
 use rpc::{Answer, Incoming, PartError, PartReader, StatusCode, answer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use types::NodeId;
 use types::codec::{self, DecodeError};
 
 /// Longest call but a snapshot: as many entries as are sent at once, of the longest.
@@ -24,7 +22,6 @@ const LONGEST_PART: usize = 8 << 20;
 /// Answers Raft's calls for one server, while it runs.
 #[derive(Clone)]
 pub struct RaftCalls {
-    peers: Arc<BTreeSet<NodeId>>,
     own: Arc<Mutex<Option<Peer>>>,
 }
 
@@ -62,19 +59,12 @@ fn raft(error: impl std::fmt::Display) -> Refused {
 }
 
 impl RaftCalls {
-    pub(super) fn new(peers: BTreeSet<NodeId>, own: Arc<Mutex<Option<Peer>>>) -> Self {
-        Self {
-            peers: Arc::new(peers),
-            own,
-        }
+    pub(super) fn new(own: Arc<Mutex<Option<Peer>>>) -> Self {
+        Self { own }
     }
 
-    /// Whether a metadata server is a peer of this one.
-    pub fn admits(&self, node: NodeId) -> bool {
-        self.peers.contains(&node)
-    }
-
-    /// Answers a call of a peer.
+    /// Answers a call of a metadata server. One that this server has not heard of may lead by now: it is Raft
+    /// that judges by terms and logs, and the certificate that says who calls.
     pub async fn answer(&self, path: &str, body: Incoming) -> Answer {
         match self.carry_out(path, body).await {
             Ok(encoded) => answer(StatusCode::OK, encoded),

@@ -16,44 +16,55 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
-use rpc::{Addresses, Body, CallError, Channel, Parts};
+use rpc::{AddressBook, Addresses, Body, CallError, Channel, Parts};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use types::{ClusterId, NodeId};
 
-/// Connects one server with its peers.
+/// Connects one server with its peers: those that Raft names.
 #[derive(Clone)]
 pub(super) struct Wire {
-    channels: Arc<BTreeMap<u64, Arc<Channel>>>,
+    shared: Arc<Shared>,
     own: Arc<Mutex<Option<Peer>>>,
+}
+
+struct Shared {
+    credentials: Credentials,
+    cluster: ClusterId,
+    addresses: Arc<dyn Addresses>,
+    /// Where those addresses are noted that the membership says.
+    book: AddressBook,
+    channels: Mutex<BTreeMap<u64, Arc<Channel>>>,
 }
 
 impl Wire {
     pub(super) fn new(
         credentials: &Credentials,
         cluster: ClusterId,
-        peers: &[NodeId],
         addresses: &Arc<dyn Addresses>,
+        book: &AddressBook,
     ) -> Result<Self, rustls::Error> {
-        let mut channels = BTreeMap::new();
-        for peer in peers {
-            let identity = Identity::server(cluster, Role::Metadata, *peer);
-            let channel = Channel::new(credentials, identity, Arc::clone(addresses))?;
-            channels.insert(peer.get(), Arc::new(channel));
-        }
+        // What cannot be used fails here, and not at the first call.
+        credentials.client()?;
         Ok(Self {
-            channels: Arc::new(channels),
+            shared: Arc::new(Shared {
+                credentials: credentials.clone(),
+                cluster,
+                addresses: Arc::clone(addresses),
+                book: book.clone(),
+                channels: Mutex::default(),
+            }),
             own: Arc::default(),
         })
     }
 
     pub(super) fn calls(&self) -> RaftCalls {
-        let peers = self.channels.keys().copied().map(NodeId::new).collect();
-        RaftCalls::new(peers, Arc::clone(&self.own))
+        RaftCalls::new(Arc::clone(&self.own))
     }
 
     pub(super) fn join(&self, peer: Peer) {
@@ -67,24 +78,35 @@ impl Wire {
             .take();
     }
 
-    pub(super) fn link(&self, to: u64) -> WireLink {
+    /// A link to a member, which is at this address if it is one; else others know where it is.
+    pub(super) fn link(&self, to: u64, address: &str) -> WireLink {
+        let shared = &self.shared;
+        let peer = NodeId::new(to);
+        if let Ok(address) = address.parse::<SocketAddr>() {
+            shared.book.set(peer, address);
+        }
+        let identity = Identity::server(shared.cluster, Role::Metadata, peer);
+        let mut channels = shared
+            .channels
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let channel = channels.entry(to).or_insert_with(|| {
+            let addresses = Arc::clone(&shared.addresses);
+            let channel = Channel::new(&shared.credentials, identity, addresses);
+            Arc::new(channel.expect("the credentials were used before"))
+        });
         WireLink {
-            channel: self.channels.get(&to).cloned(),
+            channel: Arc::clone(channel),
         }
     }
 }
 
-/// A link to one peer; to nobody, where the peer is not known.
+/// A link to one peer.
 pub(crate) struct WireLink {
-    channel: Option<Arc<Channel>>,
+    channel: Arc<Channel>,
 }
 
 impl WireLink {
-    fn channel(&self) -> Result<&Channel, Unreachable<TypeConfig>> {
-        let unknown = || Unreachable::from_string("the server is not known here");
-        self.channel.as_deref().ok_or_else(unknown)
-    }
-
     async fn ask<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -101,7 +123,7 @@ impl WireLink {
         body: Body,
         limit: Duration,
     ) -> Result<T, RPCError<TypeConfig>> {
-        let call = self.channel()?.call(path, body);
+        let call = self.channel.call(path, body);
         let Ok(answer) = tokio::time::timeout(limit, call).await else {
             return Err(NetworkError::from_string("the peer is too slow").into());
         };

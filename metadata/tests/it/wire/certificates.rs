@@ -32,8 +32,9 @@ fn call(
     called.map(|(status, _)| status)
 }
 
-/// Raft's calls are for peers, the service for gateways and metadata servers, its upkeep for storage nodes too, and
-/// nothing for anybody else.
+/// Raft's calls are for metadata servers, also for one that this server has not heard of: it may lead by now. The
+/// service is for gateways and metadata servers, its upkeep for storage nodes too; what operators and joiners may
+/// ask is for them alone; and there is nothing for anybody else.
 /// Method: a table of certificates and calls.
 #[test]
 fn certificates_open_what_they_should() {
@@ -41,6 +42,8 @@ fn certificates_open_what_they_should() {
     const REFUSED: u16 = 403;
     /// TLS itself refuses.
     const SHUT: u16 = 0;
+    /// Whose id was removed.
+    const GONE: u64 = 8;
     let world = World::start(&real_disks(), |_| {});
     let ours = &world.authority;
     let other = Authority::load(&Authority::make().unwrap()).unwrap();
@@ -55,41 +58,55 @@ fn certificates_open_what_they_should() {
     };
     let elsewhere = Identity::server(ClusterId::new([1; 16]), Role::Metadata, IDS[1]);
     let of = |role, id| credentials(ours, role, NodeId::new(id));
-    let cases: [(&str, Credentials, [u16; 4]); 9] = [
-        ("a peer", of(Role::Metadata, 2), [400, OK, 404, 404]),
+    let cases: [(&str, Credentials, [u16; 6]); 10] = [
         (
-            "a metadata server that is no peer",
+            "a peer",
+            of(Role::Metadata, 2),
+            [400, OK, 404, 404, REFUSED, 404],
+        ),
+        (
+            "a metadata server that is new here",
             of(Role::Metadata, 9),
-            [REFUSED, OK, 404, 404],
+            [400, OK, 404, 404, REFUSED, 404],
         ),
         (
-            "the server itself",
-            of(Role::Metadata, 1),
-            [REFUSED, OK, 404, 404],
+            "a gateway",
+            of(Role::Gateway, 2),
+            [REFUSED, OK, 404, 404, REFUSED, 404],
         ),
-        ("a gateway", of(Role::Gateway, 2), [REFUSED, OK, 404, 404]),
         (
             "a storage node",
             of(Role::Storage, 2),
-            [REFUSED, OK, REFUSED, 404],
+            [REFUSED, OK, REFUSED, 404, REFUSED, 404],
         ),
-        ("the operator", operator(ours), [SHUT; 4]),
+        (
+            "the operator",
+            operator(ours),
+            [REFUSED, OK, REFUSED, REFUSED, 404, REFUSED],
+        ),
+        (
+            "a joiner",
+            of(Role::Joiner, 2),
+            [REFUSED, OK, REFUSED, REFUSED, REFUSED, 404],
+        ),
+        ("who was removed", of(Role::Gateway, GONE), [SHUT; 6]),
         (
             "another authority's peer",
             mixed(Role::Metadata, IDS[1]),
-            [SHUT; 4],
+            [SHUT; 6],
         ),
         (
             "another authority's gateway",
             mixed(Role::Gateway, IDS[1]),
-            [SHUT; 4],
+            [SHUT; 6],
         ),
         (
             "another cluster's",
             ours.credentials(&elsewhere, &[]).unwrap(),
-            [SHUT; 4],
+            [SHUT; 6],
         ),
     ];
+    world.hosts[0].removed.add([NodeId::new(GONE)]);
     let mut refused = 0;
     for (who, caller, expected) in &cases {
         // The body is no vote.
@@ -98,6 +115,8 @@ fn certificates_open_what_they_should() {
             "/leader",
             "/metadata/nothing",
             "/upkeep/nothing",
+            "/members/nothing",
+            "/enrolment/nothing",
         ];
         for (path, expected) in paths.iter().zip(expected) {
             let answered = call(&world, &world.book, caller, path);
@@ -108,7 +127,7 @@ fn certificates_open_what_they_should() {
             refused += usize::from(matches!(*expected, SHUT | REFUSED));
         }
     }
-    assert_eq!(refused, 21);
+    assert_eq!(refused, 39);
 }
 
 /// A caller that was sent to another server than it meant does not talk to it.

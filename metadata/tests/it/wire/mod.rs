@@ -12,7 +12,7 @@ mod proxy;
 mod snapshot;
 
 use crate::fixture::profile;
-use ca::{Authority, Credentials, Identity, Role};
+use ca::{Authority, Credentials, Identity, Removed, Role};
 use client::{Client, ClientConfig, Servers};
 use disk::{Choice, Disk};
 use futures::FutureExt;
@@ -45,6 +45,8 @@ pub(crate) struct Host {
     runtime: Runtime,
     pub(crate) supervised: Supervised,
     pub(crate) folder: std::path::PathBuf,
+    /// Whom it lets in no more.
+    pub(crate) removed: Removed,
 }
 
 /// Where each server's log is.
@@ -90,21 +92,24 @@ impl World {
             tune(&mut raft);
             let own = folder.path().join(format!("metadata-{}", id.get()));
             std::fs::create_dir_all(own.join("log")).unwrap();
+            let credentials = credentials(&authority, Role::Metadata, id);
+            let removed = credentials.removed().clone();
             let config = ReplicaConfig {
                 raft,
                 service: ServerConfig::new(profile()),
                 cluster: CLUSTER,
-                credentials: credentials(&authority, Role::Metadata, id),
-                peers: IDS.into_iter().filter(|peer| *peer != id).collect(),
+                credentials,
                 addresses: Arc::new(proxies.seen_by(id)),
                 book: book.clone(),
                 listen: local(),
                 store: own.join("sled"),
                 slot: Slot {
+                    authority: None,
                     storage: StorageKey::random(),
                     rings: rings.clone(),
                 },
                 provider: seal::provider::default(),
+                office: None,
             };
             let (disks, log) = (Arc::clone(disks), own.join("log"));
             let start: Start = Box::new(move || {
@@ -122,6 +127,7 @@ impl World {
                 runtime,
                 supervised,
                 folder: own,
+                removed,
             });
         }
         let first = hosts[0].supervised.running().unwrap();

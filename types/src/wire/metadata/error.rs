@@ -86,6 +86,15 @@ pub enum MetadataError {
     /// No such access key.
     #[error("no such access key")]
     NoSuchKey,
+    /// The token was used by another, withdrawn, or has expired.
+    #[error("the token is not valid: it was used, was withdrawn, or has expired; ask for another")]
+    TokenInvalid,
+    /// No server has this id, or it is no more of the cluster.
+    #[error("no such server")]
+    NoSuchServer,
+    /// The metadata servers are left as they are: a change would not be safe now.
+    #[error("the metadata servers are left as they are: {0}")]
+    MembersUnchanged(String),
     /// The request is not well-formed; a fault of the gateway.
     #[error("malformed request: {0}")]
     Malformed(String),

@@ -1,0 +1,152 @@
+//! `strongroom metadata`: one metadata server, or what an operator asks of them all.
+
+use super::api::Target;
+use super::servers::ask;
+use super::show::table;
+use super::{write_json, write_line};
+use crate::role;
+use anyhow::{Context, Result, bail};
+use client::RemoteMetadata;
+use std::time::Duration;
+use tokio::time::Instant;
+use types::NodeId;
+use types::wire::Members;
+use types::wire::members::{Added, Member};
+
+/// Between two looks at a server that learns.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// Who has not begun to learn after so long is not there.
+const SILENT: Duration = Duration::from_secs(60);
+
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    what: Option<What>,
+    #[command(flatten)]
+    serve: role::metadata::Options,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// Show the metadata servers: who leads, who votes, who is behind
+    Status {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Have a server that joined take part: it learns, and votes once it has caught up
+    Add {
+        /// Its id, as `strongroom join` told it
+        node: u64,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Take a server out; one that leads hands over first
+    Remove {
+        /// Its id
+        node: u64,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Hand leadership to another server
+    Transfer {
+        /// Its id [default: the server that is least behind]
+        node: Option<u64>,
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+pub(crate) fn run(options: Options) -> Result<()> {
+    match options.what {
+        None => role::metadata::run(options.serve),
+        Some(What::Status { target }) => status(&target),
+        Some(What::Add { node, target }) => add(NodeId::new(node), &target),
+        Some(What::Remove { node, target }) => {
+            let node = NodeId::new(node);
+            ask(&target, async |servers: &RemoteMetadata| {
+                let removed = Members::remove_member(servers, node).await;
+                removed.with_context(|| format!("taking out {node}"))
+            })?;
+            done(&target, node, "is taken out")
+        }
+        Some(What::Transfer { node, target }) => {
+            let to = node.map(NodeId::new);
+            let leader = ask(&target, async |servers: &RemoteMetadata| {
+                let led = Members::transfer(servers, to).await;
+                led.context("handing over leadership")
+            })?;
+            done(&target, leader, "leads")
+        }
+    }
+}
+
+fn done(target: &Target, node: NodeId, what: &str) -> Result<()> {
+    if target.json {
+        return write_json(&serde_json::json!({ "node": node }));
+    }
+    write_line(&format!("{node} {what}"))
+}
+
+fn status(target: &Target) -> Result<()> {
+    let members = ask(target, async |servers: &RemoteMetadata| {
+        let members = servers.members().await;
+        members.context("asking for the metadata servers")
+    })?;
+    if target.json {
+        return write_json(&members);
+    }
+    let heading = ["server", "address", "role", "behind", "answered"].map(str::to_owned);
+    let mut rows = vec![heading.to_vec()];
+    rows.extend(members.iter().map(row));
+    write_line(&table(&rows))
+}
+
+fn row(member: &Member) -> Vec<String> {
+    let role = match (member.leader, member.voter) {
+        (true, _) => "leader",
+        (false, true) => "voter",
+        (false, false) => "learner",
+    };
+    let answered = match member.silent_ms {
+        Some(0) => "now".to_owned(),
+        Some(silent) => format!("{:.1} s ago", silent as f64 / 1000.0),
+        None => "not yet".to_owned(),
+    };
+    vec![
+        member.node.get().to_string(),
+        member.address.clone(),
+        role.to_owned(),
+        member.behind.to_string(),
+        answered,
+    ]
+}
+
+/// Asks until it votes; gives up when it does not come nearer.
+fn add(node: NodeId, target: &Target) -> Result<()> {
+    ask(target, async |servers: &RemoteMetadata| {
+        let mut least = u64::MAX;
+        let mut nearer = Instant::now();
+        loop {
+            let added = Members::add_member(servers, node).await;
+            match added.with_context(|| format!("adding {node}"))? {
+                Added::Voter => return Ok(()),
+                Added::Learning { behind } if behind < least => {
+                    (least, nearer) = (behind, Instant::now());
+                    tracing::info!(%node, behind, "it learns");
+                }
+                Added::Learning { behind } => {
+                    if nearer.elapsed() > SILENT {
+                        bail!(
+                            "{node} is a learner, {behind} entries behind, and comes no nearer; see whether it runs, \
+                             and ask again"
+                        );
+                    }
+                }
+                _ => bail!("{node} is in a state that a later build knows"),
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    })?;
+    done(target, node, "votes")
+}

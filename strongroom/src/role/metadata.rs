@@ -1,0 +1,399 @@
+//! `strongroom metadata --config FILE`: one metadata server, in the folder that `init` or `join` made.
+//!
+//! ```text
+//! folder's lock -> keys -> log -> Raft and service on one port -> admin API -> ready
+//! ```
+//!
+//! Who else is a metadata server, the log says: a server that has joined waits until an operator adds it. Asked to
+//! stop, it hands leadership over first. When its part in Raft stops for good, the process ends; whatever watches
+//! over it starts it again.
+
+use super::announce;
+use super::config::{credentials, said};
+use super::read;
+use crate::files::{self, Access, FolderLock};
+use crate::home::Home;
+use crate::status::{MetadataStatus, Status};
+use crate::stop::Stop;
+use anyhow::{Context, Result, bail, ensure};
+use ca::{Authority, Credentials, Identity, Role};
+use disk::Choice;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use gateway::{AdminServer, CheckRequest, Limits, Metrics, ScrubRequest, TlsListen};
+use metadata::raft::NodeConfig;
+use metadata::slot::{Before, Slot};
+use metadata::{Office, Replica, ReplicaConfig, ServerConfig};
+use rpc::AddressBook;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use types::wire::Upkeep;
+use types::wire::members::ServerSettings;
+use types::{DiskId, Profile};
+
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// The server's configuration, in TOML, as `strongroom init` and `strongroom join` write it; each key may also
+    /// be said here or in an environment variable
+    #[arg(long, value_name = "FILE", env = "STRONGROOM_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    keys: Keys,
+}
+
+/// Keys of this role, in its file, on the command line, or in the environment.
+#[derive(Debug, Default, clap::Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Keys {
+    /// The folder that `strongroom init` or `strongroom join` made
+    #[arg(long, value_name = "DIR", env = "STRONGROOM_DATA")]
+    pub(crate) data: Option<PathBuf>,
+    /// Where it listens for other servers and for operators
+    #[arg(long, value_name = "ADDRESS", env = "STRONGROOM_LISTEN")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Address of status, health and metrics, over mutual TLS
+    #[arg(long, value_name = "ADDRESS", env = "STRONGROOM_ADMIN")]
+    pub(crate) admin: Option<SocketAddr>,
+    /// How buckets are coded that do not say; the same on every server
+    #[arg(long, value_name = "K+M", env = "STRONGROOM_PROFILE")]
+    #[serde(default, with = "text")]
+    pub(crate) profile: Option<Profile>,
+    /// Uploads in parts that are neither completed nor aborted expire after so many seconds of running; the same on
+    /// every server
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "STRONGROOM_ABANDONED_AFTER_SECONDS"
+    )]
+    pub(crate) abandoned_after_seconds: Option<u64>,
+    /// Deleted bytes leave the disks after so many seconds of running; the same on every server
+    #[arg(long, value_name = "SECONDS", env = "STRONGROOM_RECLAIM_AFTER_SECONDS")]
+    pub(crate) reclaim_after_seconds: Option<u64>,
+}
+
+/// A profile as people write it.
+mod text {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use types::Profile;
+
+    pub(super) fn serialize<S: Serializer>(
+        profile: &Option<Profile>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        match profile {
+            Some(profile) => to.collect_str(profile),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Profile>, D::Error> {
+        let text = Option::<String>::deserialize(from)?;
+        let profile = text.map(|text| text.parse()).transpose();
+        profile.map_err(D::Error::custom)
+    }
+}
+
+/// Checked.
+pub(crate) struct Config {
+    pub(crate) home: Home,
+    pub(crate) listen: SocketAddr,
+    admin: SocketAddr,
+    pub(crate) settings: ServerSettings,
+}
+
+impl Config {
+    fn new(options: Options) -> Result<Self> {
+        let file: Keys = read(options.config.as_deref())?;
+        Self::of(options.keys, file)
+    }
+
+    pub(crate) fn of(keys: Keys, file: Keys) -> Result<Self> {
+        let abandoned = keys
+            .abandoned_after_seconds
+            .or(file.abandoned_after_seconds);
+        let reclaim = keys.reclaim_after_seconds.or(file.reclaim_after_seconds);
+        Ok(Self {
+            home: Home::at(&said("data", keys.data.or(file.data))?)?,
+            listen: said("listen", keys.listen.or(file.listen))?,
+            admin: said("admin", keys.admin.or(file.admin))?,
+            settings: ServerSettings {
+                profile: said("profile", keys.profile.or(file.profile))?,
+                abandoned_after_seconds: said("abandoned_after_seconds", abandoned)?,
+                reclaim_after_seconds: said("reclaim_after_seconds", reclaim)?,
+            },
+        })
+    }
+}
+
+/// One running server, and its folder.
+pub(crate) struct Running {
+    pub(crate) replica: Replica,
+    credentials: Credentials,
+    identity: Identity,
+    home: Home,
+    settings: ServerSettings,
+    _lock: FolderLock,
+}
+
+impl Running {
+    /// Starts the server that a folder holds.
+    pub(crate) async fn start(
+        home: Home,
+        listen: SocketAddr,
+        settings: ServerSettings,
+    ) -> Result<Self> {
+        let lock = files::lock(home.folder())?;
+        let certificate = home.certificate();
+        let credentials = credentials(&certificate, &certificate, &home.ca())?;
+        let identity = Identity::of(credentials.certificate())
+            .with_context(|| format!("in {}", certificate.display()))?;
+        let (Role::Metadata, Some(node)) = (identity.role, identity.node) else {
+            bail!(
+                "{} is of {identity}, which is no metadata server",
+                certificate.display()
+            );
+        };
+        let provider = seal::provider::default();
+        let slot = Slot::open(&home.keys(), &*provider, identity.cluster, node)?;
+        files::make_folder(&home.log())?;
+        let log = disk::open(&home.log(), Choice::Auto).context("opening the log's folder")?;
+        ensure!(
+            metadata::raft::log_exists(&*log).await? || !home.begun().exists(),
+            "the log in {} is gone: a metadata server that has lost it must not vote again; take this server out \
+             (metadata remove), and join a new one",
+            home.log().display()
+        );
+        let office = office(&home, identity, &slot, settings)?;
+        let book = AddressBook::default();
+        let seconds = Duration::from_secs;
+        let replica = Replica::start(
+            ReplicaConfig {
+                raft: NodeConfig::new(node),
+                service: ServerConfig {
+                    abandoned_after: seconds(settings.abandoned_after_seconds),
+                    reclaim_after: seconds(settings.reclaim_after_seconds),
+                    ..ServerConfig::new(settings.profile)
+                },
+                cluster: identity.cluster,
+                credentials: credentials.clone(),
+                addresses: Arc::new(book.clone()),
+                book,
+                listen,
+                store: home.rows(),
+                slot,
+                provider,
+                office: Some(Arc::new(office)),
+            },
+            log,
+        );
+        Ok(Self {
+            replica: replica.await?,
+            credentials,
+            identity,
+            home,
+            settings,
+            _lock: lock,
+        })
+    }
+
+    /// From now on a log that is missing was lost.
+    pub(crate) fn note_begun(&self) -> Result<()> {
+        if self.home.begun().exists() {
+            return Ok(());
+        }
+        files::write(&self.home.begun(), b"", Access::Public)
+    }
+
+    /// Notes it once this server is one of the members; does not return.
+    async fn watch_begun(&self) -> Result<()> {
+        while self.replica.node().membership().1.is_empty() {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        self.note_begun()?;
+        std::future::pending().await
+    }
+
+    /// Hands over what it leads, if others can, and stops.
+    pub(crate) async fn stop(self) {
+        let node = self.replica.node();
+        if node.leadership().leader == Some(node.id()) && node.membership().1.len() > 1 {
+            match node.hand_over(None).await {
+                Ok(heir) => tracing::info!(%heir, "leadership was handed over"),
+                Err(error) => tracing::warn!(%error, "leadership was not handed over"),
+            }
+        }
+        self.replica.stop().await;
+    }
+}
+
+fn office(
+    home: &Home,
+    identity: Identity,
+    slot: &Slot,
+    settings: ServerSettings,
+) -> Result<Office> {
+    let ca = std::fs::read_to_string(home.ca());
+    let ca = ca.with_context(|| format!("reading {}", home.ca().display()))?;
+    let key = slot.authority.as_ref().with_context(|| {
+        let slot = home.keys().slot;
+        format!(
+            "{} holds no authority's key; it was not made by init or join",
+            slot.display()
+        )
+    })?;
+    Ok(Office {
+        authority: Authority::with_key(&ca, key.expose())?,
+        cluster: identity.cluster,
+        slot: slot.clone(),
+        settings,
+    })
+}
+
+/// Makes the keys of a server that is new.
+pub(crate) fn make_slot(home: &Home, identity: Identity, slot: Slot) -> Result<()> {
+    let provider = seal::provider::default();
+    let node = identity.node.context("a metadata server has an id")?;
+    let (keys, cluster) = (home.keys(), identity.cluster);
+    Slot::open_or_make(&keys, &*provider, cluster, node, Before::Never, || slot)?;
+    Ok(())
+}
+
+/// Runs it to the end.
+pub(crate) fn run(options: Options) -> Result<()> {
+    super::run(serve(options))
+}
+
+async fn serve(options: Options) -> Result<()> {
+    // Taken first: a signal during start-up is not lost.
+    let mut stop = Stop::new()?;
+    let config = Config::new(options).context("reading the configuration")?;
+    // First: what begins to count without it is never seen.
+    let metrics = Metrics::install();
+    let admin = config.admin;
+    let running = tokio::select! {
+        started = Running::start(config.home, config.listen, config.settings) => {
+            Arc::new(started.context("starting the metadata server")?)
+        }
+        () = stop.asked() => return Ok(()),
+    };
+    let tls = Arc::new(running.credentials.server(&[Role::Operator])?);
+    let report = Arc::new(Report {
+        running: Arc::clone(&running),
+        metrics,
+    });
+    let operations = Arc::new(NoDisks);
+    let tls = TlsListen::fixed(admin, tls);
+    let admin = AdminServer::start(tls, report, operations, Limits::default()).await?;
+    announce(&[
+        ("metadata", format!("https://{}", running.replica.address())),
+        ("admin", format!("https://{}", admin.address())),
+    ])?;
+    tokio::select! {
+        () = stop.asked() => {}
+        noted = running.watch_begun() => noted?,
+        why = running.replica.node().stopped() => bail!("the metadata server has stopped: {why}"),
+    }
+    let stopping = async {
+        admin.shutdown().await;
+        // The admin API, which looked at it, has ended.
+        match Arc::try_unwrap(running) {
+            Ok(running) => running.stop().await,
+            Err(running) => running.replica.stop().await,
+        }
+    };
+    stop.drain(stopping).await;
+    Ok(())
+}
+
+/// What the server says of itself.
+struct Report {
+    running: Arc<Running>,
+    metrics: Metrics,
+}
+
+impl Report {
+    fn check(&self) -> Result<()> {
+        let node = self.running.replica.node();
+        ensure!(
+            node.membership().1.contains_key(&node.id().get()),
+            "{id} is not a member yet: strongroom metadata add {}",
+            node.id().get(),
+            id = node.id()
+        );
+        ensure!(node.leadership().leader.is_some(), "nobody leads");
+        Ok(())
+    }
+
+    async fn gather(&self) -> Status {
+        let replica = &self.running.replica;
+        let status = replica.node().status();
+        let health = Upkeep::health(&**replica.server(), Vec::new()).await;
+        Status {
+            cluster: self.running.identity.cluster,
+            profile: self.running.settings.profile,
+            metadata: vec![MetadataStatus {
+                node: status.node.get(),
+                leader: status.leader == Some(status.node),
+                term: status.term,
+                applied: status.applied.unwrap_or(0),
+                lag: 0,
+                stopped: status.stopped,
+            }],
+            disks: Vec::new(),
+            health: health.ok(),
+            upkeep: Default::default(),
+        }
+    }
+}
+
+impl gateway::Report for Report {
+    fn ready(&self) -> BoxFuture<'_, Result<(), String>> {
+        async { self.check().map_err(|error| format!("{error:#}")) }.boxed()
+    }
+
+    fn status(&self) -> BoxFuture<'_, serde_json::Value> {
+        async {
+            serde_json::to_value(self.gather().await).expect("a status has text keys and numbers")
+        }
+        .boxed()
+    }
+
+    fn metrics(&self) -> String {
+        self.metrics.render()
+    }
+}
+
+/// What is asked of disks, where there are none.
+struct NoDisks;
+
+const ASK_STORAGE: &str =
+    "a metadata server has no disks; ask the storage process that has the disk";
+
+impl gateway::Operations for NoDisks {
+    fn replace(&self, _: DiskId) -> BoxFuture<'_, Result<DiskId, String>> {
+        async { Err(ASK_STORAGE.to_owned()) }.boxed()
+    }
+
+    fn begin_check(&self, _: CheckRequest) -> BoxFuture<'_, Result<(), String>> {
+        async { Err(ASK_STORAGE.to_owned()) }.boxed()
+    }
+
+    fn check(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
+
+    fn begin_scrub(&self, _: ScrubRequest) -> BoxFuture<'_, Result<(), String>> {
+        async { Err(ASK_STORAGE.to_owned()) }.boxed()
+    }
+
+    fn scrub(&self) -> BoxFuture<'_, serde_json::Value> {
+        async { serde_json::Value::Null }.boxed()
+    }
+}
