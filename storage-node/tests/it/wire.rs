@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use strongroom_storage_node::{Limits, ServeLimits, ShardServer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -126,7 +126,10 @@ impl Addresses for Counted {
 
 /// A connection that says what it likes.
 async fn raw(server: &ShardServer, tls: ClientConfig) -> io::Result<TlsStream<TcpStream>> {
-    let socket = TcpStream::connect(server.address()).await?;
+    // Said once, it stays so small: the kernel would let it grow until an answer that nobody reads is in it.
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(16 << 10)?;
+    let socket = socket.connect(server.address()).await?;
     socket.set_nodelay(true)?;
     let name = Identity::server(CLUSTER, Role::Storage, NODE).server_name();
     TlsConnector::from(Arc::new(tls))
