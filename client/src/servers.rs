@@ -17,10 +17,9 @@
 
 use ca::{Credentials, Identity, Role};
 use futures::future::BoxFuture;
-use rpc::{AddressBook, Addresses, CallError, Channel, Stream};
+use rpc::{AddressBook, Addresses, CallError, Channel, Places};
 use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -53,7 +52,11 @@ pub struct Servers {
 struct Known {
     credentials: Credentials,
     cluster: ClusterId,
-    addresses: Arc<Places>,
+    addresses: Arc<dyn Addresses>,
+    /// Where the members say that they listen.
+    told: AddressBook,
+    /// Where storage nodes do, as they say.
+    storage: AddressBook,
     latest: watch::Sender<Leadership>,
     members: Mutex<Members>,
 }
@@ -69,27 +72,6 @@ struct Members {
 struct Member {
     channel: Arc<Channel>,
     watcher: JoinHandle<()>,
-}
-
-/// Where servers listen: as was said at first, else as they tell.
-struct Places {
-    said: Arc<dyn Addresses>,
-    told: AddressBook,
-}
-
-impl Addresses for Places {
-    fn of(&self, node: NodeId) -> Option<SocketAddr> {
-        self.said.of(node).or_else(|| self.told.of(node))
-    }
-
-    fn connect(&self, node: NodeId) -> BoxFuture<'static, io::Result<Box<dyn Stream>>> {
-        let only_told = self.said.of(node).is_none() && self.told.of(node).is_some();
-        if only_told {
-            self.told.connect(node)
-        } else {
-            self.said.connect(node)
-        }
-    }
 }
 
 /// How an attempt ended without an answer.
@@ -114,14 +96,14 @@ impl Servers {
         // What cannot be used fails here, and not at the first call.
         credentials.client()?;
         let (latest, leadership) = watch::channel(Leadership::default());
-        let places = Places {
-            said: Arc::clone(addresses),
-            told: AddressBook::default(),
-        };
+        let told = AddressBook::default();
+        let places = Places::new(Arc::clone(addresses), told.clone());
         let known = Arc::new(Known {
             credentials: credentials.clone(),
             cluster,
             addresses: Arc::new(places),
+            told,
+            storage: AddressBook::default(),
             latest,
             members: Mutex::default(),
         });
@@ -131,6 +113,18 @@ impl Servers {
         }
         drop(members);
         Ok(Self { known, leadership })
+    }
+
+    /// The servers as they last told of themselves; none yet, or where others know where they are.
+    pub fn told(&self) -> BTreeMap<NodeId, SocketAddr> {
+        let members = self.known.members();
+        let place = |node: &NodeId| Some((*node, self.known.told.of(*node)?));
+        members.by_id.keys().filter_map(place).collect()
+    }
+
+    /// Where storage nodes listen, as they said when they joined.
+    pub fn storage(&self) -> AddressBook {
+        self.known.storage.clone()
     }
 
     /// Who leads, once somebody is known to, in a term after `after`.
@@ -230,7 +224,7 @@ impl Known {
     /// Begins to ask one more.
     fn ask(self: &Arc<Self>, members: &mut Members, node: NodeId) {
         let peer = Identity::server(self.cluster, Role::Metadata, node);
-        let addresses = Arc::clone(&self.addresses) as Arc<dyn Addresses>;
+        let addresses = Arc::clone(&self.addresses);
         let channel = Channel::new(&self.credentials, peer, addresses);
         let channel = Arc::new(channel.expect("the credentials were used before"));
         let watcher = tokio::spawn(follow(Arc::clone(&channel), Arc::downgrade(self)));
@@ -252,6 +246,9 @@ impl Known {
             });
         }
         let place = |(id, at): (&u64, &String)| Some((NodeId::new(*id), at.parse().ok()?));
+        for (node, place) in told.storage.iter().filter_map(place) {
+            self.storage.set(node, place);
+        }
         let places: Option<BTreeMap<NodeId, SocketAddr>> = told.servers.iter().map(place).collect();
         // Where they are named otherwise, who asks knows them all.
         let Some(places) = places.filter(|places| !places.is_empty()) else {
@@ -270,7 +267,7 @@ impl Known {
             stays
         });
         for (node, place) in places {
-            self.addresses.told.set(node, place);
+            self.told.set(node, place);
             if !members.by_id.contains_key(&node) {
                 self.ask(&mut members, node);
             }

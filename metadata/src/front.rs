@@ -142,6 +142,7 @@ async fn serve(
             leader: now.leader,
             version,
             servers,
+            storage: registrar.storage(),
             removed: removed.all().into_iter().collect(),
         };
         return answer(StatusCode::OK, codec::encode(&told));

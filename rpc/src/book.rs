@@ -51,3 +51,31 @@ impl Addresses for AddressBook {
         book.get(&node).copied()
     }
 }
+
+/// Where servers listen: as was said at first, else as they tell. Networks differ, so what was said goes before.
+pub struct Places {
+    said: Arc<dyn Addresses>,
+    told: AddressBook,
+}
+
+impl Places {
+    /// Looks into the one, then into the other.
+    pub fn new(said: Arc<dyn Addresses>, told: AddressBook) -> Self {
+        Self { said, told }
+    }
+}
+
+impl Addresses for Places {
+    fn of(&self, node: NodeId) -> Option<SocketAddr> {
+        self.said.of(node).or_else(|| self.told.of(node))
+    }
+
+    fn connect(&self, node: NodeId) -> BoxFuture<'static, io::Result<Box<dyn Stream>>> {
+        let only_told = self.said.of(node).is_none() && self.told.of(node).is_some();
+        if only_told {
+            self.told.connect(node)
+        } else {
+            self.said.connect(node)
+        }
+    }
+}

@@ -17,7 +17,7 @@ mod pace;
 mod stall;
 mod streamed;
 
-pub use book::{AddressBook, Addresses, Stream};
+pub use book::{AddressBook, Addresses, Places, Stream};
 pub use channel::{Body, CallError, Channel, empty, whole};
 pub use listener::{Answer, Door, Listener, Request, Service, answer, collect};
 pub use pace::Pace;

@@ -115,3 +115,15 @@ fn run(command: Command) -> Result<()> {
         Command::Key(options) => command::key::run(options),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    /// No command contradicts itself.
+    #[test]
+    fn commands_are_well_formed() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -416,7 +416,7 @@ pub fn signal_terminate(process: u32) -> Result<()> {
     signal(process, "TERM")
 }
 
-fn signal(process: u32, name: &str) -> Result<()> {
+pub(crate) fn signal(process: u32, name: &str) -> Result<()> {
     let status = Command::new("kill")
         .args(["-s", name, &process.to_string()])
         .status()

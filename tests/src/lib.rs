@@ -14,6 +14,7 @@
 //! dice.rs     randomness with a seed that is printed and can be given again
 //! process.rs  memory, descriptors and threads of a running process
 //! roles.rs    a cluster of processes, each of one role
+//! joined.rs   the same, made by tokens
 //! cable.rs    the cable of one of them, which may be cut
 //! raw.rs      one HTTP request as text, for what no S3 client would send
 //! ```
@@ -24,6 +25,7 @@ pub mod cable;
 pub mod cluster;
 pub mod content;
 pub mod dice;
+pub mod joined;
 mod keeper;
 pub mod place;
 pub mod process;
@@ -35,6 +37,7 @@ pub use cable::Cable;
 pub use cluster::{Cluster, Credentials, Endpoints, Shape, signal_terminate};
 pub use content::Content;
 pub use dice::Dice;
+pub use joined::Joined;
 pub use keeper::Keeper;
 pub use place::program;
 pub use roles::Processes;

@@ -40,7 +40,7 @@ pub struct Server {
 }
 
 impl Server {
-    fn new(program: &Path, folder: &Path, log: &Path, arguments: Vec<String>) -> Self {
+    pub(crate) fn new(program: &Path, folder: &Path, log: &Path, arguments: Vec<String>) -> Self {
         Self {
             program: program.to_owned(),
             folder: folder.to_owned(),
@@ -80,6 +80,18 @@ impl Server {
         });
         self.running = Some((child, keeper, reader));
         Ok(lines)
+    }
+
+    /// The kernel's number for it, while it runs.
+    pub fn process(&self) -> Option<u32> {
+        self.running.as_ref().map(|(child, ..)| child.id())
+    }
+
+    /// Ends it, if it runs; a destructor has nobody to tell when that fails.
+    pub(crate) fn end_at_once(&mut self) {
+        if self.running.is_some() {
+            let _ = self.kill();
+        }
     }
 
     /// `kill -9`, at once.
@@ -134,10 +146,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if self.running.is_some() {
-            // A destructor has nobody to tell; the keeper gets what is left.
-            let _ = self.kill();
-        }
+        // What is left the keeper gets.
+        self.end_at_once();
     }
 }
 
@@ -435,7 +445,7 @@ fn storage(index: usize) -> String {
     format!("storage-{index}")
 }
 
-fn text(path: &Path) -> String {
+pub(crate) fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
@@ -446,9 +456,7 @@ impl Drop for Processes {
             .iter_mut()
             .chain([&mut self.gateway, &mut self.metadata])
         {
-            if server.running.is_some() {
-                let _ = server.kill();
-            }
+            server.end_at_once();
         }
         if std::thread::panicking() {
             eprintln!(
@@ -463,7 +471,7 @@ impl Drop for Processes {
 }
 
 /// The first of so many consecutive ports that nobody listens on, below those that the kernel hands out.
-fn free_ports(count: u16) -> Result<SocketAddr> {
+pub(crate) fn free_ports(count: u16) -> Result<SocketAddr> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let mut seed = u64::from(now.subsec_nanos()) ^ (u64::from(std::process::id()) << 20);
     for _ in 0..1000 {

@@ -21,6 +21,7 @@ use crate::store::{Store, StoreError};
 use crate::tables::{CLOCK, NODES, NodeRow, TOKENS};
 use ca::{Authority, AuthorityError, Identity, Removed, Role};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -73,6 +74,17 @@ impl Registrar {
     /// The service that it goes with.
     pub fn server(&self) -> &Arc<Server<Arc<Node>>> {
         &self.server
+    }
+
+    /// Where storage nodes listen that said so, as far as this server has applied.
+    pub(crate) fn storage(&self) -> BTreeMap<u64, String> {
+        let servers = read_servers(&self.node().applied_rows()).unwrap_or_default();
+        let nodes = servers
+            .into_iter()
+            .filter(|server| server.role == Some(ServerRole::Storage) && !server.removed);
+        nodes
+            .filter_map(|server| Some((server.node.get(), server.address?)))
+            .collect()
     }
 
     /// Ends what goes on by itself.
@@ -271,8 +283,14 @@ impl Members for Registrar {
         Box::pin(self.remove(node))
     }
 
-    fn transfer(&self, to: Option<NodeId>) -> Answer<'_, NodeId> {
-        Box::pin(async move { self.node().hand_over(to).await.map_err(unchanged) })
+    fn transfer(&self, from: NodeId, to: Option<NodeId>) -> Answer<'_, NodeId> {
+        Box::pin(async move {
+            // Asked again of the successor: it is done.
+            if self.node().id() != from {
+                return Ok(self.node().id());
+            }
+            self.node().hand_over(to).await.map_err(unchanged)
+        })
     }
 
     fn servers(&self) -> Answer<'_, Vec<ServerInfo>> {

@@ -14,7 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -70,6 +70,11 @@ impl Target {
 }
 
 impl Target {
+    /// Where the profile is.
+    pub(crate) fn file(&self) -> &Path {
+        &self.cluster
+    }
+
     /// The cluster's profile.
     pub(crate) fn profile(&self) -> Result<ClusterProfile> {
         ClusterProfile::read(&self.cluster)

@@ -73,7 +73,11 @@ pub(crate) fn run(options: Options) -> Result<()> {
         Some(What::Transfer { node, target }) => {
             let to = node.map(NodeId::new);
             let leader = ask(&target, async |servers: &RemoteMetadata| {
-                let led = Members::transfer(servers, to).await;
+                let members = servers.members().await;
+                let members = members.context("asking who leads")?;
+                let leader = members.iter().find(|member| member.leader);
+                let from = leader.context("nobody leads")?.node;
+                let led = Members::transfer(servers, from, to).await;
                 led.context("handing over leadership")
             })?;
             done(&target, leader, "leads")

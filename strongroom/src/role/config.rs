@@ -6,7 +6,7 @@
 use anyhow::{Context, Result, bail};
 use ca::{Credentials, Identity, Role};
 use client::{RemoteMetadata, Servers};
-use rpc::{AddressBook, Addresses};
+use rpc::{AddressBook, Addresses, Places};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Deserialize;
@@ -149,6 +149,11 @@ impl Common {
 }
 
 impl Process {
+    /// Where the storage nodes are: as the configuration says, else as they said when they joined.
+    pub(super) fn storage_nodes(&self, servers: &RemoteMetadata) -> Arc<dyn Addresses> {
+        Arc::new(Places::new(self.storage.book(), servers.0.storage()))
+    }
+
     /// The way to the metadata servers.
     pub(super) fn servers(&self) -> Result<Arc<RemoteMetadata>> {
         let ids = self.metadata.ids();

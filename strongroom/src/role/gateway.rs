@@ -162,7 +162,7 @@ impl Running {
         let nodes = Nodes::new(
             process.credentials.clone(),
             process.cluster,
-            process.storage.book(),
+            process.storage_nodes(&servers),
             PoolLimits::default(),
             Arc::clone(&servers) as Arc<dyn Upkeep>,
         );

@@ -37,6 +37,8 @@ use types::{DiskId, Profile};
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 #[derive(clap::Args)]
+// Beside the commands that ask metadata servers, whose group has the name.
+#[group(skip)]
 pub(crate) struct Options {
     /// The server's configuration, in TOML, as `strongroom init` and `strongroom join` write it; each key may also
     /// be said here or in an environment variable

@@ -189,17 +189,19 @@ impl Running {
         // First: what begins to count without it is never seen.
         let metrics = Metrics::install();
         let table = table(&servers).await;
-        let upkeep: Arc<dyn Upkeep> = servers;
+        let upkeep: Arc<dyn Upkeep> = Arc::clone(&servers) as _;
         let Process {
             cluster,
             node: id,
             credentials,
-            storage,
             ..
         } = &config.process;
         let (node, folders) = open(&config, &table).await;
         let quiet = Arc::new(Quiet(Arc::clone(&node)));
-        let (addresses, limits) = (storage.book(), PoolLimits::default());
+        let (addresses, limits) = (
+            config.process.storage_nodes(&servers),
+            PoolLimits::default(),
+        );
         let peers = Nodes::new(
             credentials.clone(),
             *cluster,

@@ -67,6 +67,9 @@ pub struct Told {
     /// Where the members listen, by id; empty where those who ask know already.
     #[serde(default)]
     pub servers: BTreeMap<u64, String>,
+    /// Where storage nodes listen that said so, by id.
+    #[serde(default)]
+    pub storage: BTreeMap<u64, String>,
     /// Servers of any role that are no more of the cluster.
     #[serde(default)]
     pub removed: Vec<NodeId>,
@@ -229,7 +232,7 @@ calls! {
     Harmless members() -> Vec<Member>;
     Harmless add_member(node: NodeId) -> Added;
     Harmless remove_member(node: NodeId) -> ();
-    Harmless transfer(to: Option<NodeId>) -> NodeId;
+    Harmless transfer(from: NodeId, to: Option<NodeId>) -> NodeId;
     Harmless servers() -> Vec<ServerInfo>;
     Harmless remove_server(node: NodeId) -> ();
     Never create_token(role: ServerRole, seconds: u64) -> NewToken;

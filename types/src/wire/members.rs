@@ -187,8 +187,9 @@ pub trait Members: Send + Sync + 'static {
     /// Takes a server out. One that leads hands over first, and the next leader is asked again.
     fn remove_member(&self, node: NodeId) -> Answer<'_, ()>;
 
-    /// Hands leadership to a voter: this one, or the one that is least behind. Who leads now.
-    fn transfer(&self, to: Option<NodeId>) -> Answer<'_, NodeId>;
+    /// Has this server, if it leads, hand leadership to a voter: that one, or the one that is least behind. Who leads
+    /// now.
+    fn transfer(&self, from: NodeId, to: Option<NodeId>) -> Answer<'_, NodeId>;
 
     /// Every server that was ever given an id.
     fn servers(&self) -> Answer<'_, Vec<ServerInfo>>;

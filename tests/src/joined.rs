@@ -1,0 +1,248 @@
+//! A cluster that is made as an operator makes one: `init`, then a token for each server that joins.
+//!
+//! ```text
+//! strongroom init, metadata          DIR/metadata-0, the first
+//! token, join, metadata, add         DIR/metadata-N
+//! token, join, storage               DIR/storage-N, its disk in it
+//! token, join, gateway               DIR/gateway
+//! ```
+//!
+//! Every server is a process, and can be killed, stopped or frozen alone. All ports are below those that the kernel
+//! hands out, so that a server that comes back is found.
+
+use crate::cluster::{Credentials, signal};
+use crate::place;
+use crate::roles::{Server, free_ports, text};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// A cluster of processes that joined it.
+#[derive(Debug)]
+pub struct Joined {
+    program: PathBuf,
+    folder: PathBuf,
+    log: PathBuf,
+    /// The metadata servers, and their ids.
+    pub metadata: Vec<(u64, Server)>,
+    /// The storage nodes.
+    pub storage: Vec<Server>,
+    /// The gateway.
+    pub gateway: Server,
+}
+
+impl Joined {
+    /// Makes and starts a cluster with so many metadata servers, coded `data + parity` over as many storage nodes
+    /// of one disk each.
+    pub fn start(name: &str, metadata: usize, data: u8, parity: u8) -> Result<Self> {
+        let program = place::program()?;
+        let scratch = place::scratch()?;
+        let folder = scratch.join(format!("{name}-{}", std::process::id()));
+        let log = scratch.join(format!("{name}.log"));
+        ensure!(!folder.exists(), "two clusters under one name");
+        fs::create_dir_all(&folder)?;
+        File::create(&log)?;
+        let gateway = Server::new(&program, &folder.join("gateway"), &log, Vec::new());
+        let mut cluster = Self {
+            program,
+            folder,
+            log,
+            metadata: Vec::new(),
+            storage: Vec::new(),
+            gateway,
+        };
+        cluster.init(&format!("{data}+{parity}"))?;
+        for _ in 1..metadata {
+            let joined = cluster.join_metadata()?;
+            cluster.command(&["metadata", "add", &joined.to_string()])?;
+        }
+        for _ in 0..data + parity {
+            cluster.join_storage()?;
+        }
+        cluster.command(&["group", "create"])?;
+        cluster.join_gateway()?;
+        Ok(cluster)
+    }
+
+    fn init(&mut self, profile: &str) -> Result<()> {
+        let home = self.folder.join("metadata-0");
+        let listen = free_ports(1)?.to_string();
+        let data = text(&home);
+        self.run(&[
+            "init",
+            "--data",
+            &data,
+            "--listen",
+            &listen,
+            "--admin",
+            ANY,
+            "--profile",
+            profile,
+        ])?;
+        let mut server = self.server(&home, "metadata");
+        server.start()?;
+        self.metadata.push((1, server));
+        Ok(())
+    }
+
+    /// A token for a server of a role, in a file.
+    pub fn token(&self, role: &str) -> Result<String> {
+        let file = self.folder.join("token");
+        let out = text(&file);
+        self.command(&["token", "create", "--role", role, "--out", &out])?;
+        Ok(fs::read_to_string(file)?)
+    }
+
+    /// A further metadata server, which runs and is not added yet. Its id.
+    pub fn join_metadata(&mut self) -> Result<u64> {
+        let home = self
+            .folder
+            .join(format!("metadata-{}", self.metadata.len()));
+        let listen = free_ports(1)?.to_string();
+        let id = self.join(&home, &self.token("metadata")?, &["--listen", &listen])?;
+        let mut server = self.server(&home, "metadata");
+        server.start()?;
+        self.metadata.push((id, server));
+        Ok(id)
+    }
+
+    fn join_storage(&mut self) -> Result<()> {
+        let home = self.folder.join(format!("storage-{}", self.storage.len()));
+        let (listen, disk) = (free_ports(1)?.to_string(), text(&home.join("disk")));
+        let further = ["--listen", &listen, "--disks", &disk];
+        self.join(&home, &self.token("storage")?, &further)?;
+        let config = text(&home.join("storage.toml"));
+        self.run(&["storage", "--config", &config, "--admit-disks"])?;
+        let mut server = self.server(&home, "storage");
+        server.start()?;
+        self.storage.push(server);
+        Ok(())
+    }
+
+    fn join_gateway(&mut self) -> Result<()> {
+        let home = self.folder.join("gateway");
+        self.join(&home, &self.token("gateway")?, &["--s3", ANY])?;
+        self.gateway = self.server(&home, "gateway");
+        self.gateway.start()?;
+        // From now on commands find the gateway's operator's API, too.
+        let admin = self.gateway.address("admin")?;
+        let profile = fs::read_to_string(self.profile())?;
+        let others = profile.lines().filter(|line| !line.starts_with("admin"));
+        let others: Vec<&str> = others.collect();
+        let profile = format!("admin = \"{admin}\"\n{}\n", others.join("\n"));
+        fs::write(self.profile(), profile)?;
+        self.command(&["user", "add", "steward"])?;
+        Ok(())
+    }
+
+    /// Joins by a token. The id.
+    pub fn join(&self, home: &Path, token: &str, further: &[&str]) -> Result<u64> {
+        let data = text(home);
+        let arguments = ["join", "--token", token, "--data", &data, "--admin", ANY];
+        let output = self.run(&[&arguments, further].concat())?;
+        let told = String::from_utf8(output.stdout)?;
+        let first = told.lines().next().context("it says nothing")?;
+        let id = first.split_whitespace().last().context("it says no id")?;
+        Ok(id.parse()?)
+    }
+
+    fn server(&self, home: &Path, role: &str) -> Server {
+        let config = text(&home.join(format!("{role}.toml")));
+        let arguments = [role, "--config", &config].map(str::to_owned).to_vec();
+        Server::new(&self.program, home, &self.log, arguments)
+    }
+
+    /// An access key.
+    pub fn credentials(&self) -> Result<Credentials> {
+        let output = self.command(&["key", "add", "steward", "--json"])?;
+        let made: Value = serde_json::from_slice(&output.stdout)?;
+        let field = |name: &str| {
+            made.pointer(name)
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        };
+        let (access, secret) = (field("/id"), field("/secret"));
+        Ok(Credentials {
+            access_key: access.with_context(|| format!("no id in {made}"))?,
+            secret_key: secret.context("no secret")?,
+        })
+    }
+
+    /// A folder of the cluster's.
+    pub fn folder(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn profile(&self) -> PathBuf {
+        self.folder.join("metadata-0/profile.toml")
+    }
+
+    /// The metadata servers, as whoever leads sees them.
+    pub fn members(&self) -> Result<Vec<Value>> {
+        let output = self.command(&["metadata", "status", "--json"])?;
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// The place in `metadata` of who leads.
+    pub fn leader(&self) -> Result<usize> {
+        let members = self.members()?;
+        let leader = members.iter().find(|member| member["leader"] == true);
+        let leader = leader.context("nobody leads")?["node"].as_u64();
+        let at = self.metadata.iter().position(|(id, _)| Some(*id) == leader);
+        at.context("a stranger leads")
+    }
+
+    /// Lets nothing of a metadata server run, or lets it run again. Its sockets stay open.
+    pub fn freeze(&self, at: usize, frozen: bool) -> Result<()> {
+        let process = self.metadata[at].1.process().context("it does not run")?;
+        signal(process, if frozen { "STOP" } else { "CONT" })
+    }
+
+    /// Runs an operator's command; it must succeed.
+    pub fn command(&self, arguments: &[&str]) -> Result<Output> {
+        let output = self.attempt(arguments)?;
+        ensure!(output.status.success(), "{arguments:?}: {output:?}");
+        Ok(output)
+    }
+
+    /// Runs an operator's command, which may be refused.
+    pub fn attempt(&self, arguments: &[&str]) -> Result<Output> {
+        let profile = text(&self.profile());
+        self.output(&[arguments, &["--cluster", &profile]].concat())
+    }
+
+    fn run(&self, arguments: &[&str]) -> Result<Output> {
+        let output = self.output(arguments)?;
+        ensure!(output.status.success(), "{output:?}");
+        Ok(output)
+    }
+
+    fn output(&self, arguments: &[&str]) -> Result<Output> {
+        let mut command = Command::new(&self.program);
+        Ok(command.args(arguments).stdin(Stdio::null()).output()?)
+    }
+}
+
+/// An admin address that the kernel chooses.
+const ANY: &str = "127.0.0.1:0";
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        let metadata = self.metadata.iter_mut().map(|(_, server)| server);
+        let all = self.storage.iter_mut().chain(metadata);
+        for server in all.chain([&mut self.gateway]) {
+            server.end_at_once();
+        }
+        if std::thread::panicking() {
+            eprintln!(
+                "kept for a look: {} and {}",
+                self.folder.display(),
+                self.log.display()
+            );
+        } else {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
