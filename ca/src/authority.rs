@@ -1,6 +1,6 @@
 //! The authority: a key that signs, and a certificate that everybody trusts.
 
-use crate::identity::{Identity, Role, is_free};
+use crate::identity::{Identity, IdentityError, Role, is_free};
 use crate::tls::Credentials;
 use crate::token::Token;
 use rcgen::string::Ia5String;
@@ -13,16 +13,20 @@ use rustls::pki_types::{
     CertificateDer, CertificateSigningRequestDer, PrivateKeyDer, PrivatePkcs8KeyDer,
 };
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 use types::wire::members::ServerRole;
 use types::{ClusterId, NodeId};
+use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const AUTHORITY_FOR: Duration = DAY.saturating_mul(3650);
-/// A new one is issued at every start.
+/// Of certificates that are issued at every start, or made by hand.
 const CERTIFICATE_FOR: Duration = DAY.saturating_mul(825);
+/// Of certificates that are renewed by themselves.
+const RENEWED_FOR: Duration = DAY.saturating_mul(90);
 
 /// Why there is no authority, or no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -176,7 +180,7 @@ impl Authority {
     ) -> Result<String, AuthorityError> {
         let request = CertificateSigningRequestDer::from(request);
         let asked = CertificateSigningRequestParams::from_der(&request)?;
-        let params = params(identity, names, &BOTH, CERTIFICATE_FOR)?;
+        let params = params(identity, names, &BOTH, RENEWED_FOR)?;
         Ok(params.signed_by(&asked.public_key, &self.issuer)?.pem())
     }
 
@@ -259,6 +263,42 @@ pub fn pem(certificate: &CertificateDer<'_>) -> String {
     pem::encode(&pem::Pem::new("CERTIFICATE", certificate.as_ref()))
 }
 
+/// What its holder has to know of a certificate to renew it.
+pub struct Holding {
+    /// For how long it is still valid.
+    pub left: Duration,
+    /// The names and IP addresses in it besides its identity.
+    pub names: Vec<String>,
+}
+
+/// Reads a holder's own certificate.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn holding(certificate: &CertificateDer<'_>) -> Result<Holding, IdentityError> {
+    let unreadable = |_| IdentityError::Unreadable;
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(unreadable)?;
+    let left = parsed.validity().time_to_expiration();
+    let names = parsed.subject_alternative_name();
+    let names = names.map_err(|_| IdentityError::Unreadable)?;
+    let names = names.map_or(&[][..], |names| &names.value.general_names);
+    let name = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) => is_free(name).then(|| (*name).to_owned()),
+        GeneralName::IPAddress(bytes) => ip_address(bytes).map(|address| address.to_string()),
+        _ => None,
+    };
+    Ok(Holding {
+        left: left.map_or(Duration::ZERO, time::Duration::unsigned_abs),
+        names: names.iter().filter_map(name).collect(),
+    })
+}
+
+fn ip_address(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
+        .ok()
+}
+
 /// The public key that a request is for, as certificates spell it.
 ///
 /// # Errors
@@ -319,7 +359,6 @@ fn valid_for(valid: Duration) -> (time::OffsetDateTime, time::OffsetDateTime) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::IdentityError;
 
     /// A certificate says who holds it; the authority's own says nothing.
     #[test]
@@ -329,7 +368,7 @@ mod tests {
         let server = Identity::server(cluster, Role::Metadata, NodeId::new(3));
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
         let credentials = authority.credentials(&server, &names).unwrap();
-        assert_eq!(Identity::of(credentials.certificate()).unwrap(), server);
+        assert_eq!(Identity::of(&credentials.certificate()).unwrap(), server);
         let operator = authority
             .client_files(&Identity::operator(cluster))
             .unwrap();

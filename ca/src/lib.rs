@@ -16,7 +16,9 @@ mod identity;
 mod tls;
 mod token;
 
-pub use authority::{Authority, AuthorityError, Issued, Request, pem, requested_key};
+pub use authority::{
+    Authority, AuthorityError, Holding, Issued, Request, holding, pem, requested_key,
+};
 pub use identity::{Identity, IdentityError, Role};
 pub use tls::{Credentials, H2, Removed};
 pub use token::{Token, TokenError};

@@ -126,15 +126,19 @@ impl Joined {
         self.join(&home, &self.token("gateway")?, &["--s3", ANY])?;
         self.gateway = self.server(&home, "gateway");
         self.gateway.start()?;
-        // From now on commands find the gateway's operator's API, too.
+        self.find_gateway()?;
+        self.command(&["user", "add", "steward"])?;
+        Ok(())
+    }
+
+    /// Has commands find the gateway's operator's API, as it is now.
+    pub fn find_gateway(&self) -> Result<()> {
         let admin = self.gateway.address("admin")?;
         let profile = fs::read_to_string(self.profile())?;
         let others = profile.lines().filter(|line| !line.starts_with("admin"));
         let others: Vec<&str> = others.collect();
         let profile = format!("admin = \"{admin}\"\n{}\n", others.join("\n"));
-        fs::write(self.profile(), profile)?;
-        self.command(&["user", "add", "steward"])?;
-        Ok(())
+        Ok(fs::write(self.profile(), profile)?)
     }
 
     /// Joins by a token. The id.
@@ -168,6 +172,19 @@ impl Joined {
             access_key: access.with_context(|| format!("no id in {made}"))?,
             secret_key: secret.context("no secret")?,
         })
+    }
+
+    /// How many lines of all the logs say something.
+    pub fn said(&self, what: &str) -> Result<usize> {
+        let log = fs::read_to_string(&self.log)?;
+        Ok(log.lines().filter(|line| line.contains(what)).count())
+    }
+
+    /// Says one more thing in a server's configuration, before all tables.
+    pub fn configure(&self, server: &str, role: &str, line: &str) -> Result<()> {
+        let file = self.folder.join(server).join(format!("{role}.toml"));
+        let text = fs::read_to_string(&file)?;
+        Ok(fs::write(file, format!("{line}\n{text}"))?)
     }
 
     /// A folder of the cluster's.

@@ -118,6 +118,7 @@ async fn init(options: Options) -> Result<()> {
         profile: Some(settings.profile),
         abandoned_after_seconds: Some(settings.abandoned_after_seconds),
         reclaim_after_seconds: Some(settings.reclaim_after_seconds),
+        renew_before_days: None,
     };
     let config = home.config(ServerRole::Metadata);
     files::write(&config, toml::to_string(&keys)?.as_bytes(), Access::Public)?;

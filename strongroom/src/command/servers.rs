@@ -24,7 +24,7 @@ pub(super) fn ask<T>(
     );
     crate::role::block_on(async {
         let credentials = credentials(&profile.operator, &profile.operator, &profile.ca)?;
-        let cluster = Identity::of(credentials.certificate())?.cluster;
+        let cluster = Identity::of(&credentials.certificate())?.cluster;
         let book = AddressBook::default();
         let mut ids = Vec::new();
         for (id, address) in &profile.metadata {

@@ -3,6 +3,7 @@
 //! A key may be said on the command line, in an environment variable, or in the file; in this order. Who the
 //! process is, its certificate says: cluster, role and node. So no key can contradict it.
 
+use super::renew::{self, Renewed};
 use anyhow::{Context, Result, bail};
 use ca::{Credentials, Identity, Role};
 use client::{RemoteMetadata, Servers};
@@ -91,6 +92,9 @@ pub(super) struct Common {
     /// The cluster's authority: ca.pem
     #[arg(long, value_name = "FILE", env = "STRONGROOM_CA")]
     pub(super) ca: Option<PathBuf>,
+    /// The certificate is renewed when it is valid for less than so many days; 0: never [default: 30]
+    #[arg(long, value_name = "DAYS", env = "STRONGROOM_RENEW_BEFORE_DAYS")]
+    pub(super) renew_before_days: Option<u32>,
     /// The metadata servers
     #[arg(long, value_name = "ID=ADDRESS,…", env = "STRONGROOM_METADATA_SERVERS")]
     pub(super) metadata: Option<Listening>,
@@ -104,6 +108,9 @@ pub(super) struct Process {
     pub(super) cluster: ClusterId,
     pub(super) node: NodeId,
     pub(super) credentials: Credentials,
+    certificate: PathBuf,
+    key_apart: bool,
+    renew_before_days: u32,
     pub(super) metadata: Listening,
     pub(super) storage: Listening,
 }
@@ -115,6 +122,7 @@ impl Common {
             certificate: self.certificate.or(file.certificate),
             key: self.key.or(file.key),
             ca: self.ca.or(file.ca),
+            renew_before_days: self.renew_before_days.or(file.renew_before_days),
             metadata: self.metadata.or(file.metadata),
             storage: self.storage.or(file.storage),
         }
@@ -125,7 +133,7 @@ impl Common {
         let certificate = said("certificate", self.certificate)?;
         let key = self.key.unwrap_or_else(|| certificate.clone());
         let credentials = credentials(&certificate, &key, &said("ca", self.ca)?)?;
-        let identity = Identity::of(credentials.certificate())
+        let identity = Identity::of(&credentials.certificate())
             .with_context(|| format!("in {}", certificate.display()))?;
         let node = match identity.node {
             Some(node) if identity.role == role => node,
@@ -142,6 +150,9 @@ impl Common {
             cluster: identity.cluster,
             node,
             credentials,
+            key_apart: key != certificate,
+            certificate,
+            renew_before_days: self.renew_before_days.unwrap_or(renew::DEFAULT_DAYS),
             metadata,
             storage: self.storage.unwrap_or_default(),
         })
@@ -149,6 +160,17 @@ impl Common {
 }
 
 impl Process {
+    /// Renews the process's certificate from now on.
+    pub(super) fn renewed(&self, servers: &Arc<RemoteMetadata>) -> Renewed {
+        let certificate = renew::Certificate {
+            file: self.certificate.clone(),
+            key_apart: self.key_apart,
+            credentials: self.credentials.clone(),
+            days: self.renew_before_days,
+        };
+        renew::keep(certificate, renew::by_servers(Arc::clone(servers)))
+    }
+
     /// Where the storage nodes are: as the configuration says, else as they said when they joined.
     pub(super) fn storage_nodes(&self, servers: &RemoteMetadata) -> Arc<dyn Addresses> {
         Arc::new(Places::new(self.storage.book(), servers.0.storage()))

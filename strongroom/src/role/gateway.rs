@@ -2,6 +2,7 @@
 
 use super::config::{Common, Listening, Process, said, table};
 use super::distant::DistantDisks;
+use super::renew::Renewed;
 use super::report::{Ready, Report};
 use super::{TENANT, announce, read};
 use crate::certificate::{self, Files};
@@ -41,6 +42,7 @@ struct File {
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
     ca: Option<PathBuf>,
+    renew_before_days: Option<u32>,
     metadata: Option<Listening>,
     storage: Option<Listening>,
 }
@@ -91,6 +93,7 @@ impl Config {
             certificate: file.certificate,
             key: file.key,
             ca: file.ca,
+            renew_before_days: file.renew_before_days,
             metadata: file.metadata,
             storage: file.storage,
         };
@@ -151,6 +154,7 @@ struct Running {
     gateway: Gateway,
     client: Arc<Client>,
     _certificate: Option<certificate::Watched>,
+    _own: Renewed,
 }
 
 impl Running {
@@ -159,6 +163,7 @@ impl Running {
         let metrics = Metrics::install();
         let table = table(&servers).await;
         let process = &config.process;
+        let own = process.renewed(&servers);
         let nodes = Nodes::new(
             process.credentials.clone(),
             process.cluster,
@@ -215,6 +220,7 @@ impl Running {
             gateway,
             client,
             _certificate: watched,
+            _own: own,
         })
     }
 

@@ -11,6 +11,7 @@
 use super::announce;
 use super::config::{credentials, said};
 use super::read;
+use super::renew::{self, Renewed};
 use crate::files::{self, Access, FolderLock};
 use crate::home::Home;
 use crate::status::{MetadataStatus, Status};
@@ -76,6 +77,9 @@ pub(crate) struct Keys {
     /// Deleted bytes leave the disks after so many seconds of running; the same on every server
     #[arg(long, value_name = "SECONDS", env = "STRONGROOM_RECLAIM_AFTER_SECONDS")]
     pub(crate) reclaim_after_seconds: Option<u64>,
+    /// The certificate is renewed when it is valid for less than so many days; 0: never [default: 30]
+    #[arg(long, value_name = "DAYS", env = "STRONGROOM_RENEW_BEFORE_DAYS")]
+    pub(crate) renew_before_days: Option<u32>,
 }
 
 /// A profile as people write it.
@@ -108,6 +112,7 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     admin: SocketAddr,
     pub(crate) settings: ServerSettings,
+    renew_before_days: u32,
 }
 
 impl Config {
@@ -122,6 +127,10 @@ impl Config {
             .or(file.abandoned_after_seconds);
         let reclaim = keys.reclaim_after_seconds.or(file.reclaim_after_seconds);
         Ok(Self {
+            renew_before_days: keys
+                .renew_before_days
+                .or(file.renew_before_days)
+                .unwrap_or(renew::DEFAULT_DAYS),
             home: Home::at(&said("data", keys.data.or(file.data))?)?,
             listen: said("listen", keys.listen.or(file.listen))?,
             admin: said("admin", keys.admin.or(file.admin))?,
@@ -137,6 +146,7 @@ impl Config {
 /// One running server, and its folder.
 pub(crate) struct Running {
     pub(crate) replica: Replica,
+    office: Arc<Office>,
     credentials: Credentials,
     identity: Identity,
     home: Home,
@@ -154,7 +164,7 @@ impl Running {
         let lock = files::lock(home.folder())?;
         let certificate = home.certificate();
         let credentials = credentials(&certificate, &certificate, &home.ca())?;
-        let identity = Identity::of(credentials.certificate())
+        let identity = Identity::of(&credentials.certificate())
             .with_context(|| format!("in {}", certificate.display()))?;
         let (Role::Metadata, Some(node)) = (identity.role, identity.node) else {
             bail!(
@@ -172,7 +182,7 @@ impl Running {
              (metadata remove), and join a new one",
             home.log().display()
         );
-        let office = office(&home, identity, &slot, settings)?;
+        let office = Arc::new(office(&home, identity, &slot, settings)?);
         let book = AddressBook::default();
         let seconds = Duration::from_secs;
         let replica = Replica::start(
@@ -191,18 +201,35 @@ impl Running {
                 store: home.rows(),
                 slot,
                 provider,
-                office: Some(Arc::new(office)),
+                office: Some(Arc::clone(&office)),
             },
             log,
         );
         Ok(Self {
             replica: replica.await?,
+            office,
             credentials,
             identity,
             home,
             settings,
             _lock: lock,
         })
+    }
+
+    /// Renews the server's certificate from now on, signing it here.
+    fn renewed(&self, days: u32) -> Renewed {
+        let certificate = renew::Certificate {
+            file: self.home.certificate(),
+            key_apart: false,
+            credentials: self.credentials.clone(),
+            days,
+        };
+        let (office, identity) = (Arc::clone(&self.office), self.identity);
+        let signer = move |request: Vec<u8>, names: Vec<String>| {
+            let signed = office.authority.answer(&request, &identity, &names);
+            async move { Ok(signed?) }.boxed()
+        };
+        renew::keep(certificate, Box::new(signer))
     }
 
     /// From now on a log that is missing was lost.
@@ -278,13 +305,14 @@ async fn serve(options: Options) -> Result<()> {
     let config = Config::new(options).context("reading the configuration")?;
     // First: what begins to count without it is never seen.
     let metrics = Metrics::install();
-    let admin = config.admin;
+    let (admin, days) = (config.admin, config.renew_before_days);
     let running = tokio::select! {
         started = Running::start(config.home, config.listen, config.settings) => {
             Arc::new(started.context("starting the metadata server")?)
         }
         () = stop.asked() => return Ok(()),
     };
+    let _own = running.renewed(days);
     let tls = Arc::new(running.credentials.server(&[Role::Operator])?);
     let report = Arc::new(Report {
         running: Arc::clone(&running),

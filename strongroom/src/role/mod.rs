@@ -7,6 +7,7 @@
 //! folders.rs   which disk is in which folder; an empty one becomes a disk when an operator says so
 //! gateway.rs   S3 over metadata servers and storage nodes that are reached over the wire
 //! distant.rs   what a gateway's operator may ask of the disks of these
+//! renew.rs     their own certificates, renewed in time
 //! report.rs    what such a process says of itself
 //! ```
 //!
@@ -18,6 +19,7 @@ mod distant;
 mod folders;
 pub(crate) mod gateway;
 pub(crate) mod metadata;
+mod renew;
 mod report;
 pub(crate) mod storage;
 

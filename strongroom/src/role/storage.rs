@@ -9,6 +9,7 @@
 
 use super::config::{Common, Listening, Process, said, table};
 use super::folders::{self, Owner};
+use super::renew::Renewed;
 use super::report::{Ready, Report, profile};
 use super::{announce, read};
 use crate::disks::Folders;
@@ -59,6 +60,7 @@ struct File {
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
     ca: Option<PathBuf>,
+    renew_before_days: Option<u32>,
     metadata: Option<Listening>,
     storage: Option<Listening>,
 }
@@ -105,6 +107,7 @@ impl Config {
             certificate: file.certificate,
             key: file.key,
             ca: file.ca,
+            renew_before_days: file.renew_before_days,
             metadata: file.metadata,
             storage: file.storage,
         };
@@ -182,6 +185,7 @@ struct Running {
     operations: Arc<Operations>,
     shards: ShardServer,
     admin: AdminServer,
+    _own: Renewed,
 }
 
 impl Running {
@@ -189,6 +193,7 @@ impl Running {
         // First: what begins to count without it is never seen.
         let metrics = Metrics::install();
         let table = table(&servers).await;
+        let own = config.process.renewed(&servers);
         let upkeep: Arc<dyn Upkeep> = Arc::clone(&servers) as _;
         let Process {
             cluster,
@@ -253,6 +258,7 @@ impl Running {
             operations,
             shards,
             admin,
+            _own: own,
         })
     }
 

@@ -94,6 +94,8 @@ async fn servers_come_and_go_at_no_cost() {
             cluster.metadata[at].1.start().unwrap();
             busy.after(20);
         }
+        let handed = cluster.said("leadership was handed over").unwrap();
+        assert_eq!(handed, 3, "by each before it stopped");
         let leader = cluster.leader().unwrap();
         let gone = cluster.metadata[leader].0;
         let fourth = cluster.join_metadata().unwrap();
@@ -188,6 +190,49 @@ async fn a_quorum_is_what_it_takes() {
             .unwrap(),
         Err(refusal) => assert_eq!(refusal.status, Some(404)),
     }
+}
+
+/// Certificates are renewed by themselves, of every role, while the cluster serves; and what was renewed serves after
+/// a restart.
+/// Method: have them renewed as soon as they are looked at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_are_renewed() {
+    let mut cluster = Joined::start("joined-renewed", 1, 1, 1).unwrap();
+    let soon = "renew_before_days = 1000";
+    let read = |cluster: &Joined, server: &str| {
+        std::fs::read(cluster.folder(server).join("server.pem")).unwrap()
+    };
+    let servers = [
+        ("metadata-0", "metadata"),
+        ("storage-0", "storage"),
+        ("gateway", "gateway"),
+    ];
+    tokio::task::block_in_place(|| {
+        let before = servers.map(|(server, _)| read(&cluster, server));
+        for (server, role) in servers {
+            cluster.configure(server, role, soon).unwrap();
+        }
+        for _ in 0..2 {
+            for server in [&mut cluster.metadata[0].1, &mut cluster.storage[0]] {
+                server.stop().unwrap();
+                server.start().unwrap();
+            }
+            cluster.gateway.stop().unwrap();
+            cluster.gateway.start().unwrap();
+            wait_until("all are renewed", SOON, || {
+                let now = servers.map(|(server, _)| read(&cluster, server));
+                now.iter().zip(&before).all(|(now, before)| now != before)
+            });
+        }
+    });
+    cluster.find_gateway().unwrap();
+    let client = client(&cluster);
+    make_bucket(&client, BUCKET).await;
+    let large = content(3 * MIB);
+    support::put(&client, BUCKET, "large", large).await.unwrap();
+    support::check(&client, BUCKET, "large", large)
+        .await
+        .unwrap();
 }
 
 /// A token is used once; what was made by it is refused once it is removed; and a metadata server that has lost its
