@@ -122,13 +122,23 @@ impl Joined {
     }
 
     fn join_gateway(&mut self) -> Result<()> {
-        let home = self.folder.join("gateway");
-        self.join(&home, &self.token("gateway")?, &["--s3", ANY])?;
-        self.gateway = self.server(&home, "gateway");
-        self.gateway.start()?;
+        self.gateway = self.gateway_at("gateway")?;
         self.find_gateway()?;
         self.command(&["user", "add", "steward"])?;
         Ok(())
+    }
+
+    /// One more gateway, which runs.
+    pub fn further_gateway(&self) -> Result<Server> {
+        self.gateway_at("gateway-further")
+    }
+
+    fn gateway_at(&self, name: &str) -> Result<Server> {
+        let home = self.folder.join(name);
+        self.join(&home, &self.token("gateway")?, &["--s3", ANY])?;
+        let mut gateway = self.server(&home, "gateway");
+        gateway.start()?;
+        Ok(gateway)
     }
 
     /// Has commands find the gateway's operator's API, as it is now.

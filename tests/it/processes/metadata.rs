@@ -7,14 +7,20 @@ use aws_smithy_http_client::Builder;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use strongroom_tests::roles::Server;
 use strongroom_tests::{Joined, wait_until};
 
 const SOON: Duration = Duration::from_secs(60);
 const BUCKET: &str = "joined";
 
 fn client(cluster: &Joined) -> Client {
+    client_of(cluster, &cluster.gateway)
+}
+
+/// A client of one gateway, which never retries.
+pub(super) fn client_of(cluster: &Joined, gateway: &Server) -> Client {
     let keys = cluster.credentials().unwrap();
-    let url = format!("http://{}", cluster.gateway.address("s3").unwrap());
+    let url = format!("http://{}", gateway.address("s3").unwrap());
     let connector = Builder::new().build_http();
     support::client_at(url, connector, &keys.access_key, &keys.secret_key)
 }

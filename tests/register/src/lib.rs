@@ -14,6 +14,8 @@
 //! before its write was called, no two forward zones overlap, and no backward zone lies inside a forward
 //! one.
 
+pub mod namespace;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
