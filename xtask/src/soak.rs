@@ -24,7 +24,31 @@ pub(crate) fn run(what: Soak, minutes: f64, seed: Option<u64>, objects: u64) -> 
         Soak::Nemesis => "nemesis::faults_of_every_kind_lose_nothing",
         Soak::Listing => return listing(objects),
         Soak::Disk => return disk(minutes, seed.unwrap_or(0)),
+        Soak::Metadata => {
+            let three = judged(
+                "processes::linear::three_servers_are_as_one",
+                minutes / 2.0,
+                seed,
+            );
+            let five = judged(
+                "processes::linear::five_servers_are_as_one",
+                minutes / 2.0,
+                seed,
+            );
+            return three.and(five);
+        }
+        Soak::Failover => {
+            let test = "processes::failover::commits_go_on_within_two_election_timeouts";
+            let mut command = system(test)?;
+            command.env("STRONGROOM_KILLS", "50");
+            return run::run_counted(&mut command).1;
+        }
     };
+    judged(test, minutes, seed)
+}
+
+/// A whole-system test that loops for so long.
+fn judged(test: &str, minutes: f64, seed: Option<u64>) -> Result<()> {
     let mut command = system(test)?;
     command.env("STRONGROOM_SOAK_MINUTES", minutes.to_string());
     if let Some(seed) = seed {

@@ -1,6 +1,7 @@
 //! A cluster whose roles are processes of their own: metadata servers, storage nodes, a gateway.
 
 mod cut;
+mod failover;
 mod linear;
 mod metadata;
 mod scrub;

@@ -1,6 +1,7 @@
 //! Every message and value of this crate that is stored or sent, against its golden file.
 
 mod calls;
+mod members;
 mod scrub;
 mod upkeep;
 mod uploads;
