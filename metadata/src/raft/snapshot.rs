@@ -8,14 +8,15 @@
 //!
 //! ```text
 //! L   `types::codec` of the label: last entry in the state, and the membership
+//!     (a server that scans its own rows leaves room behind it, zeros, since it knows the end only then)
 //! R   rows in order of key:      (u32 length ‖ key ‖ u32 length ‖ value)*
-//! M   changes made while the rows were scanned, in order:
+//! M   changes made while the rows were scanned, in order, between them or behind them:
 //!                                (u32 length ‖ key ‖ 0 | 1 ‖ u32 length ‖ value)*
 //! T   `types::codec` of the trailer: how many, and SHA-256 over (u32 length ‖ frame)* before it
 //! ```
 //!
-//! Rows, then mutations, are the state at the label. Building stops applying for now, so M is read and
-//! never written: a later build that writes it can be read by this one.
+//! All rows, and over them all mutations, are the state at the label: a row is scanned before or after a change
+//! of it was made, and the change is a mutation either way.
 //!
 //! What always holds: the one name `snapshot` is a whole, verified file at any time, since a file is
 //! written under another name, synced, read back and only then renamed; an older snapshot never
@@ -24,7 +25,7 @@
 mod parts;
 mod unfinished;
 
-pub(crate) use parts::{Changes, encode_rows, rows_of};
+pub(crate) use parts::{Changes, encode_mutations, encode_rows, rows_of};
 
 use crate::raft::frames::{FrameError, FrameFile, Frames, Kind, Sealing};
 use crate::raft::log::Verified;
@@ -51,6 +52,9 @@ pub enum SnapshotError {
     /// Written by a build that is too new.
     #[error("the snapshot has format version {0}, which this build does not know")]
     Version(u32),
+    /// Another snapshot took its place while it was made.
+    #[error("another snapshot was installed meanwhile")]
+    Superseded,
     /// Bytes are not as they were written, or are not a snapshot of this server.
     #[error("the snapshot file is damaged: {0}")]
     Damaged(&'static str),
@@ -128,6 +132,16 @@ impl SnapshotFile {
     }
 }
 
+/// How much longer a label may become while rows are scanned: some tens of servers.
+const LABEL_ROOM: usize = 2048;
+
+/// A label as a first part.
+fn label_piece(label: &Mark) -> Vec<u8> {
+    let mut piece = vec![LABEL];
+    piece.extend_from_slice(&types::codec::encode(label));
+    piece
+}
+
 /// The label that a snapshot's first part holds.
 pub(crate) fn label_of(piece: &[u8]) -> Result<Mark, SnapshotError> {
     let body = piece.strip_prefix(&[LABEL]);
@@ -173,6 +187,8 @@ pub(crate) struct SnapshotWriter {
     at: u64,
     next: u64,
     sum: Sum,
+    /// Length of the first part.
+    label: usize,
 }
 
 impl SnapshotWriter {
@@ -291,6 +307,18 @@ impl Snapshots {
 
     /// Begins a file for a state with this label.
     pub(crate) async fn begin(&self, label: &Mark) -> Result<SnapshotWriter, SnapshotError> {
+        self.begin_with(label_piece(label)).await
+    }
+
+    /// Begins a file for the state that rows have come to when they are scanned: with the label that they have now,
+    /// and room for the one that they will have.
+    pub(crate) async fn begin_scan(&self, label: &Mark) -> Result<SnapshotWriter, SnapshotError> {
+        let mut piece = label_piece(label);
+        piece.resize(piece.len() + LABEL_ROOM, 0);
+        self.begin_with(piece).await
+    }
+
+    async fn begin_with(&self, label: Vec<u8>) -> Result<SnapshotWriter, SnapshotError> {
         self.sweep().await;
         let number = self.written.fetch_add(1, Ordering::Relaxed);
         let unfinished = Unfinished::new(format!("{UNFINISHED}{number}"), &self.leftovers);
@@ -310,11 +338,42 @@ impl Snapshots {
             at: BLOCK as u64,
             next: 0,
             sum: Sum::default(),
+            label: 0,
         };
-        let mut piece = vec![LABEL];
-        piece.extend_from_slice(&types::codec::encode(label));
-        writer.add(&piece).await?;
+        writer.add(&label).await?;
+        writer.label = label.len();
         Ok(writer)
+    }
+
+    /// Ends a file whose label is known only now. What was written is read back from the disk, label and all, and
+    /// what it adds up to becomes the trailer.
+    pub(crate) async fn finish_scan(
+        &self,
+        mut writer: SnapshotWriter,
+        label: &Mark,
+    ) -> Result<Arc<SnapshotFile>, SnapshotError> {
+        let mut piece = label_piece(label);
+        if piece.len() > writer.label {
+            return Err(io::Error::other("the membership grew beyond the room for it").into());
+        }
+        piece.resize(writer.label, 0);
+        let first = writer.frames.encode(0, &piece);
+        let at = ByteOffset::new(BLOCK as u64);
+        writer.frames.file.write(at, first).await?;
+        writer.frames.file.sync().await?;
+        let mut sum = Sum::default();
+        let mut frames = writer.frames.frames().await?;
+        for _ in 0..writer.next {
+            let frame = frames.next().await?;
+            let frame = frame.ok_or(SnapshotError::Damaged("it ends early"))?;
+            sum.add(&frame.plain)?;
+        }
+        drop(frames);
+        if sum.trailer().counts() != writer.sum.trailer().counts() {
+            return Err(SnapshotError::Damaged("it is not what was written"));
+        }
+        writer.sum = sum;
+        self.finish(writer).await
     }
 
     /// Ends a file: synced, and read back from the disk. It is not the current snapshot yet.

@@ -14,25 +14,32 @@ use crate::command::Proposal;
 use crate::raft::log::Progress;
 use crate::raft::rebuild;
 use crate::raft::room::{self, Room};
-use crate::raft::snapshot::{self, SnapshotError, SnapshotFile, Snapshots};
+use crate::raft::snapshot::{
+    self, Changes, SnapshotError, SnapshotFile, SnapshotWriter, Snapshots,
+};
 use crate::raft::types::{
     Answer, Entry, LogId, Mark, Payload, SnapshotMeta, StoredMembership, TypeConfig,
 };
-use crate::store::{Store, StoreError};
-use crate::txn::{Row, Txn};
+use crate::store::{self, Store, StoreError};
+use crate::txn::{Row, Rows, Txn};
 use futures::{Stream, StreamExt};
 use openraft::OptionalSend;
 use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use std::io;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, OwnedRwLockWriteGuard, RwLock, RwLockReadGuard, watch};
+use tokio::sync::{
+    Mutex, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, RwLockReadGuard, mpsc, watch,
+};
 use types::ByteCount;
 
 /// Entries that are applied in one transaction.
 const BATCH: usize = 256;
 /// Rows of one frame of a snapshot, in bytes.
 const PIECE: usize = 512 << 10;
+/// Batches whose changes wait to be written to a snapshot that is being made.
+const RECORDED: usize = 16;
 /// A snapshot that found no room is tried again after this, then after twice as long, and so on.
 const PAUSE: Duration = Duration::from_secs(1);
 /// But never after longer.
@@ -46,14 +53,46 @@ pub(crate) type Snapshot =
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     rows: Arc<RwLock<()>>,
-    /// Held while a batch is applied, and while a snapshot is scanned: scans do not stop readers.
-    changing: Mutex<()>,
+    /// Held while a batch is applied, and where a scan begins and ends: it then is at one entry.
+    changing: Mutex<Recording>,
 }
+
+/// Who is told of each batch, while it scans: what it changed, in order.
+type Recording = Option<mpsc::Sender<Changes>>;
 
 impl Gate {
     /// While this is held no batch changes the rows.
     pub(crate) async fn read(&self) -> RwLockReadGuard<'_, ()> {
         self.rows.read().await
+    }
+
+    /// The same, for a thread that may block.
+    async fn read_owned(&self) -> OwnedRwLockReadGuard<()> {
+        Arc::clone(&self.rows).read_owned().await
+    }
+
+    /// Commits a batch's changes with its mark, and tells whoever scans. It waits for him, if he is behind, only
+    /// after `answer` has gone out.
+    async fn commit(
+        &self,
+        changing: &mut Recording,
+        store: &Store,
+        changes: store::Changes,
+        mark: &Mark,
+        answer: impl FnOnce(),
+    ) -> Result<(), StoreError> {
+        let recorded = changing.is_some().then(|| changes.0.clone());
+        {
+            let _closed = self.write().await;
+            store.commit(changes, &types::codec::encode(mark))?;
+        }
+        answer();
+        if let (Some(recorded), Some(scan)) = (recorded, changing.as_ref())
+            && scan.send(recorded).await.is_err()
+        {
+            *changing = None;
+        }
+        Ok(())
     }
 
     /// While this is held nobody reads rows.
@@ -123,26 +162,26 @@ impl StateMachine {
         let mut waiting: Vec<(Option<ApplyResponder<TypeConfig>>, Answer)> =
             Vec::with_capacity(batch.len());
         let gate = Arc::clone(&self.gate);
-        let _changing = gate.changing.lock().await;
-        {
-            let mut mark = self.mark.clone();
+        let mut changing = gate.changing.lock().await;
+        let mut mark = self.mark.clone();
+        let changes = {
             let mut txn = self.store.begin();
             for (entry, responder) in batch {
                 let answer = apply_entry(&mut txn, &mut mark, entry)?;
                 waiting.push((responder, answer));
             }
-            let changes = txn.into_changes();
-            let _closed = gate.write().await;
-            self.store
-                .commit(changes, &types::codec::encode(&mark))
-                .map_err(io::Error::other)?;
-            self.mark = mark;
-        }
-        for (responder, answer) in waiting {
-            if let Some(responder) = responder {
-                responder.send(answer);
+            txn.into_changes()
+        };
+        let answer = || {
+            for (responder, answer) in waiting {
+                if let Some(responder) = responder {
+                    responder.send(answer);
+                }
             }
-        }
+        };
+        let committed = gate.commit(&mut changing, &self.store, changes, &mark, answer);
+        committed.await.map_err(io::Error::other)?;
+        self.mark = mark;
         Ok(())
     }
 }
@@ -217,7 +256,9 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             return Ok(());
         }
         let gate = Arc::clone(&self.gate);
-        let _changing = gate.changing.lock().await;
+        let mut changing = gate.changing.lock().await;
+        // Who scans has seen rows that are gone now.
+        *changing = None;
         let changes = file.verify().await.map_err(io::Error::other)?;
         rebuild::load(&self.store, &gate, &file, changes)
             .await
@@ -238,7 +279,15 @@ fn offered(file: Arc<SnapshotFile>) -> Snapshot {
     }
 }
 
-/// Builds a snapshot file of the store's rows. Nothing is applied meanwhile; readers read on.
+/// Builds a snapshot file of the store's rows, a piece at a time, while entries are applied and readers read on.
+///
+/// ```text
+/// begin   from here on each batch tells what it changes
+/// scan    a piece of rows, between two batches; what was told meanwhile; the next piece …
+/// end     between two batches: what was told last, and the label
+/// ```
+///
+/// Who applies waits when too much of what it told is not written yet.
 pub(crate) struct Builder {
     store: Arc<Store>,
     gate: Arc<Gate>,
@@ -275,6 +324,8 @@ impl Builder {
                     self.wait(pause).await?;
                     pause = LONGEST_PAUSE.min(2 * pause);
                 }
+                // What was installed is the current snapshot, unless more was applied.
+                Err(SnapshotError::Superseded) => {}
                 result => return result,
             }
         }
@@ -291,54 +342,97 @@ impl Builder {
 
     /// Builds once; `likely` rises to what was written.
     async fn attempt(&self, likely: &mut ByteCount) -> Result<Arc<SnapshotFile>, SnapshotError> {
-        let _changing = self.gate.changing.lock().await;
-        let label = rebuild::mark_of(&self.store)?;
-        if let Some(current) = self.snapshots.current().await
-            && current.label == label
-        {
-            return Ok(current);
-        }
-        if !self.room.for_snapshot(*likely).await? {
-            return Err(io::Error::from(io::ErrorKind::StorageFull).into());
-        }
-        let mut writer = self.snapshots.begin(&label).await?;
-        let (pieces, mut scanned) = tokio::sync::mpsc::channel(2);
-        let store = Arc::clone(&self.store);
-        let scan = tokio::task::spawn_blocking(move || {
-            scan(&store, |piece| pieces.blocking_send(piece).is_ok())
-        });
-        while let Some(piece) = scanned.recv().await {
+        let (label, mut recorded) = {
+            let mut changing = self.gate.changing.lock().await;
+            let label = rebuild::mark_of(&self.store)?;
+            if let Some(current) = self.snapshots.current().await
+                && current.label == label
+            {
+                return Ok(current);
+            }
+            if !self.room.for_snapshot(*likely).await? {
+                return Err(io::Error::from(io::ErrorKind::StorageFull).into());
+            }
+            let (tell, recorded) = mpsc::channel(RECORDED);
+            *changing = Some(tell);
+            (label, recorded)
+        };
+        let mut writer = self.snapshots.begin_scan(&label).await?;
+        let mut from = Bound::Unbounded;
+        loop {
+            while let Ok(changes) = recorded.try_recv() {
+                self.write_changes(&mut writer, &changes).await?;
+            }
+            let rows = self.piece(from).await?;
+            let Some((last, _)) = rows.last() else { break };
+            from = Bound::Excluded(last.clone());
             self.room.left_for_log().await?;
-            writer.add(&piece).await?;
+            writer.add(&snapshot::encode_rows(&rows)).await?;
             *likely = writer.bytes().max(*likely);
         }
-        scan.await
-            .map_err(io::Error::other)?
-            .map_err(io::Error::other)?;
-        let file = self.snapshots.finish(writer).await?;
+        let label = self.end(&mut writer, &mut recorded).await?;
+        let file = self.snapshots.finish_scan(writer, &label).await?;
         self.snapshots.publish(&file).await
     }
-}
 
-/// Reads all rows and hands them on in parts, as long as they are wanted.
-fn scan(store: &Store, mut wanted: impl FnMut(Vec<u8>) -> bool) -> Result<(), StoreError> {
-    let mut rows: Vec<Row> = Vec::new();
-    let mut bytes = 0;
-    for row in store.rows() {
-        let row = row?;
-        bytes += row.0.len() + row.1.len();
-        rows.push(row);
-        if bytes >= PIECE {
-            bytes = 0;
-            if !wanted(snapshot::encode_rows(&std::mem::take(&mut rows))) {
-                return Ok(());
+    /// The rows from here on, as many as make a piece, as they are between two batches.
+    async fn piece(&self, from: Bound<Vec<u8>>) -> Result<Vec<Row>, SnapshotError> {
+        let (store, open) = (Arc::clone(&self.store), self.gate.read_owned().await);
+        let read = tokio::task::spawn_blocking(move || {
+            let _open = open;
+            let (mut rows, mut bytes): (Vec<Row>, usize) = (Vec::new(), 0);
+            for row in store.scan(from, Bound::Unbounded) {
+                let row = row?;
+                bytes += row.0.len() + row.1.len();
+                rows.push(row);
+                if bytes >= PIECE {
+                    break;
+                }
             }
+            Ok::<_, StoreError>(rows)
+        });
+        let read = read.await.map_err(io::Error::other)?;
+        Ok(read.map_err(io::Error::other)?)
+    }
+
+    /// Writes what was told last, and stops being told; the label of what is written then.
+    async fn end(
+        &self,
+        writer: &mut SnapshotWriter,
+        recorded: &mut mpsc::Receiver<Changes>,
+    ) -> Result<Mark, SnapshotError> {
+        loop {
+            let mut changing = tokio::select! {
+                biased;
+                // One who applies may wait for this, and hold the lock.
+                changes = recorded.recv() => {
+                    let changes = changes.ok_or(SnapshotError::Superseded)?;
+                    self.write_changes(writer, &changes).await?;
+                    continue;
+                }
+                changing = self.gate.changing.lock() => changing,
+            };
+            while let Ok(changes) = recorded.try_recv() {
+                self.write_changes(writer, &changes).await?;
+            }
+            if changing.take().is_none() {
+                return Err(SnapshotError::Superseded);
+            }
+            return Ok(rebuild::mark_of(&self.store)?);
         }
     }
-    if !rows.is_empty() {
-        wanted(snapshot::encode_rows(&rows));
+
+    async fn write_changes(
+        &self,
+        writer: &mut SnapshotWriter,
+        changes: &Changes,
+    ) -> Result<(), SnapshotError> {
+        self.room.left_for_log().await?;
+        for piece in snapshot::encode_mutations(changes, PIECE) {
+            writer.add(&piece).await?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 impl RaftSnapshotBuilder<TypeConfig> for Builder {
@@ -348,3 +442,6 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
         self.build().await.map(offered).map_err(io::Error::other)
     }
 }
+
+#[cfg(test)]
+mod tests;

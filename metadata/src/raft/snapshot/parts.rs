@@ -20,6 +20,13 @@ pub(super) struct Trailer {
     digest: [u8; 32],
 }
 
+impl Trailer {
+    /// How many rows and mutations.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.rows, self.mutations)
+    }
+}
+
 /// What changed after a key was scanned: its value, or that it is gone.
 pub(crate) type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
@@ -39,6 +46,29 @@ pub(crate) fn encode_rows(rows: &[Row]) -> Vec<u8> {
         put_field(&mut piece, value);
     }
     piece
+}
+
+/// Encodes what a batch changed as parts, of about so many bytes each.
+pub(crate) fn encode_mutations(changes: &Changes, bytes: usize) -> Vec<Vec<u8>> {
+    let mut pieces = Vec::new();
+    let mut piece = vec![MUTATIONS];
+    for (key, value) in changes {
+        put_field(&mut piece, key);
+        match value {
+            None => piece.push(0),
+            Some(value) => {
+                piece.push(1);
+                put_field(&mut piece, value);
+            }
+        }
+        if piece.len() > bytes {
+            pieces.push(std::mem::replace(&mut piece, vec![MUTATIONS]));
+        }
+    }
+    if piece.len() > 1 {
+        pieces.push(piece);
+    }
+    pieces
 }
 
 /// Counts and digest of the parts so far.

@@ -33,12 +33,22 @@ fn rows(index: u64) -> Vec<Row> {
     (0..5).map(|number| (key(number), value.clone())).collect()
 }
 
+/// Every other one is labelled when it is written.
 async fn write(snapshots: &Snapshots, index: u64) -> Result<Arc<SnapshotFile>, SnapshotError> {
-    let mut writer = snapshots.begin(&label(index)).await?;
+    let late = index.is_multiple_of(2);
+    let mut writer = if late {
+        snapshots.begin_scan(&Mark::default()).await?
+    } else {
+        snapshots.begin(&label(index)).await?
+    };
     for rows in rows(index).chunks(2) {
         writer.add(&encode_rows(rows)).await?;
     }
-    snapshots.finish(writer).await
+    if late {
+        snapshots.finish_scan(writer, &label(index)).await
+    } else {
+        snapshots.finish(writer).await
+    }
 }
 
 async fn publish(snapshots: &Snapshots, index: u64) -> Result<(), SnapshotError> {
