@@ -301,7 +301,7 @@ mod tests {
             let request = Request::make().unwrap();
             assert!(
                 authority
-                    .answer(&request.request, &identity, &[name.clone()])
+                    .answer(&request.request, &identity, std::slice::from_ref(&name))
                     .is_err(),
                 "{name}"
             );

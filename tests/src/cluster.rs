@@ -320,15 +320,7 @@ impl Drop for Cluster {
             // A destructor has nobody to tell; the keeper gets what is left.
             let _ = self.kill();
         }
-        if std::thread::panicking() {
-            eprintln!(
-                "kept for a look: {} and {}",
-                self.folder.display(),
-                self.log.display()
-            );
-        } else {
-            let _ = fs::remove_dir_all(&self.folder);
-        }
+        place::leave(&self.folder, &self.log);
     }
 }
 

@@ -262,14 +262,6 @@ impl Drop for Joined {
         for server in all.chain([&mut self.gateway]) {
             server.end_at_once();
         }
-        if std::thread::panicking() {
-            eprintln!(
-                "kept for a look: {} and {}",
-                self.folder.display(),
-                self.log.display()
-            );
-        } else {
-            let _ = fs::remove_dir_all(&self.folder);
-        }
+        place::leave(&self.folder, &self.log);
     }
 }

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use std::env;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const MARKS: [&str; 2] = ["CACHEDIR.TAG", ".rustc_info.json"];
 
@@ -40,6 +40,19 @@ pub fn program() -> Result<PathBuf> {
         path.display()
     );
     Ok(path)
+}
+
+/// What a cluster leaves behind when it goes: nothing, or for a look if the test failed.
+pub(crate) fn leave(folder: &Path, log: &Path) {
+    if std::thread::panicking() {
+        eprintln!(
+            "kept for a look: {} and {}",
+            folder.display(),
+            log.display()
+        );
+    } else {
+        let _ = fs::remove_dir_all(folder);
+    }
 }
 
 /// A folder for what a run leaves behind only when it fails.

@@ -458,15 +458,7 @@ impl Drop for Processes {
         {
             server.end_at_once();
         }
-        if std::thread::panicking() {
-            eprintln!(
-                "kept for a look: {} and {}",
-                self.folder.display(),
-                self.log.display()
-            );
-        } else {
-            let _ = fs::remove_dir_all(&self.folder);
-        }
+        place::leave(&self.folder, &self.log);
     }
 }
 

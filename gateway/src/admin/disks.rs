@@ -50,33 +50,45 @@ pub struct Replacement {
     pub disk: DiskId,
 }
 
-/// What an operator may have done to disks. An error says why not, for people.
+/// What an operator may have done to disks. An error says why not, for people. A process does what it has the parts
+/// for, and sends the operator elsewhere with the rest.
 pub trait Operations: Send + Sync + 'static {
     /// Makes the empty folder of a lost disk a new disk in its place.
-    fn replace(&self, lost: DiskId) -> BoxFuture<'_, Result<DiskId, String>>;
+    fn replace(&self, _lost: DiskId) -> BoxFuture<'_, Result<DiskId, String>> {
+        elsewhere(ASK_STORAGE)
+    }
     /// Begins a check, unless one runs.
-    fn begin_check(&self, request: CheckRequest) -> BoxFuture<'_, Result<(), String>>;
+    fn begin_check(&self, _request: CheckRequest) -> BoxFuture<'_, Result<(), String>> {
+        elsewhere(ASK_STORAGE)
+    }
     /// How far the check is that runs or ran last; `null` when none did.
-    fn check(&self) -> serde_json::Value;
+    fn check(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
     /// Begins a round of scrub of a disk, or of all that serve.
-    fn begin_scrub(&self, request: ScrubRequest) -> BoxFuture<'_, Result<(), String>>;
+    fn begin_scrub(&self, _request: ScrubRequest) -> BoxFuture<'_, Result<(), String>> {
+        elsewhere(ASK_STORAGE)
+    }
     /// How far the scrub of each disk is.
-    fn scrub(&self) -> BoxFuture<'_, serde_json::Value>;
+    fn scrub(&self) -> BoxFuture<'_, serde_json::Value> {
+        Box::pin(std::future::ready(serde_json::Value::Null))
+    }
     /// Allocates an id for a server process.
     fn add_node(&self) -> BoxFuture<'_, Result<NodeId, String>> {
-        elsewhere()
+        elsewhere(ELSEWHERE)
     }
     /// Lays the groups out over the disks that are admitted, unless that was done; how many there are.
     fn lay_out(&self) -> BoxFuture<'_, Result<usize, String>> {
-        elsewhere()
+        elsewhere(ELSEWHERE)
     }
 }
 
 /// What an operator is told who asks the wrong process.
 pub const ELSEWHERE: &str = "this process does not run the metadata servers; ask the one that does";
+const ASK_STORAGE: &str = "this process has no disks; ask the storage process that has the disk, at its own admin address";
 
-fn elsewhere<T: Send + 'static>() -> BoxFuture<'static, Result<T, String>> {
-    Box::pin(std::future::ready(Err(ELSEWHERE.to_owned())))
+fn elsewhere<T: Send + 'static>(where_to: &str) -> BoxFuture<'static, Result<T, String>> {
+    Box::pin(std::future::ready(Err(where_to.to_owned())))
 }
 
 type Shared = State<Arc<dyn Operations>>;

@@ -21,7 +21,7 @@ use ca::{Authority, Credentials, Identity, Role};
 use disk::Choice;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use gateway::{AdminServer, CheckRequest, Limits, Metrics, ScrubRequest, TlsListen};
+use gateway::{AdminServer, Limits, Metrics, TlsListen};
 use metadata::raft::NodeConfig;
 use metadata::slot::{Before, Slot};
 use metadata::{Office, Replica, ReplicaConfig, ServerConfig};
@@ -31,9 +31,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use types::Profile;
 use types::wire::Upkeep;
 use types::wire::members::ServerSettings;
-use types::{DiskId, Profile};
 
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
@@ -403,27 +403,4 @@ impl gateway::Report for Report {
 /// What is asked of disks, where there are none.
 struct NoDisks;
 
-const ASK_STORAGE: &str =
-    "a metadata server has no disks; ask the storage process that has the disk";
-
-impl gateway::Operations for NoDisks {
-    fn replace(&self, _: DiskId) -> BoxFuture<'_, Result<DiskId, String>> {
-        async { Err(ASK_STORAGE.to_owned()) }.boxed()
-    }
-
-    fn begin_check(&self, _: CheckRequest) -> BoxFuture<'_, Result<(), String>> {
-        async { Err(ASK_STORAGE.to_owned()) }.boxed()
-    }
-
-    fn check(&self) -> serde_json::Value {
-        serde_json::Value::Null
-    }
-
-    fn begin_scrub(&self, _: ScrubRequest) -> BoxFuture<'_, Result<(), String>> {
-        async { Err(ASK_STORAGE.to_owned()) }.boxed()
-    }
-
-    fn scrub(&self) -> BoxFuture<'_, serde_json::Value> {
-        async { serde_json::Value::Null }.boxed()
-    }
-}
+impl gateway::Operations for NoDisks {}

@@ -53,7 +53,11 @@ fn mark(index: u64) -> Mark {
 
 /// A few bytes, or so many that a row is stored in pieces.
 fn value(number: u64) -> Vec<u8> {
-    let length = if number % 37 == 0 { 20_000 } else { 500 };
+    let length = if number.is_multiple_of(37) {
+        20_000
+    } else {
+        500
+    };
     format!("{number} ").into_bytes().repeat(length / 8)
 }
 
@@ -63,7 +67,7 @@ async fn change(gate: &Gate, store: &Store, number: u64) {
     for step in 0..4 {
         let key = (number * 7919 + step * 104_729) % KEYS;
         let key = key.to_be_bytes().to_vec();
-        if (number + step) % 5 == 0 {
+        if (number + step).is_multiple_of(5) {
             txn.delete(key);
         } else {
             txn.put(key, value(number + step));
