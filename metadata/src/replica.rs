@@ -167,7 +167,6 @@ impl Replica {
     /// Answers no more calls, then stops every part.
     pub async fn stop(&self) {
         self.front.serve(None);
-        self.registrar.stop();
         self.listener.close().await;
         self.server.shutdown().await;
         self.node().shutdown().await;

@@ -64,6 +64,11 @@ pub(super) fn use_token(
     match &row.used {
         Some(used) if used.key == *key => {
             let node = used.node;
+            // A server that was removed does not come back by its old token.
+            let known = NODES.get(txn, &node)?;
+            if known.is_none_or(|row| row.removed.is_some()) {
+                return Err(Refusal::TokenInvalid.into());
+            }
             Ok(Reply::Enrolled { node, role })
         }
         Some(_) => Err(Refusal::TokenInvalid.into()),

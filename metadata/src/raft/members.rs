@@ -39,11 +39,12 @@ pub enum MembersError {
 }
 
 impl Node {
-    /// Which membership this server knows, by the log entry that it came with, and where its members listen.
+    /// The last membership that this server knows to be decided, by the log entry that it came with, and where its
+    /// members listen.
     pub fn membership(&self) -> (u64, BTreeMap<u64, String>) {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
-        let known = &metrics.membership_config;
+        let known = &metrics.committed_membership_config;
         let version = known.log_id().map_or(0, |at| at.index);
         (version, addresses(known.membership()))
     }

@@ -11,7 +11,7 @@
 //! over TLS that this very server and that very token's holder have opened, with nothing between them. They are
 //! in no log, no store and no snapshot.
 
-use super::{Server, lock, unexpected};
+use super::{Server, unexpected};
 use crate::command::{ClusterCommand, Command};
 use crate::raft::{MembersError, Node};
 use crate::reply::Reply;
@@ -23,7 +23,7 @@ use ca::{Authority, AuthorityError, Identity, Removed, Role};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use types::wire::members::{
@@ -53,7 +53,7 @@ pub struct Registrar {
     server: Arc<Server<Arc<Node>>>,
     /// None: servers join otherwise.
     office: Option<Arc<Office>>,
-    look: Mutex<Option<JoinHandle<()>>>,
+    look: JoinHandle<()>,
 }
 
 impl Registrar {
@@ -63,11 +63,11 @@ impl Registrar {
         office: Option<Arc<Office>>,
         removed: &Removed,
     ) -> Arc<Self> {
-        let look = tokio::spawn(follow(Arc::clone(server.log()), removed.clone()));
+        let look = follow(Arc::downgrade(server.log()), removed.clone());
         Arc::new(Self {
             server,
             office,
-            look: Mutex::new(Some(look)),
+            look: tokio::spawn(look),
         })
     }
 
@@ -85,13 +85,6 @@ impl Registrar {
         nodes
             .filter_map(|server| Some((server.node.get(), server.address?)))
             .collect()
-    }
-
-    /// Ends what goes on by itself.
-    pub fn stop(&self) {
-        if let Some(look) = lock(&self.look).take() {
-            look.abort();
-        }
     }
 
     fn node(&self) -> &Node {
@@ -259,6 +252,12 @@ impl Registrar {
     }
 }
 
+impl Drop for Registrar {
+    fn drop(&mut self) {
+        self.look.abort();
+    }
+}
+
 impl Office {
     fn keys(&self) -> ServerKeys {
         let rings = self.slot.rings.iter();
@@ -351,9 +350,9 @@ impl Enrolment for Enrolling {
     }
 }
 
-/// Looks again and again which servers were removed, as far as this one has applied.
-async fn follow(node: Arc<Node>, removed: Removed) {
-    loop {
+/// Looks again and again which servers were removed, as far as this one has applied, while it is there.
+async fn follow(node: Weak<Node>, removed: Removed) {
+    while let Some(node) = node.upgrade() {
         match read_servers(&node.applied_rows()) {
             Ok(servers) => {
                 let gone = servers.into_iter().filter(|server| server.removed);
@@ -361,6 +360,7 @@ async fn follow(node: Arc<Node>, removed: Removed) {
             }
             Err(error) => tracing::debug!(%error, "the servers cannot be read now"),
         }
+        drop(node);
         tokio::time::sleep(LOOK).await;
     }
 }

@@ -116,6 +116,7 @@ fn who_is_removed_stays_removed() {
     let nobody = C::RemoveNode {
         node: NodeId::new(99),
     };
+    assert_eq!(join(&machine, made, MINE), REFUSED, "nor by its token");
     let refused = Reply::Refused(Refusal::NoSuchServer);
     assert_eq!(machine.cluster(nobody), refused);
     let made = token(&machine, ServerRole::Gateway);
