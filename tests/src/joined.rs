@@ -13,6 +13,7 @@
 use crate::cluster::{Credentials, signal};
 use crate::place;
 use crate::roles::{Server, free_ports, text};
+use crate::wires::Wires;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::fs::{self, File};
@@ -31,12 +32,29 @@ pub struct Joined {
     pub storage: Vec<Server>,
     /// The gateway.
     pub gateway: Server,
+    /// Where the metadata servers are on machines of their own.
+    wires: Option<Wires>,
 }
 
 impl Joined {
     /// Makes and starts a cluster with so many metadata servers, coded `data + parity` over as many storage nodes
     /// of one disk each.
     pub fn start(name: &str, metadata: usize, data: u8, parity: u8) -> Result<Self> {
+        Self::start_on(name, None, metadata, data, parity)
+    }
+
+    /// The same, each metadata server on a machine of its own, whose wire can be pulled.
+    pub fn start_apart(name: &str, metadata: usize, data: u8, parity: u8) -> Result<Self> {
+        Self::start_on(name, Some(Wires::new(name)?), metadata, data, parity)
+    }
+
+    fn start_on(
+        name: &str,
+        wires: Option<Wires>,
+        metadata: usize,
+        data: u8,
+        parity: u8,
+    ) -> Result<Self> {
         let program = place::program()?;
         let scratch = place::scratch()?;
         let folder = scratch.join(format!("{name}-{}", std::process::id()));
@@ -52,6 +70,7 @@ impl Joined {
             metadata: Vec::new(),
             storage: Vec::new(),
             gateway,
+            wires,
         };
         cluster.init(&format!("{data}+{parity}"))?;
         for _ in 1..metadata {
@@ -68,9 +87,9 @@ impl Joined {
 
     fn init(&mut self, profile: &str) -> Result<()> {
         let home = self.folder.join("metadata-0");
-        let listen = free_ports(1)?.to_string();
+        let listen = self.listen()?;
         let data = text(&home);
-        self.run(&[
+        let arguments = [
             "init",
             "--data",
             &data,
@@ -80,8 +99,17 @@ impl Joined {
             ANY,
             "--profile",
             profile,
-        ])?;
-        let mut server = self.server(&home, "metadata");
+        ];
+        // It listens there while it begins the cluster.
+        match &self.wires {
+            None => drop(self.run(&arguments)?),
+            Some(wires) => {
+                let there = wires.on(0, &text(&self.program), &arguments);
+                let output = Command::new("ip").args(there).output()?;
+                ensure!(output.status.success(), "{output:?}");
+            }
+        }
+        let mut server = self.metadata_server(&home);
         server.start()?;
         self.metadata.push((1, server));
         Ok(())
@@ -100,9 +128,9 @@ impl Joined {
         let home = self
             .folder
             .join(format!("metadata-{}", self.metadata.len()));
-        let listen = free_ports(1)?.to_string();
+        let listen = self.listen()?;
         let id = self.join(&home, &self.token("metadata")?, &["--listen", &listen])?;
-        let mut server = self.server(&home, "metadata");
+        let mut server = self.metadata_server(&home);
         server.start()?;
         self.metadata.push((id, server));
         Ok(id)
@@ -160,6 +188,24 @@ impl Joined {
         let first = told.lines().next().context("it says nothing")?;
         let id = first.split_whitespace().last().context("it says no id")?;
         Ok(id.parse()?)
+    }
+
+    /// Where the next metadata server listens: on the next machine, if they have their own.
+    fn listen(&mut self) -> Result<String> {
+        match &mut self.wires {
+            None => Ok(free_ports(1)?.to_string()),
+            Some(wires) => Ok(format!("{}:9011", wires.add()?.1)),
+        }
+    }
+
+    fn metadata_server(&self, home: &Path) -> Server {
+        let Some(wires) = &self.wires else {
+            return self.server(home, "metadata");
+        };
+        let config = text(&home.join("metadata.toml"));
+        let arguments = ["metadata", "--config", &config];
+        let there = wires.on(self.metadata.len(), &text(&self.program), &arguments);
+        Server::new(Path::new("ip"), home, &self.log, there)
     }
 
     fn server(&self, home: &Path, role: &str) -> Server {
@@ -225,6 +271,12 @@ impl Joined {
     pub fn freeze(&self, at: usize, frozen: bool) -> Result<()> {
         let process = self.metadata[at].1.process().context("it does not run")?;
         signal(process, if frozen { "STOP" } else { "CONT" })
+    }
+
+    /// Pulls a metadata server's wire, or plugs it in again: it must have a machine of its own.
+    pub fn pull(&self, at: usize, pulled: bool) -> Result<()> {
+        let wires = self.wires.as_ref();
+        wires.context("it is on this machine")?.pull(at, pulled)
     }
 
     /// Runs an operator's command; it must succeed.

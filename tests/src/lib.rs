@@ -15,6 +15,7 @@
 //! process.rs  memory, descriptors and threads of a running process
 //! roles.rs    a cluster of processes, each of one role
 //! joined.rs   the same, made by tokens
+//! wires.rs    machines of their own for these, whose wires can be pulled
 //! cable.rs    the cable of one of them, which may be cut
 //! raw.rs      one HTTP request as text, for what no S3 client would send
 //! ```
@@ -32,6 +33,7 @@ pub mod process;
 pub mod raw;
 pub mod roles;
 mod status;
+pub mod wires;
 
 pub use cable::Cable;
 pub use cluster::{Cluster, Credentials, Endpoints, Shape, signal_terminate};

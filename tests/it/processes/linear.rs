@@ -1,4 +1,4 @@
-//! Metadata servers that are killed, frozen, restarted and relieved, under clients of two gateways: what all of them
+//! Metadata servers that are killed, frozen, cut off, restarted and relieved, under clients of two gateways: what all of them
 //! saw together is linearizable, lists included.
 //!
 //! ```text
@@ -40,6 +40,10 @@ enum Fault {
     FreezeLeader,
     /// Any one.
     Freeze(usize),
+    /// Whoever leads is cut off from everybody, and hears nobody.
+    CutLeader,
+    /// Any one.
+    Cut(usize),
     /// SIGTERM of whoever leads, and a start.
     Restart,
     /// Another leads.
@@ -50,13 +54,15 @@ enum Fault {
 
 fn fault(dice: &mut Dice, servers: usize) -> Fault {
     let any = usize::try_from(dice.below(servers as u64)).expect("a few");
-    match dice.below(12) {
+    match dice.below(16) {
         0..3 => Fault::KillLeader,
         3 => Fault::Kill(any),
         4..7 => Fault::FreezeLeader,
         7 => Fault::Freeze(any),
-        8..10 => Fault::Restart,
-        10 => Fault::Transfer,
+        8..11 => Fault::CutLeader,
+        11 => Fault::Cut(any),
+        12..14 => Fault::Restart,
+        14 => Fault::Transfer,
         _ => Fault::KillMost,
     }
 }
@@ -218,6 +224,7 @@ impl Worker {
 struct Trouble {
     dead: Vec<usize>,
     frozen: Vec<usize>,
+    cut: Vec<usize>,
 }
 
 impl Trouble {
@@ -236,6 +243,11 @@ impl Trouble {
                 self.freeze(cluster, at);
             }
             Fault::Freeze(at) => self.freeze(cluster, at),
+            Fault::CutLeader => {
+                let at = leader();
+                self.cut(cluster, at);
+            }
+            Fault::Cut(at) => self.cut(cluster, at),
             Fault::Restart => {
                 let at = leader();
                 if !self.dead.contains(&at) && !self.frozen.contains(&at) {
@@ -268,7 +280,17 @@ impl Trouble {
         }
     }
 
+    fn cut(&mut self, cluster: &Joined, at: usize) {
+        if !self.cut.contains(&at) {
+            cluster.pull(at, true).unwrap();
+            self.cut.push(at);
+        }
+    }
+
     fn heal(self, cluster: &mut Joined) {
+        for at in self.cut {
+            cluster.pull(at, false).unwrap();
+        }
         for at in self.frozen {
             cluster.freeze(at, false).unwrap();
         }
@@ -282,7 +304,7 @@ impl Trouble {
 async fn judge(name: &str, servers: usize, rounds: u64) {
     let (mut dice, seed) = Dice::announced(name);
     let soak = load::soak_time();
-    let mut cluster = Joined::start(name, servers, 1, 1).unwrap();
+    let mut cluster = Joined::start_apart(name, servers, 1, 1).unwrap();
     let further = cluster.further_gateway().unwrap();
     let clients = [
         client_of(&cluster, &cluster.gateway),
