@@ -100,8 +100,7 @@ impl Node {
         };
         tracing::info!(%node, behind, "the metadata server has caught up, and votes from now on");
         let voter = ChangeMembers::AddVoterIds(BTreeSet::from([id]));
-        let changed = self.raft.change_membership(voter, true).await;
-        changed.map_err(failed)?;
+        self.change(voter, true).await?;
         Ok(Added::Voter)
     }
 
@@ -117,8 +116,7 @@ impl Node {
         }
         if !voters.contains(&id) {
             let learner = ChangeMembers::RemoveNodes(BTreeSet::from([id]));
-            let changed = self.raft.change_membership(learner, false).await;
-            return changed.map(drop).map_err(failed);
+            return self.change(learner, false).await;
         }
         self.quorum_without(id, &voters)?;
         if id == self.id {
@@ -127,8 +125,23 @@ impl Node {
             return Err(MembersError::Unavailable(text));
         }
         let voter = ChangeMembers::RemoveVoters(BTreeSet::from([id]));
-        let changed = self.raft.change_membership(voter, false).await;
-        changed.map(drop).map_err(failed)
+        self.change(voter, false).await
+    }
+
+    /// Makes a change, or gives up waiting for it: it may still be made.
+    async fn change(
+        &self,
+        change: ChangeMembers<u64, BasicNode>,
+        retain: bool,
+    ) -> Result<(), MembersError> {
+        let changed = self.raft.change_membership(change, retain);
+        match tokio::time::timeout(self.patience, changed).await {
+            Ok(changed) => changed.map(drop).map_err(failed),
+            Err(_) => {
+                let text = "no quorum answered in time";
+                Err(MembersError::Unavailable(text.to_owned()))
+            }
+        }
     }
 
     /// Hands leadership to a voter that is there: this one, or the one that is least behind. Returns who leads

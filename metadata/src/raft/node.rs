@@ -91,7 +91,7 @@ pub struct Node {
     snapshots: Arc<Snapshots>,
     room: Arc<Room>,
     rounds: Rounds,
-    patience: Duration,
+    pub(super) patience: Duration,
     tasks: Mutex<Option<Tasks>>,
 }
 
