@@ -105,9 +105,7 @@ impl Token {
     pub fn credentials(&self) -> Result<Credentials, rustls::Error> {
         let certificate = CertificateDer::from(self.0.certificate.clone());
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.0.key.clone()));
-        let credentials = Credentials::new(&self.authority(), vec![certificate], key)?;
-        credentials.client()?;
-        Ok(credentials)
+        Credentials::new(&self.authority(), vec![certificate], key)
     }
 
     /// The authority of its cluster.

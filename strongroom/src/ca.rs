@@ -36,8 +36,11 @@ impl Authority {
         let authority = Self::load(data, cluster)?;
         let holder = Identity::operator(cluster);
         let operator = authority.authority.client_files(&holder)?;
-        let pem = format!("{}{}", operator.key_pem, operator.certificate_pem);
-        files::write(&authority.operator, pem.as_bytes(), Access::Private)?;
+        files::write_pair(
+            &authority.operator,
+            &operator.key_pem,
+            &operator.certificate_pem,
+        )?;
         Ok(authority)
     }
 

@@ -38,6 +38,12 @@ pub(crate) fn write(path: &Path, contents: &[u8], access: Access) -> Result<()> 
     attempt().with_context(|| format!("writing {}", path.display()))
 }
 
+/// Writes a private key and its certificate into one PEM file, for the owner alone.
+pub(crate) fn write_pair(path: &Path, key: &str, certificate: &str) -> Result<()> {
+    let pem = zeroize::Zeroizing::new(format!("{key}{certificate}"));
+    write(path, pem.as_bytes(), Access::Private)
+}
+
 /// Makes a folder that only its owner may enter, with the folders above it, and makes every new name
 /// durable.
 pub(crate) fn make_folder(path: &Path) -> Result<()> {

@@ -168,20 +168,12 @@ impl Fleet {
 
     /// What each says of itself.
     pub(crate) fn status(&self) -> Vec<MetadataStatus> {
-        let told = |status: raft::Status| MetadataStatus {
-            node: status.node.get(),
-            leader: status.leader == Some(status.node),
-            term: status.term,
-            applied: status.applied.unwrap_or(0),
-            lag: 0,
-            stopped: status.stopped,
-        };
         let mut all: Vec<MetadataStatus> = match self {
-            Self::One(server) => vec![told(server.log().status())],
+            Self::One(server) => vec![server.log().status().into()],
             Self::Three { servers, .. } => servers
                 .iter()
                 .map(|(id, server)| match server.state() {
-                    State::Running(replica) => told(replica.node().status()),
+                    State::Running(replica) => replica.node().status().into(),
                     State::Stopped(why) => MetadataStatus {
                         node: id.get(),
                         leader: false,

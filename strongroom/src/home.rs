@@ -13,7 +13,6 @@
 use crate::files::{self, Access};
 use anyhow::{Context, Result, bail};
 use metadata::slot::KeyFiles;
-use rustls::pki_types::CertificateDer;
 use std::path::{Path, PathBuf};
 use types::wire::members::ServerRole;
 
@@ -100,12 +99,6 @@ impl Home {
     /// Writes the authority's certificate, and the server's own with its key.
     pub(crate) fn write_certificates(&self, ca: &str, key: &str, own: &str) -> Result<()> {
         files::write(&self.ca(), ca.as_bytes(), Access::Public)?;
-        let pem = zeroize::Zeroizing::new(format!("{key}{own}"));
-        files::write(&self.certificate(), pem.as_bytes(), Access::Private)
+        files::write_pair(&self.certificate(), key, own)
     }
-}
-
-/// A certificate as a PEM file holds it.
-pub(crate) fn pem(certificate: &CertificateDer<'_>) -> String {
-    ca::pem(certificate)
 }

@@ -70,6 +70,20 @@ pub(crate) struct MetadataStatus {
     pub(crate) stopped: Option<String>,
 }
 
+/// As one server sees itself: whether others have applied more, it does not know.
+impl From<metadata::raft::Status> for MetadataStatus {
+    fn from(status: metadata::raft::Status) -> Self {
+        Self {
+            node: status.node.get(),
+            leader: status.leader == Some(status.node),
+            term: status.term,
+            applied: status.applied.unwrap_or(0),
+            lag: 0,
+            stopped: status.stopped,
+        }
+    }
+}
+
 /// A disk's state in a word, and why it does not serve or is slow.
 pub(crate) fn told(disk: &DiskReport) -> (&'static str, &str) {
     match &disk.state {

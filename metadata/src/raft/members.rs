@@ -91,9 +91,8 @@ impl Node {
         let behind = {
             let metrics = self.raft.metrics();
             let metrics = metrics.borrow_watched();
-            let there = silent(&metrics, id).is_some_and(|silent| silent < self.election * THERE);
             let behind = behind(&metrics, id);
-            if !there || behind > CLOSE {
+            if !self.answers(&metrics, id) || behind > CLOSE {
                 return Ok(Added::Learning { behind });
             }
             behind
@@ -164,7 +163,7 @@ impl Node {
             let there = voters.iter().copied().filter(|voter| {
                 *voter != self.id
                     && to.is_none_or(|to| to.get() == *voter)
-                    && silent(&metrics, *voter).is_some_and(|silent| silent < self.election * THERE)
+                    && self.answers(&metrics, *voter)
             });
             there.min_by_key(|voter| behind(&metrics, *voter))
         };
@@ -196,6 +195,11 @@ impl Node {
         (addresses(membership), membership.voter_ids().collect())
     }
 
+    /// Whether a server has answered this leader lately; itself, it has.
+    fn answers(&self, metrics: &RaftMetrics<TypeConfig>, id: u64) -> bool {
+        id == self.id || silent(metrics, id).is_some_and(|silent| silent < self.election * THERE)
+    }
+
     /// Whether those who stay when one goes are enough to decide, as far as they have answered lately.
     fn quorum_without(&self, gone: u64, voters: &BTreeSet<u64>) -> Result<(), MembersError> {
         let stay: Vec<u64> = voters.iter().copied().filter(|id| *id != gone).collect();
@@ -205,11 +209,8 @@ impl Node {
         }
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
-        let answers = |id: &&u64| {
-            **id == self.id
-                || silent(&metrics, **id).is_some_and(|silent| silent < self.election * THERE)
-        };
-        let there = stay.iter().filter(answers).count();
+        let there = stay.iter().filter(|id| self.answers(&metrics, **id));
+        let there = there.count();
         if there <= stay.len() / 2 {
             let text = format!(
                 "of the {} voters that would be left {there} answer, which is no majority",

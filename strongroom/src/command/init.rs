@@ -102,8 +102,11 @@ async fn init(options: Options) -> Result<()> {
     begin(&options, settings, &key).await?;
 
     let operator = authority.client_files(&Identity::operator(cluster))?;
-    let pem = format!("{}{}", operator.key_pem, operator.certificate_pem);
-    files::write(&home.operator(), pem.as_bytes(), Access::Private)?;
+    files::write_pair(
+        &home.operator(),
+        &operator.key_pem,
+        &operator.certificate_pem,
+    )?;
     let profile = ClusterProfile {
         admin: Some(options.admin),
         ca: home.ca(),

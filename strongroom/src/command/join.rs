@@ -11,7 +11,7 @@
 use super::init::names;
 use super::write_line;
 use crate::files::{self, Access};
-use crate::home::{self, Home};
+use crate::home::Home;
 use crate::role::metadata::{Keys, make_slot};
 use anyhow::{Context, Result, bail, ensure};
 use ca::{Identity, Request, Token};
@@ -100,7 +100,7 @@ async fn join(options: Options) -> Result<()> {
     let holder = token.holder().context("the token names no cluster")?;
     let identity = Identity::server(holder.cluster, enrolled.role.into(), enrolled.node);
 
-    let ca = home::pem(&token.authority());
+    let ca = ca::pem(&token.authority());
     home.write_certificates(&ca, &request.key_pem, &enrolled.certificate)?;
     if let Some(keys) = &enrolled.keys {
         make_slot(&home, identity, slot(keys))?;

@@ -14,7 +14,7 @@ use super::read;
 use super::renew::{self, Renewed};
 use crate::files::{self, Access, FolderLock};
 use crate::home::Home;
-use crate::status::{MetadataStatus, Status};
+use crate::status::Status;
 use crate::stop::Stop;
 use anyhow::{Context, Result, bail, ensure};
 use ca::{Authority, Credentials, Identity, Role};
@@ -363,19 +363,11 @@ impl Report {
 
     async fn gather(&self) -> Status {
         let replica = &self.running.replica;
-        let status = replica.node().status();
         let health = Upkeep::health(&**replica.server(), Vec::new()).await;
         Status {
             cluster: self.running.identity.cluster,
             profile: self.running.settings.profile,
-            metadata: vec![MetadataStatus {
-                node: status.node.get(),
-                leader: status.leader == Some(status.node),
-                term: status.term,
-                applied: status.applied.unwrap_or(0),
-                lag: 0,
-                stopped: status.stopped,
-            }],
+            metadata: vec![replica.node().status().into()],
             disks: Vec::new(),
             health: health.ok(),
             upkeep: Default::default(),

@@ -8,13 +8,13 @@
 //! certificate is presented, so that a restart finds what the others have seen. What fails is tried again an hour
 //! later, and is told: there are weeks for it.
 
-use crate::files::{self, Access};
+use crate::files;
 use anyhow::{Context, Result};
 use ca::{Credentials, Request};
 use futures::future::BoxFuture;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -81,7 +81,7 @@ impl Certificate {
         let request = Request::make()?;
         let signed = signer(request.request.clone(), holding.names).await?;
         let key = request.key_pem.as_str();
-        write(&self.file, key, &signed)?;
+        files::write_pair(&self.file, key, &signed)?;
         let chain: Vec<_> = CertificateDer::pem_slice_iter(signed.as_bytes())
             .collect::<Result<_, _>>()
             .context("reading what was signed")?;
@@ -89,11 +89,6 @@ impl Certificate {
         self.credentials.renew(chain, key)?;
         Ok(true)
     }
-}
-
-fn write(file: &Path, key: &str, certificate: &str) -> Result<()> {
-    let pem = zeroize::Zeroizing::new(format!("{key}{certificate}"));
-    files::write(file, pem.as_bytes(), Access::Private)
 }
 
 impl Drop for Renewed {
