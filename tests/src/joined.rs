@@ -18,7 +18,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 /// A cluster of processes that joined it.
 #[derive(Debug)]
@@ -102,11 +102,11 @@ impl Joined {
         ];
         // It listens there while it begins the cluster.
         match &self.wires {
-            None => drop(self.run(&arguments)?),
+            None => drop(place::run(&self.program, &arguments)?),
             Some(wires) => {
                 let there = wires.on(0, &text(&self.program), &arguments);
-                let output = Command::new("ip").args(there).output()?;
-                ensure!(output.status.success(), "{output:?}");
+                let there: Vec<&str> = there.iter().map(String::as_str).collect();
+                place::run(Path::new("ip"), &there)?;
             }
         }
         let mut server = self.metadata_server(&home);
@@ -142,7 +142,10 @@ impl Joined {
         let further = ["--listen", &listen, "--disks", &disk];
         self.join(&home, &self.token("storage")?, &further)?;
         let config = text(&home.join("storage.toml"));
-        self.run(&["storage", "--config", &config, "--admit-disks"])?;
+        place::run(
+            &self.program,
+            &["storage", "--config", &config, "--admit-disks"],
+        )?;
         let mut server = self.server(&home, "storage");
         server.start()?;
         self.storage.push(server);
@@ -183,7 +186,7 @@ impl Joined {
     pub fn join(&self, home: &Path, token: &str, further: &[&str]) -> Result<u64> {
         let data = text(home);
         let arguments = ["join", "--token", token, "--data", &data, "--admin", ANY];
-        let output = self.run(&[&arguments, further].concat())?;
+        let output = place::run(&self.program, &[&arguments, further].concat())?;
         let told = String::from_utf8(output.stdout)?;
         let first = told.lines().next().context("it says nothing")?;
         let id = first.split_whitespace().last().context("it says no id")?;
@@ -289,18 +292,10 @@ impl Joined {
     /// Runs an operator's command, which may be refused.
     pub fn attempt(&self, arguments: &[&str]) -> Result<Output> {
         let profile = text(&self.profile());
-        self.output(&[arguments, &["--cluster", &profile]].concat())
-    }
-
-    fn run(&self, arguments: &[&str]) -> Result<Output> {
-        let output = self.output(arguments)?;
-        ensure!(output.status.success(), "{output:?}");
-        Ok(output)
-    }
-
-    fn output(&self, arguments: &[&str]) -> Result<Output> {
-        let mut command = Command::new(&self.program);
-        Ok(command.args(arguments).stdin(Stdio::null()).output()?)
+        place::output(
+            &self.program,
+            &[arguments, &["--cluster", &profile]].concat(),
+        )
     }
 }
 

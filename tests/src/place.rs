@@ -5,6 +5,7 @@ use anyhow::{Context, Result, ensure};
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 
 const MARKS: [&str; 2] = ["CACHEDIR.TAG", ".rustc_info.json"];
 
@@ -40,6 +41,19 @@ pub fn program() -> Result<PathBuf> {
         path.display()
     );
     Ok(path)
+}
+
+/// Runs a program to its end, whatever that is.
+pub(crate) fn output(program: &Path, arguments: &[&str]) -> Result<Output> {
+    let mut command = Command::new(program);
+    Ok(command.args(arguments).stdin(Stdio::null()).output()?)
+}
+
+/// The same; it must succeed.
+pub(crate) fn run(program: &Path, arguments: &[&str]) -> Result<Output> {
+    let output = output(program, arguments)?;
+    ensure!(output.status.success(), "{arguments:?}: {output:?}");
+    Ok(output)
 }
 
 /// What a cluster leaves behind when it goes: nothing, or for a look if the test failed.

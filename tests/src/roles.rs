@@ -236,7 +236,10 @@ impl Processes {
             let certificate = self.certificate("storage", *id)?;
             let cable = Some(&self.cables[index]);
             let config = self.configure(&folder, &certificate, &keys, cable)?;
-            self.run_there(&["storage", "--config", &config, "--admit-disks"])?;
+            place::run(
+                &self.program,
+                &["storage", "--config", &config, "--admit-disks"],
+            )?;
             let server = self.further(&folder, &["storage", "--config", &config]);
             self.storage.push(server);
             self.start_storage(index)?;
@@ -271,19 +274,22 @@ impl Processes {
         let file = self.folder.join(format!("{role}-{id}.pem"));
         let (data, out) = (text(&data), text(&file));
         let id = id.to_string();
-        self.run_there(&[
-            "certificate",
-            "--data",
-            &data,
-            "--role",
-            role,
-            "--node",
-            &id,
-            "--name",
-            "127.0.0.1",
-            "--out",
-            &out,
-        ])?;
+        place::run(
+            &self.program,
+            &[
+                "certificate",
+                "--data",
+                &data,
+                "--role",
+                role,
+                "--node",
+                &id,
+                "--name",
+                "127.0.0.1",
+                "--out",
+                &out,
+            ],
+        )?;
         Ok(file)
     }
 
@@ -347,18 +353,10 @@ impl Processes {
 
     fn output_at(&self, process: &str, arguments: &[&str]) -> Result<Output> {
         let profile = text(&self.folder.join(process).join("profile.toml"));
-        self.output(&[arguments, &["--cluster", &profile]].concat())
-    }
-
-    fn run_there(&self, arguments: &[&str]) -> Result<Output> {
-        let output = self.output(arguments)?;
-        ensure!(output.status.success(), "{arguments:?}: {output:?}");
-        Ok(output)
-    }
-
-    fn output(&self, arguments: &[&str]) -> Result<Output> {
-        let mut command = Command::new(&self.program);
-        Ok(command.args(arguments).stdin(Stdio::null()).output()?)
+        place::output(
+            &self.program,
+            &[arguments, &["--cluster", &profile]].concat(),
+        )
     }
 
     /// What the gateway says of the cluster.
