@@ -6,6 +6,7 @@
 //! cargo xtask test erasure    the inner loop of one crate
 //! cargo xtask bench micro     cost of the primitives, per core
 //! cargo xtask bench disk      one disk's engine beside fio
+//! cargo xtask bench hop       what the way to a ring's thread and back costs
 //! cargo xtask bench repair    a lost disk made whole again beside readers
 //! cargo xtask bench s3        GET and PUT beside what the machine can do, and beside SeaweedFS
 //! cargo xtask bench compare   what got slower from one run of it to another

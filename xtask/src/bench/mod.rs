@@ -47,6 +47,12 @@ pub(crate) enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
+    /// What the way from a task to a ring's thread and back costs small reads: the model of decision 0026
+    Hop {
+        /// As `disk/examples/hop.rs` takes it: --folder, --rounds
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
     /// A disk with a gigabyte on it lost, replaced and made again, beside readers
     Repair,
     /// GET and PUT beside the reference, the disk and SeaweedFS, in turns
@@ -73,6 +79,7 @@ pub(crate) fn run(what: Bench) -> Result<()> {
             build("shards")?;
             program("disk", &options)
         }
+        Bench::Hop { options } => example("hop", &options),
         Bench::Repair => soak::repair(),
         Bench::S3(options) if options.short => {
             crate::suite::program()?;
@@ -88,6 +95,20 @@ pub(crate) fn run(what: Bench) -> Result<()> {
 fn program(name: &str, options: &[String]) -> Result<()> {
     let mut run = command::cargo("run");
     run.args(["--release", "-p", "strongroom-benches", "--bin", name, "--"]);
+    command::run(run.args(options))
+}
+
+/// Runs an example of `disk`, the only crate that may call the kernel by itself.
+fn example(name: &str, options: &[String]) -> Result<()> {
+    let mut run = command::cargo("run");
+    run.args([
+        "--release",
+        "-p",
+        "strongroom-disk",
+        "--example",
+        name,
+        "--",
+    ]);
     command::run(run.args(options))
 }
 
