@@ -52,6 +52,17 @@ pub enum Command {
     Cluster(ClusterCommand),
     /// Sessions, buckets, objects.
     Namespace(NamespaceCommand),
+    /// What the log may hold grows: every half has its own copy of the level.
+    Raise(Raise),
+    /// Changes nothing: here the servers compare their rows. Of level 2.
+    Audit,
+}
+
+/// The feature level rises (`level.rs`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Raise {
+    /// To which.
+    pub level: u32,
 }
 
 /// Cluster time moves on.
@@ -238,6 +249,8 @@ pub enum NamespaceCommand {
         /// Which.
         bucket: BucketId,
     },
+    /// Deletions were held since a restore, and are no more.
+    ReleaseDeletions,
     /// Tells the namespace of groups that commits may name.
     LearnGroups {
         /// The groups; those that are known are left alone.

@@ -236,6 +236,14 @@ pub enum Refusal {
     /// A disk is replaced by one of its class.
     #[error("the disk is of another class than the lost one")]
     OtherClass,
+    /// The metadata was restored from a backup, and nobody has released deletions since.
+    #[error("deletions are held since the metadata was restored from a backup")]
+    DeletionsHeld,
+    /// Not every server was said to know it: the feature level is to be raised first.
+    #[error(
+        "the cluster's feature level is too low for this: raise it, once every server runs this build"
+    )]
+    LevelTooLow,
     /// The group is not as it was when the swap was decided: look again.
     #[error("the group has changed since the swap was decided")]
     GroupChanged,

@@ -113,6 +113,15 @@ pub struct KeyFiles {
     pub slot: PathBuf,
 }
 
+/// Whose a slot is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Of which cluster.
+    pub cluster: ClusterId,
+    /// Which server.
+    pub node: NodeId,
+}
+
 /// A metadata server's keys.
 #[derive(Clone, Debug)]
 pub struct Slot {
@@ -196,6 +205,22 @@ impl Slot {
             storage: StorageKey::random(),
             rings: rings.to_vec(),
             authority: None,
+        })
+    }
+
+    /// Whose a slot file is: told without a key.
+    ///
+    /// # Errors
+    /// When it cannot be read, is readable by others, or is damaged.
+    pub fn owner(path: &Path) -> Result<Owner, SlotError> {
+        let bytes = read_private(path)?;
+        let damaged = || SlotError::Damaged {
+            path: path.to_owned(),
+        };
+        let found = Parsed::new(&bytes).ok_or_else(damaged)?;
+        Ok(Owner {
+            cluster: found.cluster,
+            node: found.node,
         })
     }
 

@@ -9,6 +9,7 @@
 //! without it.
 
 use crate::replica::{Replica, ReplicaError};
+use crate::store::describe;
 use futures::future::BoxFuture;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -170,14 +171,9 @@ impl Keeping {
     }
 }
 
-/// Tells an operator why a replica did not start: an error with its causes, in one line.
+/// Tells an operator why a replica did not start.
 fn complain(node: NodeId, error: &ReplicaError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
+    let text = describe(error);
     tracing::error!(%node, why = text, "a metadata server does not start; it is tried again");
     text
 }

@@ -25,6 +25,8 @@ pub(crate) enum Purpose {
     Frame,
     /// Key for the secrets of access keys.
     Account,
+    /// Key of backups of the metadata.
+    Backup,
 }
 
 impl Purpose {
@@ -35,6 +37,7 @@ impl Purpose {
             Self::Manifest => b"strongroom manifest key v1",
             Self::Frame => b"strongroom frame key v1",
             Self::Account => b"strongroom access key secrets v1",
+            Self::Backup => b"strongroom metadata backup v1",
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The keys above the data keys, each of its own type, so that none is used in another's place.
 
+use crate::commit::{self, Purpose};
 use std::fmt;
+use types::ClusterId;
 use types::secret::DataKey;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -86,6 +88,12 @@ impl StorageKey {
     /// When the system has no randomness to give.
     pub fn random() -> Self {
         Self(random())
+    }
+
+    /// The key of a cluster's backups under a ring key: whoever holds that can open them.
+    pub fn of_backups(ring: &RingKey, cluster: ClusterId) -> Self {
+        let cluster = Some(&cluster.as_bytes()[..]);
+        Self(*commit::derive(ring.expose(), cluster, Purpose::Backup))
     }
 
     /// The key itself.

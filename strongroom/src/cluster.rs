@@ -228,6 +228,9 @@ async fn begin_at(
     data: &Path,
     settings: &Settings,
 ) -> Result<GroupTable> {
+    // All its servers are of this build.
+    let raised = metadata.raise_level().await;
+    raised.context("raising the feature level")?;
     root::settle(&data.join("credentials"), metadata)
         .await
         .context("making user root")?;

@@ -6,6 +6,7 @@
 //! ROLE.toml          its configuration: written last, so without it the folder is not finished
 //! root.key, slot     of a metadata server: its keys                \
 //! log/, sled/        its log and snapshots; its cache               > never made over
+//! backups/           backups of the metadata that it wrote, unless its configuration says where else
 //! begun              its log was there, so if it is missing, it was lost
 //! operator.pem, profile.toml   of the first server: how an operator reaches the cluster
 //! ```
@@ -90,6 +91,10 @@ impl Home {
 
     pub(crate) fn rows(&self) -> PathBuf {
         self.0.join("sled")
+    }
+
+    pub(crate) fn backups(&self) -> PathBuf {
+        self.0.join("backups")
     }
 
     pub(crate) fn begun(&self) -> PathBuf {

@@ -26,6 +26,8 @@ pub struct Joined {
     program: PathBuf,
     folder: PathBuf,
     log: PathBuf,
+    /// The folder of the server whose operator asks.
+    first: PathBuf,
     /// The metadata servers, and their ids.
     pub metadata: Vec<(u64, Server)>,
     /// The storage nodes.
@@ -43,6 +45,24 @@ impl Joined {
         Self::start_on(name, None, metadata, data, parity)
     }
 
+    /// The same, of an earlier build.
+    pub fn start_older(name: &str, metadata: usize, data: u8, parity: u8) -> Result<Self> {
+        Self::start_of(place::older()?, name, None, metadata, data, parity)
+    }
+
+    /// Commands, and servers that join, are of this build from now on.
+    pub fn commands_become(&mut self, program: &Path) {
+        program.clone_into(&mut self.program);
+    }
+
+    /// Stops a metadata server, and starts it again as one of a build: this one, or the earlier one.
+    pub fn restart_as(&mut self, at: usize, program: &Path) -> Result<()> {
+        let (_, server) = &mut self.metadata[at];
+        server.stop()?;
+        server.becomes(program);
+        server.start()
+    }
+
     /// The same, each metadata server on a machine of its own, whose wire can be pulled.
     pub fn start_apart(name: &str, metadata: usize, data: u8, parity: u8) -> Result<Self> {
         Self::start_on(name, Some(Wires::new(name)?), metadata, data, parity)
@@ -55,7 +75,17 @@ impl Joined {
         data: u8,
         parity: u8,
     ) -> Result<Self> {
-        let program = place::program()?;
+        Self::start_of(place::program()?, name, wires, metadata, data, parity)
+    }
+
+    fn start_of(
+        program: PathBuf,
+        name: &str,
+        wires: Option<Wires>,
+        metadata: usize,
+        data: u8,
+        parity: u8,
+    ) -> Result<Self> {
         let scratch = place::scratch()?;
         let folder = scratch.join(format!("{name}-{}", std::process::id()));
         let log = scratch.join(format!("{name}.log"));
@@ -65,6 +95,7 @@ impl Joined {
         let gateway = Server::new(&program, &folder.join("gateway"), &log, Vec::new());
         let mut cluster = Self {
             program,
+            first: folder.join("metadata-0"),
             folder,
             log,
             metadata: Vec::new(),
@@ -86,7 +117,7 @@ impl Joined {
     }
 
     fn init(&mut self, profile: &str) -> Result<()> {
-        let home = self.folder.join("metadata-0");
+        let home = self.first.clone();
         let listen = self.listen()?;
         let data = text(&home);
         let arguments = [
@@ -134,6 +165,47 @@ impl Joined {
         server.start()?;
         self.metadata.push((id, server));
         Ok(id)
+    }
+
+    /// Every metadata server is lost: a new one is made of a backup, with a copy of the keys, and the others are told
+    /// where it is.
+    pub fn restore(&mut self, backup: &Path, keys: &Path) -> Result<u64> {
+        for (_, server) in &mut self.metadata {
+            server.end_at_once();
+        }
+        self.metadata.clear();
+        self.first = self.folder.join("metadata-restored");
+        let (home, listen) = (self.first.clone(), self.listen()?);
+        let (backup, keys, data) = (text(backup), text(keys), text(&home));
+        let paths = ["--backup", &backup, "--keys", &keys, "--data", &data];
+        let at = ["--listen", &listen, "--admin", ANY];
+        let restore = [&["metadata", "restore"][..], &paths, &at].concat();
+        let output = place::run(&self.program, &restore)?;
+        let told = String::from_utf8(output.stdout)?;
+        let id = told.lines().find_map(|line| line.strip_prefix("server"));
+        let id: u64 = id.context("it says no id")?.trim().parse()?;
+        let mut server = self.metadata_server(&home);
+        server.start()?;
+        self.metadata.push((id, server));
+
+        let place = format!("{id} = \"{listen}\"");
+        for at in 0..self.storage.len() {
+            self.tell_metadata(&format!("storage-{at}"), "storage", &place)?;
+            self.storage[at].end_at_once();
+            self.storage[at].start()?;
+        }
+        self.tell_metadata("gateway", "gateway", &place)?;
+        self.gateway.end_at_once();
+        self.gateway.start()?;
+        self.find_gateway().map(|()| id)
+    }
+
+    /// Says in a server's configuration where the metadata servers are, which its file ends with.
+    fn tell_metadata(&self, server: &str, role: &str, place: &str) -> Result<()> {
+        let file = self.folder.join(server).join(format!("{role}.toml"));
+        let config = fs::read_to_string(&file)?;
+        let (before, _) = config.split_once("[metadata]").context("it names none")?;
+        Ok(fs::write(file, format!("{before}[metadata]\n{place}\n"))?)
     }
 
     fn join_storage(&mut self) -> Result<()> {
@@ -252,7 +324,7 @@ impl Joined {
     }
 
     fn profile(&self) -> PathBuf {
-        self.folder.join("metadata-0/profile.toml")
+        self.first.join("profile.toml")
     }
 
     /// The metadata servers, as whoever leads sees them.

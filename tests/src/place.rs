@@ -43,6 +43,14 @@ pub fn program() -> Result<PathBuf> {
     Ok(path)
 }
 
+/// The same program of an earlier build, which `cargo xtask upgrade` makes: `STRONGROOM_OLDER`.
+pub fn older() -> Result<PathBuf> {
+    let path = env::var_os("STRONGROOM_OLDER").map(PathBuf::from);
+    path.filter(|path| path.is_file()).context(
+        "STRONGROOM_OLDER names no earlier build; run `cargo xtask upgrade`, which makes one",
+    )
+}
+
 /// Runs a program to its end, whatever that is.
 pub(crate) fn output(program: &Path, arguments: &[&str]) -> Result<Output> {
     let mut command = Command::new(program);

@@ -51,6 +51,11 @@ impl Server {
         }
     }
 
+    /// From its next start on it is of another build.
+    pub fn becomes(&mut self, program: &Path) {
+        program.clone_into(&mut self.program);
+    }
+
     /// Starts it, and returns when it says `ready`.
     pub fn start(&mut self) -> Result<()> {
         let lines = self.spawn()?;

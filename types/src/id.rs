@@ -19,6 +19,13 @@ pub fn compose(incarnation: u8, namespace_shard: u8, counter: u64) -> Option<u64
         .then(|| u64::from(incarnation) << 56 | u64::from(namespace_shard) << 48 | counter)
 }
 
+/// Incarnation, namespace shard and counter of an allocated id. `None` of what was never one: counters begin at 1.
+pub fn parts(id: u64) -> Option<(u8, u8, u64)> {
+    let [incarnation, shard, ..] = id.to_be_bytes();
+    let counter = id & MAX_COUNTER;
+    (counter > 0).then_some((incarnation, shard, counter))
+}
+
 macro_rules! allocated_id {
     ($($(#[$doc:meta])* $name:ident, $prefix:literal;)*) => {$(
         $(#[$doc])*

@@ -20,6 +20,7 @@
 //! cargo xtask fuzz            signatures, chunk framing, documents, disks: a minute each, or as long as you like
 //! cargo xtask full-disk       small file systems filled, emptied, filled again
 //! cargo xtask sanitize        disk and storage node under AddressSanitizer or ThreadSanitizer
+//! cargo xtask upgrade         servers of this build and of an earlier one as one cluster
 //! cargo xtask clients         every S3 client, one scenario, over http and https
 //! cargo xtask deny            licences, bans, duplicates, sources
 //! cargo xtask corpus          real text as WebDataset shards
@@ -43,6 +44,7 @@ mod sanitize;
 mod soak;
 mod suite;
 mod training;
+mod upgrade;
 mod workspace;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -107,6 +109,8 @@ enum Command {
         #[arg(long, value_name = "NAME", default_value = "nightly")]
         toolchain: String,
     },
+    /// Servers of this build and of an earlier one as one cluster; builds the earlier one from its commit
+    Upgrade,
     /// Every S3 client through one scenario, over http and https
     Clients {
         /// Only these
@@ -153,6 +157,7 @@ fn main() -> ExitCode {
             package: Some(package),
         } => suite::one(&package),
         Command::Bench { what } => bench::run(what),
+        Command::Upgrade => upgrade::test(),
         Command::Soak {
             what,
             minutes,

@@ -1,6 +1,7 @@
 //! Blobs: a new one is checked against every fence, then written with its runs and what is missing of
 //! them; one whose last reference goes is dead for good.
 
+use super::namespace::incarnation;
 use super::runs::admit_runs;
 use super::sessions::now;
 use super::{Stop, handed_out};
@@ -55,7 +56,7 @@ pub(super) fn admit(txn: &Txn<'_>, new: &NewBlob<'_>, max_rows: usize) -> Result
         return Err(Refusal::WrapExpired.into());
     }
     let next = NAMESPACE_COUNTERS.get(txn, &NamespaceId::Blob)?;
-    if !handed_out(next, new.id.get()) || BLOBS.contains(txn, &new.id)? {
+    if !handed_out(incarnation(txn)?, next, new.id.get()) || BLOBS.contains(txn, &new.id)? {
         return Err(Refusal::BlobNotFresh.into());
     }
     match new.place {

@@ -5,10 +5,10 @@ use crate::command::ClusterCommand;
 use crate::reply::{Refusal, Reply};
 use crate::store::StoreError;
 use crate::tables::{
-    CLUSTER_COUNTERS, ClusterId, DISKS, GROUP_TABLE_VERSION, GROUPS, KEKS, KekRow, LAYOUTS,
-    LayoutRow, NODES, NodeRow, REPLACEMENTS, TableKey,
+    CLUSTER_COUNTERS, ClusterId, DISKS, GROUP_TABLE_VERSION, GROUPS, INCARNATION, KEKS, KekRow,
+    LAYOUTS, LayoutRow, NODES, NodeRow, REPLACEMENTS, TableKey,
 };
-use crate::txn::Txn;
+use crate::txn::{Rows, Txn};
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use types::id::{BucketId, DiskId, NodeId};
@@ -106,7 +106,7 @@ fn admit_disk(txn: &mut Txn<'_>, disk: &Disk) -> Applied {
 /// Whether a disk's id was handed out and is not one that was lost, and its server is known.
 pub(super) fn admissible(txn: &Txn<'_>, disk: &Disk) -> Result<bool, StoreError> {
     let next = CLUSTER_COUNTERS.get(txn, &ClusterId::Disk)?;
-    Ok(handed_out(next, disk.id.get())
+    Ok(handed_out(incarnation(txn)?, next, disk.id.get())
         && !REPLACEMENTS.contains(txn, &disk.id)?
         && NODES.contains(txn, &disk.node)?)
 }
@@ -121,9 +121,10 @@ fn create_groups(
         return Err(Refusal::TooLarge.into());
     }
     let next = CLUSTER_COUNTERS.get(txn, &ClusterId::Group)?;
+    let incarnation = incarnation(txn)?;
     let mut ids = BTreeSet::new();
     for group in groups {
-        let fresh = handed_out(next, group.id.get())
+        let fresh = handed_out(incarnation, next, group.id.get())
             && !GROUPS.contains(txn, &group.id)?
             && ids.insert(group.id);
         if !fresh {
@@ -188,9 +189,14 @@ fn destroy_keks(txn: &mut Txn<'_>, bucket: BucketId) -> Applied {
 
 pub(super) fn take(txn: &mut Txn<'_>, kind: ClusterId, count: u64) -> Result<u64, super::Stop> {
     let next = CLUSTER_COUNTERS.get(txn, &kind)?;
-    let (first, after) = take_ids(next, count)?;
+    let (first, after) = take_ids(incarnation(txn)?, next, count)?;
     CLUSTER_COUNTERS.put(txn, &kind, &after);
     Ok(first)
+}
+
+/// How many restores from a backup the cluster has seen.
+fn incarnation(rows: &impl Rows) -> Result<u8, StoreError> {
+    Ok(INCARNATION.get(rows, &())?.unwrap_or(0))
 }
 
 pub(super) fn raise_table_version(txn: &mut Txn<'_>) -> Result<(), StoreError> {

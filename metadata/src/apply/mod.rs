@@ -10,7 +10,9 @@ mod accounts;
 mod blobs;
 mod cluster;
 mod copy;
+mod held;
 mod joining;
+mod levels;
 mod namespace;
 mod numbered;
 mod objects;
@@ -44,8 +46,6 @@ pub use sessions::{
 pub use sweep::PARTS_PER_SWEEP;
 pub use uploads::MAX_MANIFEST_ROWS;
 
-/// Raised by every restore from a backup; there has been none.
-const INCARNATION: u8 = 0;
 /// There is one namespace shard.
 const NAMESPACE_SHARD: u8 = 0;
 
@@ -58,6 +58,8 @@ pub fn apply(txn: &mut Txn<'_>, proposal: &Proposal) -> Result<Reply, StoreError
         Command::Tick(tick) => sessions::tick(txn, tick),
         Command::Cluster(command) => cluster::apply(txn, proposal.wall, command),
         Command::Namespace(command) => namespace::apply(txn, proposal.wall, command),
+        Command::Raise(raise) => levels::raise(txn, *raise),
+        Command::Audit => levels::audit(txn),
     };
     answered(result)
 }
@@ -92,26 +94,30 @@ fn answered(result: Applied) -> Result<Reply, StoreError> {
     }
 }
 
-/// The id that a counter stands for.
-fn id_of(counter: u64) -> Result<u64, Refusal> {
-    id::compose(INCARNATION, NAMESPACE_SHARD, counter).ok_or(Refusal::IdsExhausted)
+/// The id that a counter stands for, in an incarnation.
+fn id_of(incarnation: u8, counter: u64) -> Result<u64, Refusal> {
+    id::compose(incarnation, NAMESPACE_SHARD, counter).ok_or(Refusal::IdsExhausted)
 }
 
 /// `count` ids from `next` on; and what comes next. Ids begin at 1.
-fn take_ids(next: Option<u64>, count: u64) -> Result<(u64, u64), Refusal> {
+fn take_ids(incarnation: u8, next: Option<u64>, count: u64) -> Result<(u64, u64), Refusal> {
     let first = next.unwrap_or(1);
     let after = first.checked_add(count).ok_or(Refusal::IdsExhausted)?;
-    id_of(after)?;
-    Ok((id_of(first)?, after))
+    id_of(incarnation, after)?;
+    Ok((id_of(incarnation, first)?, after))
 }
 
 /// The first id that a counter which comes to `next` next has not handed out.
-pub(crate) fn unissued(next: Option<u64>) -> u64 {
-    id_of(next.unwrap_or(1)).unwrap_or(u64::MAX)
+pub(crate) fn unissued(incarnation: u8, next: Option<u64>) -> u64 {
+    id_of(incarnation, next.unwrap_or(1)).unwrap_or(u64::MAX)
 }
 
-/// Whether a counter that comes to `next` next has handed `id` out.
-fn handed_out(next: Option<u64>, id: u64) -> bool {
-    let Some(next) = next else { return false };
-    id_of(1).is_ok_and(|first| first <= id) && id_of(next).is_ok_and(|next| id < next)
+/// Whether a counter that comes to `next` next has handed `id` out. What an earlier incarnation handed out behind
+/// the backup is not known any more: any id of it may have been.
+fn handed_out(incarnation: u8, next: Option<u64>, id: u64) -> bool {
+    let Some((of, shard, counter)) = id::parts(id) else {
+        return false;
+    };
+    let before = |next: u64| of < incarnation || of == incarnation && counter < next;
+    shard == NAMESPACE_SHARD && next.is_some_and(before)
 }

@@ -3,8 +3,8 @@
 //! Nothing here reads a table of the cluster half: what is needed of it comes in the command.
 
 use super::{
-    Applied, Stop, copy, numbered, objects, reclaim, repairs, sessions, sweep, tags, take_ids,
-    uploads,
+    Applied, Stop, copy, held, numbered, objects, reclaim, repairs, sessions, sweep, tags,
+    take_ids, uploads,
 };
 use crate::asked::Asked;
 use crate::command::{LearntGroup, MakeBucket, NamespaceCommand};
@@ -12,9 +12,10 @@ use crate::reply::{Refusal, Reply};
 use crate::store::StoreError;
 use crate::tables::{
     BUCKET_IDS, BUCKET_NAMES, BUCKET_TAGS, BUCKETS, BucketIdRow, BucketRow, GROUP_EPOCHS,
-    GroupEpochRow, HEADS, NAMESPACE_COUNTERS, NamespaceId, REVISION, TableKey,
+    GroupEpochRow, HEADS, NAMESPACE_COUNTERS, NAMESPACE_INCARNATION, NamespaceId, REVISION,
+    TableKey,
 };
-use crate::txn::Txn;
+use crate::txn::{Rows, Txn};
 use types::id::{BucketId, GroupId};
 use types::placement::{Epoch, Slot};
 use types::wire::metadata::{Bucket, WallTime};
@@ -31,6 +32,7 @@ pub(super) fn apply(txn: &mut Txn<'_>, wall: WallTime, command: &NamespaceComman
         NamespaceCommand::ReserveBucketId => reserve_bucket_id(txn),
         NamespaceCommand::RetireBucketId { bucket } => retire_bucket_id(txn, *bucket),
         NamespaceCommand::ForgetBucketId { bucket } => forget_bucket_id(txn, *bucket),
+        NamespaceCommand::ReleaseDeletions => held::release(txn),
         NamespaceCommand::LearnGroups { groups } => learn_groups(txn, groups),
         NamespaceCommand::RaiseEpoch {
             group,
@@ -256,9 +258,14 @@ fn reserve(txn: &mut Txn<'_>, kind: NamespaceId, count: u32) -> Applied {
 /// Takes `count` ids; the first.
 pub(super) fn take(txn: &mut Txn<'_>, kind: NamespaceId, count: u64) -> Result<u64, Stop> {
     let next = NAMESPACE_COUNTERS.get(txn, &kind)?;
-    let (first, after) = take_ids(next, count)?;
+    let (first, after) = take_ids(incarnation(txn)?, next, count)?;
     NAMESPACE_COUNTERS.put(txn, &kind, &after);
     Ok(first)
+}
+
+/// How many restores from a backup the namespace has seen.
+pub(super) fn incarnation(rows: &impl Rows) -> Result<u8, StoreError> {
+    Ok(NAMESPACE_INCARNATION.get(rows, &())?.unwrap_or(0))
 }
 
 /// Raises the namespace's revision; the new one.

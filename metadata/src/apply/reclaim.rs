@@ -10,8 +10,8 @@
 //! it is not committed anew. A disk that is replaced holds nothing up: the slot's new one answers.
 
 use super::repairs::bounded;
-use super::{Applied, pasts};
-use crate::reply::Reply;
+use super::{Applied, held, pasts};
+use crate::reply::{Refusal, Reply};
 use crate::store::StoreError;
 use crate::tables::{
     BLOBS, BlobPlace, BlobRow, CONDEMNED, DELETES, DeleteRow, GROUP_EPOCHS, GROUP_RUNS,
@@ -33,6 +33,9 @@ pub const BLOBS_PER_COMMAND: usize = 200;
 const ROWS_OF_BLOB: usize = 4;
 
 pub(super) fn condemn(txn: &mut Txn<'_>, died_before_ms: u64) -> Applied {
+    if held::held(txn)? {
+        return Err(Refusal::DeletionsHeld.into());
+    }
     let dropped = pasts::drop_old(txn, died_before_ms, BLOBS_PER_COMMAND)?;
     let mut rows_left = ROWS_PER_COMMAND - dropped;
     let dead: Vec<_> = RECLAIMS

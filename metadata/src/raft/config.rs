@@ -25,6 +25,8 @@ pub struct NodeConfig {
     pub keep_entries: u64,
     /// A snapshot is due when the log since the last exceeds this and the snapshot's size.
     pub snapshot_after: ByteCount,
+    /// How often a server reads its stored rows through, and the leader has all compare theirs.
+    pub audit_every: Duration,
     /// What decides when it stands for election; none: the system's randomness.
     pub seed: Option<u64>,
 }
@@ -41,6 +43,7 @@ impl NodeConfig {
             log_cache: ByteCount::new(64 * MIB),
             keep_entries: 100_000,
             snapshot_after: ByteCount::new(64 * MIB),
+            audit_every: Duration::from_secs(3600),
             seed: None,
         }
     }

@@ -7,7 +7,9 @@
 //! snapshot.rs        snapshot files                                         /
 //! frames.rs          sealed, checksummed frames, of which both are made
 //! state_machine.rs   batches of entries into transactions of the store         a cache
+//! backup.rs          a snapshot for another day, and a cluster begun of one
 //! rebuild.rs         at start: may the store be used, or is it made anew
+//! audit.rs           whether every server has the same rows
 //! due.rs             when a snapshot is to be taken
 //! room.rs            whether there is space for what is to be written
 //! reads.rs           one round to a quorum, shared by the reads that wait for it
@@ -17,6 +19,8 @@
 //!
 //! All of openraft stays in this folder.
 
+mod audit;
+mod backup;
 mod config;
 mod due;
 mod frames;
@@ -35,6 +39,7 @@ mod state_machine;
 mod suite;
 mod types;
 
+pub use backup::{About, BackupError, Restore};
 pub use config::NodeConfig;
 pub use log::LogOpenError;
 pub use members::MembersError;

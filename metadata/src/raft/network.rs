@@ -15,9 +15,11 @@ mod process;
 mod serve;
 mod wire;
 
+use crate::raft::audit::Audits;
 use crate::raft::snapshot::Snapshots;
 use crate::raft::state_machine::{Snapshot, StateMachine};
 use crate::raft::types::{TypeConfig, Vote};
+use message::{DigestAt, Verdict};
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError};
 use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{
@@ -28,9 +30,11 @@ use openraft::{OptionalSend, Raft};
 use process::{Process, ProcessLink};
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 use types::ClusterId;
 use wire::{Wire, WireLink};
 
+pub(crate) use message::Noted;
 pub use process::Between;
 pub use serve::RaftCalls;
 
@@ -51,6 +55,7 @@ enum Kind {
 struct Peer {
     raft: Server,
     snapshots: Arc<Snapshots>,
+    audits: Arc<Audits>,
 }
 
 impl Default for Network {
@@ -94,8 +99,18 @@ impl Network {
         }
     }
 
-    pub(crate) fn join(&self, server: u64, raft: Server, snapshots: Arc<Snapshots>) {
-        let peer = Peer { raft, snapshots };
+    pub(crate) fn join(
+        &self,
+        server: u64,
+        raft: Server,
+        snapshots: Arc<Snapshots>,
+        audits: Arc<Audits>,
+    ) {
+        let peer = Peer {
+            raft,
+            snapshots,
+            audits,
+        };
         match &self.0 {
             Kind::Process(process) => process.join(server, peer),
             Kind::Wire(wire) => wire.join(peer),
@@ -124,15 +139,29 @@ pub(crate) struct Links {
     from: u64,
 }
 
+impl Links {
+    /// A link to a member, which is at this address if it is one.
+    pub(crate) fn to(&self, target: u64, address: &str) -> Link {
+        match &self.network.0 {
+            Kind::Process(process) => Link::Process(process.link(self.from, target)),
+            Kind::Wire(wire) => Link::Wire(wire.link(target, address)),
+        }
+    }
+}
+
 impl RaftNetworkFactory<TypeConfig> for Links {
     type Network = Link;
 
     async fn new_client(&mut self, target: u64, node: &openraft::BasicNode) -> Link {
-        match &self.network.0 {
-            Kind::Process(process) => Link::Process(process.link(self.from, target)),
-            Kind::Wire(wire) => Link::Wire(wire.link(target, &node.addr)),
-        }
+        self.to(target, &node.addr)
     }
+}
+
+/// What servers ask each other besides Raft's own calls. None: no answer came in time.
+trait Asks {
+    async fn digest_at(&self, asked: DigestAt, limit: Duration) -> Option<Noted>;
+    async fn verdict(&self, verdict: Verdict, limit: Duration) -> Option<()>;
+    async fn level(&self, limit: Duration) -> Option<u32>;
 }
 
 /// A link to one peer.
@@ -149,6 +178,25 @@ macro_rules! either {
             Link::Wire(link) => link.$call($($argument),*).await,
         }
     };
+}
+
+impl Link {
+    /// The peer's rows at an audit, once it has come to it. An answer needs some time, too.
+    pub(crate) async fn digest_at(&self, entry: u64, limit: Duration) -> Option<Noted> {
+        let within_ms = crate::server::millis(limit / 2);
+        either!(self, digest_at(DigestAt { entry, within_ms }, limit))
+    }
+
+    /// Tells the peer what is right.
+    pub(crate) async fn verdict(&self, entry: u64, right: [u8; 32], limit: Duration) {
+        // Who does not hear it hears of the next audit.
+        let _heard = either!(self, verdict(Verdict { entry, right }, limit));
+    }
+
+    /// The highest feature level that the peer knows.
+    pub(crate) async fn level(&self, limit: Duration) -> Option<u32> {
+        either!(self, level(limit))
+    }
 }
 
 impl RaftNetworkV2<TypeConfig> for Link {

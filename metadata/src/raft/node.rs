@@ -1,7 +1,9 @@
 //! One metadata server's part in Raft: what the rest of the crate sees of all this.
 
 use crate::command::{MAX_COMMAND_BYTES, Proposal};
+use crate::level;
 use crate::log::{Log, LogError, Read};
+use crate::raft::audit::{Auditor, Audits};
 use crate::raft::config::NodeConfig;
 use crate::raft::due::{Due, snapshot};
 use crate::raft::frames::Sealing;
@@ -10,7 +12,7 @@ use crate::raft::network::{Network, Server};
 use crate::raft::reads::Rounds;
 use crate::raft::rebuild::{self, RebuildError};
 use crate::raft::room::Room;
-use crate::raft::snapshot::{SnapshotError, Snapshots};
+use crate::raft::snapshot::{SnapshotError, SnapshotFile, Snapshots};
 use crate::raft::state_machine::{Gate, StateMachine};
 use crate::raft::types::{Encoded, Runtime, TypeConfig};
 use crate::reply::Reply;
@@ -29,6 +31,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use types::NodeId;
 use types::wire::calls::Leadership;
+use types::wire::members::AuditReport;
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +88,7 @@ pub struct Node {
     pub(super) id: u64,
     pub(super) raft: Server,
     pub(super) election: Duration,
+    auditor: Arc<Auditor>,
     network: Network,
     store: Arc<Store>,
     gate: Arc<Gate>,
@@ -99,6 +103,7 @@ struct Tasks {
     log: LogTask,
     rounds: JoinHandle<()>,
     due: JoinHandle<()>,
+    audits: JoinHandle<()>,
 }
 
 impl Node {
@@ -135,19 +140,27 @@ impl Node {
         let snapshots = Arc::new(Snapshots::open(disk, sealing, verified).await?);
         let gate = Arc::new(Gate::default());
         rebuild::prepare(&store, &gate, &snapshots, &view).await?;
+        level::check(&*store).map_err(RebuildError::from)?;
+        let audits = Arc::new(Audits::new(Arc::clone(&store)));
         let machine = StateMachine::new(
             Arc::clone(&store),
             Arc::clone(&gate),
             Arc::clone(&snapshots),
             view.progress(),
             Arc::clone(&room),
+            Arc::clone(&audits),
         );
         let machine = machine.map_err(StartError::Store)?;
         let links = network.seen_by(id);
         let started = async {
             let raft = Server::build(id, Arc::new(settings), links, log_store, machine).await;
             let raft = raft.map_err(|error| StartError::Raft(error.to_string()))?;
-            network.join(id, raft.clone(), Arc::clone(&snapshots));
+            network.join(
+                id,
+                raft.clone(),
+                Arc::clone(&snapshots),
+                Arc::clone(&audits),
+            );
             raft.run();
             Ok::<_, StartError>(raft)
         };
@@ -164,9 +177,18 @@ impl Node {
             room: Arc::clone(&room),
             after: config.snapshot_after,
         };
+        let auditor = Arc::new(Auditor {
+            id,
+            raft: raft.clone(),
+            links: network.seen_by(id),
+            gate: Arc::clone(&gate),
+            audits,
+            patience: config.patience,
+        });
         let node = Self {
             id,
             raft,
+            auditor: Arc::clone(&auditor),
             election: config.election,
             network: network.clone(),
             store,
@@ -179,6 +201,7 @@ impl Node {
                 log,
                 rounds: rounds_task,
                 due: tokio::spawn(due.run()),
+                audits: tokio::spawn(auditor.run(config.audit_every)),
             })),
         };
         node.lead_if_alone().await;
@@ -357,6 +380,32 @@ impl Node {
         snapshot(&self.raft, &self.snapshots, &self.room, self.patience).await
     }
 
+    /// Has every server compare its rows at one entry, now. One that has other rows than most stops, and makes its
+    /// own anew at its next start.
+    ///
+    /// # Errors
+    /// When another leads, there is no quorum, or the feature level is below that of audits.
+    pub async fn audit(&self) -> Result<AuditReport, LogError> {
+        self.auditor.audit().await
+    }
+
+    /// Reads this server's stored rows and holds them against what it wrote, now. If they differ it stops, as above.
+    pub async fn examine(&self) {
+        self.auditor.examine().await;
+    }
+
+    /// The highest feature level that each server knows; none of one that does not say.
+    pub async fn levels(&self) -> BTreeMap<NodeId, Option<u32>> {
+        self.auditor.levels().await
+    }
+
+    /// The snapshot file of all that is applied now, or more.
+    pub(super) async fn snapshot_of_now(&self) -> Result<Arc<SnapshotFile>, LogError> {
+        self.snapshot_now().await?;
+        let current = self.snapshots.current().await;
+        current.ok_or_else(|| LogError::Unavailable("there is no snapshot".into()))
+    }
+
     /// Stops taking part; what was queued for the log is durable afterwards, and the store is closed.
     pub async fn shutdown(&self) {
         self.network.leave(self.id);
@@ -366,8 +415,10 @@ impl Node {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         let Some(tasks) = tasks else { return };
-        tasks.due.abort();
-        drop(tasks.due.await);
+        for task in [tasks.due, tasks.audits] {
+            task.abort();
+            drop(task.await);
+        }
         if let Err(error) = self.raft.shutdown().await {
             tracing::error!(%error, "Raft did not end well");
         }

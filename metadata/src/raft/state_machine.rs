@@ -4,13 +4,16 @@
 //! - an entry is applied only once it is durable in this server's own log (openraft applies what is
 //!   committed elsewhere, and a store ahead of its log could not be rebuilt from it);
 //! - a batch's rows and the mark of its last entry are committed together, and replies go out after;
-//! - who reads rows holds [`Gate`] open, which a batch closes while it is committed.
+//! - who reads rows holds [`Gate`] open, which a batch closes while it is committed;
+//! - a batch ends with an audit, so that its digest is the one of that very entry on every server.
 //!
 //! An error from here stops Raft on this server for good: the store is broken, and the next start
 //! rebuilds it. That a snapshot finds no room is no such error.
 
 use crate::apply::apply;
-use crate::command::Proposal;
+use crate::command::{Command, Proposal};
+use crate::level;
+use crate::raft::audit::Audits;
 use crate::raft::log::Progress;
 use crate::raft::rebuild;
 use crate::raft::room::{self, Room};
@@ -18,7 +21,7 @@ use crate::raft::snapshot::{
     self, Changes, SnapshotError, SnapshotFile, SnapshotWriter, Snapshots,
 };
 use crate::raft::types::{
-    Answer, Entry, LogId, Mark, Payload, SnapshotMeta, StoredMembership, TypeConfig,
+    Answer, LogId, Mark, Membership, Payload, SnapshotMeta, StoredMembership, TypeConfig,
 };
 use crate::store::{self, Store, StoreError};
 use crate::txn::{Row, Rows, Txn};
@@ -67,7 +70,7 @@ impl Gate {
     }
 
     /// The same, for a thread that may block.
-    async fn read_owned(&self) -> OwnedRwLockReadGuard<()> {
+    pub(crate) async fn read_owned(&self) -> OwnedRwLockReadGuard<()> {
         Arc::clone(&self.rows).read_owned().await
     }
 
@@ -108,7 +111,43 @@ pub(crate) struct StateMachine {
     snapshots: Arc<Snapshots>,
     durable: watch::Receiver<Progress>,
     room: Arc<Room>,
+    audits: Arc<Audits>,
     mark: Mark,
+}
+
+/// An entry that is to be applied, and who waits for the answer.
+struct Decoded {
+    at: LogId,
+    what: What,
+    responder: Option<ApplyResponder<TypeConfig>>,
+}
+
+enum What {
+    Nothing,
+    Servers(Membership),
+    Proposal(Box<Proposal>),
+}
+
+impl Decoded {
+    fn new((entry, responder): EntryResponder<TypeConfig>) -> io::Result<Self> {
+        let what = match entry.payload {
+            Payload::Blank => What::Nothing,
+            Payload::Membership(servers) => What::Servers(servers),
+            Payload::Normal(proposal) => {
+                let proposal = types::codec::decode(&proposal.0);
+                What::Proposal(Box::new(proposal.map_err(io::Error::other)?))
+            }
+        };
+        Ok(Self {
+            at: entry.log_id,
+            what,
+            responder,
+        })
+    }
+
+    fn is_audit(&self) -> bool {
+        matches!(&self.what, What::Proposal(proposal) if proposal.command == Command::Audit)
+    }
 }
 
 impl StateMachine {
@@ -119,6 +158,7 @@ impl StateMachine {
         snapshots: Arc<Snapshots>,
         durable: watch::Receiver<Progress>,
         room: Arc<Room>,
+        audits: Arc<Audits>,
     ) -> io::Result<Self> {
         let mark = rebuild::mark_of(&store)?;
         Ok(Self {
@@ -127,6 +167,7 @@ impl StateMachine {
             snapshots,
             durable,
             room,
+            audits,
             mark,
         })
     }
@@ -154,11 +195,12 @@ impl StateMachine {
         }
     }
 
-    async fn apply_batch(&mut self, batch: Vec<EntryResponder<TypeConfig>>) -> io::Result<()> {
-        let Some((last, _)) = batch.last() else {
+    async fn apply_batch(&mut self, batch: Vec<Decoded>) -> io::Result<()> {
+        let Some(last) = batch.last() else {
             return Ok(());
         };
-        self.durable_here(last.log_id.index).await?;
+        let (index, audit) = (last.at.index, last.is_audit());
+        self.durable_here(index).await?;
         let mut waiting: Vec<(Option<ApplyResponder<TypeConfig>>, Answer)> =
             Vec::with_capacity(batch.len());
         let gate = Arc::clone(&self.gate);
@@ -166,9 +208,9 @@ impl StateMachine {
         let mut mark = self.mark.clone();
         let changes = {
             let mut txn = self.store.begin();
-            for (entry, responder) in batch {
-                let answer = apply_entry(&mut txn, &mut mark, entry)?;
-                waiting.push((responder, answer));
+            for entry in batch {
+                let answer = apply_entry(&mut txn, &mut mark, entry.at, entry.what)?;
+                waiting.push((entry.responder, answer));
             }
             txn.into_changes()
         };
@@ -181,28 +223,24 @@ impl StateMachine {
         };
         let committed = gate.commit(&mut changing, &self.store, changes, &mark, answer);
         committed.await.map_err(io::Error::other)?;
+        if audit {
+            self.audits.note(index, self.store.running_digest());
+        }
         self.mark = mark;
         Ok(())
     }
 }
 
 /// Applies one entry to a transaction, and moves the mark.
-fn apply_entry(txn: &mut Txn<'_>, mark: &mut Mark, entry: Entry) -> io::Result<Answer> {
-    let membership = match &entry.payload {
-        Payload::Membership(membership) => {
-            StoredMembership::new(Some(entry.log_id), membership.clone())
-        }
-        Payload::Blank | Payload::Normal(_) => mark.membership(),
+fn apply_entry(txn: &mut Txn<'_>, mark: &mut Mark, at: LogId, what: What) -> io::Result<Answer> {
+    let (membership, proposal) = match what {
+        What::Nothing => (mark.membership(), None),
+        What::Servers(servers) => (StoredMembership::new(Some(at), servers), None),
+        What::Proposal(proposal) => (mark.membership(), Some(proposal)),
     };
-    *mark = Mark::new(Some(entry.log_id), &membership);
-    match entry.payload {
-        Payload::Blank | Payload::Membership(_) => Ok(Answer(None)),
-        Payload::Normal(proposal) => {
-            let proposal: Proposal = types::codec::decode(&proposal.0).map_err(io::Error::other)?;
-            let reply = apply(txn, &proposal).map_err(io::Error::other)?;
-            Ok(Answer(Some(reply)))
-        }
-    }
+    *mark = Mark::new(Some(at), &membership);
+    let reply = proposal.map(|proposal| apply(txn, &proposal)).transpose();
+    Ok(Answer(reply.map_err(io::Error::other)?))
 }
 
 impl RaftStateMachine<TypeConfig> for StateMachine {
@@ -219,8 +257,10 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     {
         let mut batch = Vec::new();
         while let Some(entry) = entries.next().await {
-            batch.push(entry?);
-            if batch.len() == BATCH {
+            let entry = Decoded::new(entry?)?;
+            let ends = entry.is_audit();
+            batch.push(entry);
+            if ends || batch.len() == BATCH {
                 self.apply_batch(std::mem::take(&mut batch)).await?;
             }
         }
@@ -263,6 +303,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         rebuild::load(&self.store, &gate, &file, changes)
             .await
             .map_err(io::Error::other)?;
+        level::check(&*self.store).map_err(io::Error::other)?;
         self.mark = file.label.clone();
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Openraft's own tests of log and state machine, on ours.
 
+use crate::raft::audit::Audits;
 use crate::raft::frames::Sealing;
 use crate::raft::log::{self, LogConfig, LogStore, LogTask, Progress, Verified};
 use crate::raft::room::Room;
@@ -50,12 +51,15 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, Held> for Builder {
         let snapshots = Snapshots::open(disk, sealing, verified).await.unwrap();
         let folder = TempDir::new().unwrap();
         let (store, _) = Store::open(folder.path()).unwrap();
+        let store = Arc::new(store);
+        let audits = Arc::new(Audits::new(Arc::clone(&store)));
         let machine = StateMachine::new(
-            Arc::new(store),
+            store,
             Arc::new(Gate::default()),
             Arc::new(snapshots),
             applies,
             room,
+            audits,
         );
         let held = Held {
             _folder: folder,

@@ -1,8 +1,11 @@
 //! What an operator, or `dev`, does to a fresh cluster: admit servers and disks, lay out groups.
 
-use super::{Server, unexpected};
+use super::{Inner, Server, unexpected};
 use crate::apply::MAX_GROUPS;
-use crate::command::{ClusterCommand, Command, LearntGroup, MAX_COMMAND_BYTES, NamespaceCommand};
+use crate::command::{
+    ClusterCommand, Command, LearntGroup, MAX_COMMAND_BYTES, NamespaceCommand, Raise,
+};
+use crate::level;
 use crate::log::Log;
 use crate::plan::{self, PlanError};
 use crate::reply::Reply;
@@ -37,7 +40,23 @@ pub enum BootstrapError {
     Service(#[from] MetadataError),
 }
 
+impl Inner {
+    /// Raises the feature level (`level.rs`), for good; one that is reached stays.
+    pub(super) async fn raise_level(&self, level: u32) -> Result<(), MetadataError> {
+        let raise = Command::Raise(Raise { level });
+        self.propose(raise).await.map(drop)
+    }
+}
+
 impl<L: Log> Server<L> {
+    /// Raises the feature level to this build's, for good. Every server must be of this build.
+    ///
+    /// # Errors
+    /// When the service does not answer.
+    pub async fn raise_level(&self) -> Result<(), MetadataError> {
+        self.inner.raise_level(level::KNOWN).await
+    }
+
     /// Allocates an id for a server of any role. Never given out again.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 
 use super::{Inner, lock, wall_now};
 use crate::command::{Command, Proposal, Tick};
+use crate::level;
 use crate::reply::{Refusal, Reply};
 use crate::tables::CLOCK;
 use std::sync::Arc;
@@ -71,6 +72,10 @@ async fn advance(server: &Inner, last: Option<Reading>) -> Option<Reading> {
     }
     let Some(last) = last else {
         let clock = server.read(|store| CLOCK.get(store, &())).await.ok()?;
+        // A cluster whose time has never moved is new: it has the level of the build that begins it.
+        if clock.is_none() {
+            server.raise_level(level::KNOWN).await.ok()?;
+        }
         return Some(Reading {
             cluster_ms: clock.unwrap_or_default().now_ms,
             at: Instant::now(),

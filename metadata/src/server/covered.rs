@@ -9,8 +9,8 @@ use super::upkeep::trailing_chunk;
 use crate::apply::unissued;
 use crate::store::{Store, StoreError};
 use crate::tables::{
-    BLOBS, BlobPlace, BlobRow, GROUP_RUNS, GROUPS, LEASES, NAMESPACE_COUNTERS, NamespaceId,
-    REPAIRS, TableKey,
+    BLOBS, BlobPlace, BlobRow, GROUP_RUNS, GROUPS, HOLD, LEASES, NAMESPACE_COUNTERS,
+    NAMESPACE_INCARNATION, NamespaceId, REPAIRS, TableKey,
 };
 use std::collections::BTreeMap;
 use types::block::SEGMENT;
@@ -41,12 +41,20 @@ fn read_covered(
         return Ok(None);
     };
     let next = NAMESPACE_COUNTERS.get(store, &NamespaceId::Chunk)?;
+    let incarnation = NAMESPACE_INCARNATION.get(store, &())?;
     let mut covered = Covered {
         epoch: row.epoch,
         runs: Vec::new(),
         up_to: None,
-        leased: leased(store, from)?,
-        unissued: ChunkId::new(unissued(next)),
+        // While deletions are held nothing is an orphan: whatever is not covered may be needed.
+        leased: match HOLD.contains(store, &())? {
+            true => vec![ChunkRange {
+                first: from,
+                last: ChunkId::new(u64::MAX),
+            }],
+            false => leased(store, from)?,
+        },
+        unissued: ChunkId::new(unissued(incarnation.unwrap_or(0), next)),
     };
     let to = (group, ChunkId::new(u64::MAX)).bytes();
     let rows = GROUP_RUNS.range(store, &(group, from).bytes(), &to);

@@ -12,23 +12,26 @@
 //! in no log, no store and no snapshot.
 
 use super::{Server, unexpected};
-use crate::command::{ClusterCommand, Command};
-use crate::raft::{MembersError, Node};
+use crate::command::{ClusterCommand, Command, NamespaceCommand};
+use crate::level;
+use crate::raft::{BackupError, MembersError, Node};
 use crate::reply::Reply;
 use crate::server::BootstrapError;
 use crate::slot::Slot;
-use crate::store::{Store, StoreError};
-use crate::tables::{CLOCK, NODES, NodeRow, TOKENS};
+use crate::store::{Store, StoreError, describe};
+use crate::tables::{CLOCK, HOLD, HoldRow, NODES, NodeRow, TOKENS};
 use ca::{Authority, AuthorityError, Identity, Removed, Role};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use types::wire::members::{
-    Added, Enrol, Enrolled, Enrolment, Member, Members, NewToken, ServerInfo, ServerKeys,
-    ServerRole, ServerSettings, TOKEN_SECONDS, TokenInfo, TokenText,
+    Added, AuditReport, BackupInfo, Enrol, Enrolled, Enrolment, Held, Levels, Member, Members,
+    NewToken, ServerInfo, ServerKeys, ServerRole, ServerSettings, TOKEN_SECONDS, TokenInfo,
+    TokenText,
 };
 use types::wire::metadata::{Answer, MetadataError};
 use types::{ClusterId, NodeId, Profile};
@@ -46,6 +49,8 @@ pub struct Office {
     pub slot: Slot,
     /// What other metadata servers are told.
     pub settings: ServerSettings,
+    /// Where this server writes backups.
+    pub backups: PathBuf,
 }
 
 /// Operators' and joiners' way to the metadata servers.
@@ -192,6 +197,73 @@ impl Registrar {
         Ok(NewToken { number, text })
     }
 
+    async fn known_levels(&self) -> Result<Levels, MetadataError> {
+        let level = self.server.inner.read(level::of_cluster).await?;
+        let known = self.node().levels().await;
+        Ok(Levels { level, known })
+    }
+
+    /// To the level that was asked for, or the highest that every server knows: none may be left behind.
+    async fn raise(&self, to: Option<u32>) -> Result<Levels, MetadataError> {
+        let mut levels = self.known_levels().await?;
+        if let Some((silent, _)) = levels.known.iter().find(|(_, known)| known.is_none()) {
+            let text = format!("{silent} does not say which level it knows, or does not answer");
+            return Err(MetadataError::MembersUnchanged(text));
+        }
+        let least = levels.known.values().flatten().min();
+        let to = to.or(least.copied()).unwrap_or(level::KNOWN);
+        let behind = levels.known.iter().find(|(_, known)| **known < Some(to));
+        if let Some((node, known)) = behind {
+            let known = known.unwrap_or(level::FIRST);
+            let text = format!("{node} knows no level above {known}");
+            return Err(MetadataError::MembersUnchanged(text));
+        }
+        if to > levels.level {
+            self.server.inner.raise_level(to).await?;
+            tracing::warn!(
+                from = levels.level,
+                to,
+                "the cluster's feature level was raised"
+            );
+            levels.level = to;
+        }
+        Ok(levels)
+    }
+
+    async fn write_backup(&self, name: String) -> Result<BackupInfo, MetadataError> {
+        let office = self.office()?;
+        let (node, provider) = (self.node(), seal::provider::default());
+        let (ring, folder) = (office.slot.ring(), &office.backups);
+        let written = node.backup(folder, &name, provider, ring, office.cluster);
+        let about = written.await.map_err(|error| {
+            let why = describe(&error);
+            tracing::error!(name, why, "there is no backup");
+            match error {
+                BackupError::Snapshot(_) => MetadataError::Unavailable(why),
+                _ => MetadataError::MembersUnchanged(why),
+            }
+        })?;
+        tracing::info!(name, entry = about.entry, "a backup was written");
+        Ok(BackupInfo {
+            node: node.id(),
+            folder: folder.join(name).display().to_string(),
+            entry: about.entry,
+        })
+    }
+
+    async fn who_holds(&self) -> Result<Option<Held>, MetadataError> {
+        let row = self.server.inner.read(|store| HOLD.get(store, &())).await?;
+        let held = row.map(|HoldRow { since, entry }| Held { since, entry });
+        Ok(held)
+    }
+
+    async fn let_go(&self) -> Result<(), MetadataError> {
+        let release = Command::Namespace(NamespaceCommand::ReleaseDeletions);
+        self.server.inner.propose(release).await?;
+        tracing::warn!("deletions that were held since a restore are released");
+        Ok(())
+    }
+
     async fn all_tokens(&self) -> Result<Vec<TokenInfo>, MetadataError> {
         self.server.inner.read(read_tokens).await
     }
@@ -315,6 +387,33 @@ impl Members for Registrar {
 
     fn create_groups(&self, profile: Option<Profile>) -> Answer<'_, u64> {
         Box::pin(self.lay_out(profile))
+    }
+
+    fn audit(&self) -> Answer<'_, AuditReport> {
+        Box::pin(async {
+            let audited = self.node().audit().await;
+            audited.map_err(|error| MetadataError::Unavailable(error.to_string()))
+        })
+    }
+
+    fn levels(&self) -> Answer<'_, Levels> {
+        Box::pin(self.known_levels())
+    }
+
+    fn raise_level(&self, to: Option<u32>) -> Answer<'_, Levels> {
+        Box::pin(self.raise(to))
+    }
+
+    fn backup(&self, name: String) -> Answer<'_, BackupInfo> {
+        Box::pin(self.write_backup(name))
+    }
+
+    fn held(&self) -> Answer<'_, Option<Held>> {
+        Box::pin(self.who_holds())
+    }
+
+    fn release(&self) -> Answer<'_, ()> {
+        Box::pin(self.let_go())
     }
 }
 

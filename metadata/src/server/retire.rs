@@ -10,7 +10,7 @@
 use super::Inner;
 use crate::command::{ClusterCommand, Command, NamespaceCommand};
 use crate::store::{Store, StoreError};
-use crate::tables::{BUCKET_IDS, BucketIdRow, CLOCK};
+use crate::tables::{BUCKET_IDS, BucketIdRow, CLOCK, HOLD};
 use types::id::BucketId;
 use types::wire::metadata::MetadataError;
 
@@ -38,6 +38,10 @@ impl Inner {
     }
 
     async fn try_to_destroy_keys(&self, bucket: BucketId) -> Result<(), MetadataError> {
+        if self.read(|store| HOLD.contains(store, &())).await? {
+            let text = "deletions are held since a restore".to_owned();
+            return Err(MetadataError::Unavailable(text));
+        }
         let destroy = Command::Cluster(ClusterCommand::DestroyKeks { bucket });
         self.propose(destroy).await?;
         self.keys.forget(bucket);

@@ -9,7 +9,7 @@ use crate::apply::forgettable;
 use crate::command::{Command, NamespaceCommand};
 use crate::store::{Store, StoreError};
 use crate::tables::{
-    CLOCK, CONDEMNED, GONE_BUCKETS, PASTS, RECLAIMS, SWEEPS, SweepKind, TableKey, UPLOAD_AGES,
+    CLOCK, CONDEMNED, GONE_BUCKETS, HOLD, PASTS, RECLAIMS, SWEEPS, SweepKind, TableKey, UPLOAD_AGES,
 };
 use std::time::Duration;
 use tokio::time::Instant;
@@ -55,7 +55,9 @@ impl Inner {
 fn due(store: &Store, delays: Delays) -> Result<Vec<NamespaceCommand>, StoreError> {
     let now_ms = CLOCK.get(store, &())?.unwrap_or_default().now_ms;
     let mut due = Vec::new();
-    reclaims(store, now_ms, delays, &mut due)?;
+    if !HOLD.contains(store, &())? {
+        reclaims(store, now_ms, delays, &mut due)?;
+    }
     if let Some(began_before_ms) = now_ms.checked_sub(delays.abandoned_ms)
         && began_before_ms > 0
     {

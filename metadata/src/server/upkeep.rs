@@ -9,7 +9,7 @@ use super::{Inner, Server};
 use crate::command::{Command, NamespaceCommand};
 use crate::log::Log;
 use crate::store::{Store, StoreError};
-use crate::tables::{BLOBS, DELETES, GROUP_RUNS, REPAIRS, TableKey};
+use crate::tables::{BLOBS, DELETES, GROUP_RUNS, HOLD, REPAIRS, TableKey};
 use std::collections::BTreeSet;
 use types::id::{ChunkId, DiskId, GroupId};
 use types::placement::{Disk, GroupTable, Slot};
@@ -26,7 +26,8 @@ impl Inner {
     ) -> Result<Vec<DeleteTask>, MetadataError> {
         self.read_placed(move |store, placement| {
             let mut tasks = Vec::new();
-            if DELETES.scan(store, &[]).next().transpose()?.is_none() {
+            let held = HOLD.contains(store, &())?;
+            if held || DELETES.scan(store, &[]).next().transpose()?.is_none() {
                 return Ok(tasks);
             }
             for (group, slot) in from_group(placement.slots_of(disk), after) {

@@ -47,6 +47,27 @@ pub enum StoreError {
         /// Its folder.
         path: PathBuf,
     },
+    /// A later build has raised the state's feature level.
+    #[error(
+        "the metadata is of feature level {level}, and this build knows none above {known}: run a later build"
+    )]
+    Later {
+        /// The state's.
+        level: u32,
+        /// This build's.
+        known: u32,
+    },
+    /// An audit found the rows to be others than they should be; the next start makes them anew.
+    #[error("the rows are condemned: {why}")]
+    Condemned {
+        /// What was found.
+        why: String,
+    },
+    /// They were made anew, and were found wrong once more.
+    #[error(
+        "the rows were condemned, made anew from this server's own snapshot and log, and condemned again: take this server out and have it join anew, so that it gets the others' rows"
+    )]
+    CondemnedAgain,
     /// The store was closed, or failed before.
     #[error("the store is closed")]
     Closed,
@@ -60,9 +81,9 @@ pub(super) fn at(path: &Path, source: io::Error) -> StoreError {
 }
 
 /// An error with its causes, in one line.
-pub(super) fn describe(error: &StoreError) -> String {
+pub(crate) fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
+    let mut cause = error.source();
     while let Some(error) = cause {
         text.push_str(": ");
         text.push_str(&error.to_string());

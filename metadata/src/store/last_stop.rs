@@ -15,6 +15,10 @@ pub(super) enum LastStop {
     WhileOpening,
     /// Abruptly.
     WhileRunning,
+    /// Its rows were condemned: they are to be made anew.
+    Condemned,
+    /// And condemned again, after they were.
+    Lost,
     /// Well, with this digest.
     Clean(Digest),
 }
@@ -25,6 +29,8 @@ impl LastStop {
         match text.trim().split_once(' ') {
             None if text.trim() == "opening" => Self::WhileOpening,
             None if text.trim() == "running" => Self::WhileRunning,
+            None if text.trim() == "condemned" => Self::Condemned,
+            None if text.trim() == "lost" => Self::Lost,
             Some(("clean", digest)) => {
                 let mut bytes = [0; 32];
                 match hex::decode_to_slice(digest, &mut bytes) {
@@ -41,6 +47,8 @@ impl LastStop {
             Self::Unknown => String::new(),
             Self::WhileOpening => "opening\n".to_owned(),
             Self::WhileRunning => "running\n".to_owned(),
+            Self::Condemned => "condemned\n".to_owned(),
+            Self::Lost => "lost\n".to_owned(),
             Self::Clean(digest) => format!("clean {}\n", hex::encode(digest.to_bytes())),
         };
         let path = folder.join("state");

@@ -23,20 +23,22 @@
 mod digest;
 mod engine;
 mod error;
+mod examine;
 mod last_stop;
 mod rows;
 
 use crate::txn::{Row, RowIter, Rows, Txn};
 use digest::Digest;
 use engine::{LET_GO, guarded, start_engine};
-use error::{at, describe};
+use error::at;
+use examine::Examination;
 use last_stop::LastStop;
 use rows::{MARK, ROW, continuation_key, continuations, framed, insert_row, row_key, unframed};
 use std::fs::{self, File};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Up to this size every start recomputes the digest; beyond it only the start after an unclean stop.
@@ -44,6 +46,8 @@ const ALWAYS_VERIFIED: u64 = 1 << 30;
 const REPLACE_BATCH: usize = 500;
 
 pub use error::StoreError;
+pub(crate) use error::describe;
+pub use examine::Examined;
 
 /// What `open` found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +71,8 @@ pub struct Store {
     tree: sled::Tree,
     head: Mutex<Head>,
     broken: AtomicBool,
+    /// Why its rows are not believed any more.
+    condemned: OnceLock<String>,
 }
 
 /// What the mark row holds.
@@ -74,6 +80,8 @@ pub struct Store {
 struct Head {
     mark: Option<Vec<u8>>,
     digest: Digest,
+    /// While the rows are read to hold them against it.
+    examination: Option<Examination>,
 }
 
 impl Store {
@@ -91,10 +99,18 @@ impl Store {
         let last = LastStop::read(folder);
         let rows = rows_folder(folder);
         let found = match (&last, rows.exists()) {
+            (LastStop::Lost, _) => return Err(StoreError::CondemnedAgain),
             (LastStop::Unknown, false) => Ok(None),
             (_, false) => Err("its folder is gone".to_owned()),
             (LastStop::WhileOpening, true) => {
                 Err("the last start ended while opening it".to_owned())
+            }
+            (LastStop::Condemned, true) => {
+                let noted = condemned_before(folder);
+                File::create(&noted)
+                    .and_then(|file| file.sync_all())
+                    .map_err(|source| at(&noted, source))?;
+                Err("it was condemned".to_owned())
             }
             (_, true) => {
                 LastStop::WhileOpening.write(folder)?;
@@ -150,6 +166,7 @@ impl Store {
             tree,
             head: Mutex::new(head),
             broken: AtomicBool::new(false),
+            condemned: OnceLock::new(),
         }
     }
 
@@ -175,11 +192,14 @@ impl Store {
 
     fn write(&self, changes: Changes, mark: &[u8]) -> Result<(), StoreError> {
         let mut head = self.head();
-        let mut digest = head.digest;
+        let (mut digest, mut examination) = (head.digest, head.examination.take());
         let mut batch = sled::Batch::default();
         for (key, value) in changes.0 {
             let old = self.read_row(&key)?;
             let old_pieces = old.as_deref().map_or(0, continuations);
+            if let Some(examination) = &mut examination {
+                examination.change(&key, old.as_deref(), value.as_deref());
+            }
             if let Some(old) = old {
                 digest.remove(&key, &old);
             }
@@ -197,10 +217,7 @@ impl Store {
         }
         batch.insert(MARK, framed(MARK, &[&digest.to_bytes(), mark]));
         guarded(|| self.tree.apply_batch(batch))?;
-        *head = Head {
-            mark: Some(mark.to_vec()),
-            digest,
-        };
+        *head = Head::new(mark, digest, examination);
         Ok(())
     }
 
@@ -249,10 +266,7 @@ impl Store {
         }
         batch.insert(MARK, framed(MARK, &[&digest.to_bytes(), mark]));
         guarded(|| self.tree.apply_batch(batch))?;
-        *head = Head {
-            mark: Some(mark.to_vec()),
-            digest,
-        };
+        *head = Head::new(mark, digest, None);
         Ok(())
     }
 
@@ -272,6 +286,34 @@ impl Store {
     /// The digest as it was kept row by row; equal to [`Self::digest`] unless the store is broken.
     pub fn running_digest(&self) -> [u8; 32] {
         self.head().digest.to_bytes()
+    }
+
+    /// Nothing here is believed any more: what is asked or written from now on fails, and the next start makes the
+    /// rows anew. It does so once: rows that are condemned again before they were found right are beyond that.
+    pub fn condemn(&self, why: &str) {
+        self.broken.store(true, Ordering::SeqCst);
+        if self.condemned.set(why.to_owned()).is_err() {
+            return;
+        }
+        let again = condemned_before(&self.folder).exists();
+        let state = if again {
+            LastStop::Lost
+        } else {
+            LastStop::Condemned
+        };
+        if let Err(error) = state.write(&self.folder) {
+            tracing::error!(%error, "that the rows are condemned could not be noted");
+        }
+    }
+
+    /// The rows were found right.
+    pub fn acquit(&self) {
+        let noted = condemned_before(&self.folder);
+        if noted.exists()
+            && let Err(error) = fs::remove_file(&noted)
+        {
+            tracing::warn!(%error, "that the rows were found right could not be noted");
+        }
     }
 
     /// Ends the use of the store and records that it ended well, so that the next start may believe
@@ -311,10 +353,17 @@ impl Store {
     }
 
     fn usable(&self) -> Result<(), StoreError> {
-        if self.broken.load(Ordering::SeqCst) {
-            Err(StoreError::Closed)
-        } else {
-            Ok(())
+        self.believed()?;
+        match self.broken.load(Ordering::SeqCst) {
+            true => Err(StoreError::Closed),
+            false => Ok(()),
+        }
+    }
+
+    fn believed(&self) -> Result<(), StoreError> {
+        match self.condemned.get() {
+            Some(why) => Err(StoreError::Condemned { why: why.clone() }),
+            None => Ok(()),
         }
     }
 
@@ -333,6 +382,7 @@ impl Store {
 
 impl Rows for Store {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.believed()?;
         let result = self.read_row(key);
         self.note(result)
     }
@@ -350,6 +400,7 @@ impl Rows for Store {
         Box::new(std::iter::from_fn(move || {
             let next = guarded(|| stored.next().transpose()).transpose()?;
             let row = next.and_then(|(stored, value)| {
+                self.believed()?;
                 let key = stored[1..].to_vec();
                 let value = self.assemble(&key, &stored, &value)?;
                 Ok((key, value))
@@ -372,6 +423,11 @@ impl Changes {
     }
 }
 
+/// Is there while rows that were condemned, and made anew, were not found right since.
+fn condemned_before(folder: &Path) -> PathBuf {
+    folder.join("condemned")
+}
+
 fn rows_folder(folder: &Path) -> PathBuf {
     folder.join("rows")
 }
@@ -382,10 +438,7 @@ fn read_head(tree: &sled::Tree) -> Result<Head, StoreError> {
     };
     let body = unframed(MARK, &stored)?;
     let (digest, mark) = body.split_first_chunk().ok_or(StoreError::Damaged)?;
-    Ok(Head {
-        mark: Some(mark.to_vec()),
-        digest: Digest::from_bytes(*digest),
-    })
+    Ok(Head::new(mark, Digest::from_bytes(*digest), None))
 }
 
 /// Makes every file under `folder`, and every name in it, durable: sled's flush does not.

@@ -35,8 +35,8 @@ pub use upload::{
 };
 pub use value::{
     BlobPlace, BlobRow, BucketIdRow, BucketRow, ClockRow, ExtentRow, GroupEpochRow, GroupRunRow,
-    HeadRow, KekRow, LayoutRow, LeaseRow, NodeRow, ReclaimRow, RepairRow, ReplyRow, SessionRow,
-    TokenRow, TokenUse, VersionRow,
+    HeadRow, HoldRow, KekRow, LayoutRow, LeaseRow, NodeRow, ReclaimRow, RepairRow, ReplyRow,
+    SessionRow, TokenRow, TokenUse, VersionRow,
 };
 
 /// Counters of the cluster half's ids.
@@ -65,6 +65,11 @@ pub const REPLACEMENTS: Table<DiskId, ReplacementRow> = Table::new(0x0b, "replac
 
 /// Tokens with which servers may join, until they expire.
 pub const TOKENS: Table<u64, TokenRow> = Table::new(0x0c, "tokens");
+
+/// The feature level, as the cluster half has it (`level.rs`).
+pub const LEVEL: Table<(), u32> = Table::new(0x0d, "level");
+/// How many restores from a backup there were, as the cluster half has it: ids begin with it.
+pub const INCARNATION: Table<(), u8> = Table::new(0x0e, "incarnation");
 
 /// Cluster time.
 pub const CLOCK: Table<(), ClockRow> = Table::new(0x40, "clock");
@@ -134,6 +139,14 @@ pub const SPENT_RUNS: Table<(ChunkId, GroupId), ()> = Table::new(0x5d, "spent ru
 /// Blobs that are condemned wholly, by the time of their death: a wrap of theirs may still be valid.
 pub const CONDEMNED: Table<(u64, BlobId), ()> = Table::new(0x5e, "condemned");
 
+/// The feature level, as the namespace half has it.
+pub const NAMESPACE_LEVEL: Table<(), u32> = Table::new(0x5f, "namespace level");
+
+/// How many restores from a backup there were, as the namespace half has it.
+pub const NAMESPACE_INCARNATION: Table<(), u8> = Table::new(0x60, "namespace incarnation");
+/// Deletions are held since a restore, until an operator releases them.
+pub const HOLD: Table<(), HoldRow> = Table::new(0x61, "hold");
+
 /// Under which key an upload is: bucket, object key, the revision at which it began.
 pub type UploadKey = (BucketId, ObjectKey, u64);
 
@@ -178,6 +191,21 @@ impl<K: TableKey, V: Serialize + DeserializeOwned> Table<K, V> {
     /// Removes a row, if it is there.
     pub fn delete(&self, txn: &mut Txn<'_>, key: &K) {
         txn.delete(self.key(key));
+    }
+
+    /// Removes all rows.
+    ///
+    /// # Errors
+    /// When the store is broken.
+    pub(crate) fn clear(&self, txn: &mut Txn<'_>) -> Result<(), StoreError> {
+        let keys: Vec<Vec<u8>> = self
+            .scan(txn, &[])
+            .map(|row| row.map(|(key, _)| key))
+            .collect::<Result<_, _>>()?;
+        for key in keys {
+            txn.delete([&[self.prefix], &key[..]].concat());
+        }
+        Ok(())
     }
 
     /// The rows whose keys, less the table's byte, begin with `prefix`, in order, with their keys.

@@ -257,6 +257,15 @@ pub struct RepairRow {
     pub born: u64,
 }
 
+/// Deletions are held: what the backup does not know of is not taken for dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldRow {
+    /// When the metadata was restored, for display.
+    pub since: WallTime,
+    /// The last entry of the log that the backup holds.
+    pub entry: u64,
+}
+
 /// A dead blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReclaimRow {

@@ -16,7 +16,8 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 use strongroom_metadata::command::{
     ClusterCommand, Commit, CommittedPlace, Copied, CopiedManifest, CopyObject, CopyPart, Delete,
-    Expected, LearntGroup, MakeBucket, NamespaceCommand, SealedTags, SetBucketTags, SetTags, Tick,
+    Expected, LearntGroup, MakeBucket, NamespaceCommand, Raise, SealedTags, SetBucketTags, SetTags,
+    Tick,
 };
 use strongroom_metadata::tables::*;
 use strongroom_metadata::{Asked, Command, Proposal, Refusal, Reply, plan};
@@ -463,6 +464,12 @@ fn commands_are_readable_for_ever() {
             elapsed_ms,
         }),
     );
+    check("raise", Command::Raise(Raise { level: 2 }));
+    check("audit", Command::Audit);
+    check(
+        "release deletions",
+        Command::Namespace(NamespaceCommand::ReleaseDeletions),
+    );
     let of_cluster = cluster_commands().into_iter().chain(account_commands());
     for (name, command) in of_cluster.chain(joining::commands()) {
         check(name, Command::Cluster(command));
@@ -557,6 +564,8 @@ fn refusals() -> Vec<(&'static str, Refusal)> {
         ("source changed", R::SourceChanged),
         ("not shareable", R::NotShareable),
         ("bad copy", R::BadCopy),
+        ("level too low", R::LevelTooLow),
+        ("deletions held", R::DeletionsHeld),
     ]
 }
 
@@ -810,6 +819,12 @@ fn rows_are_readable_for_ever() {
         &(2001, blob),
         &ReclaimRow { born: 10 },
     );
+    g.check_row("level", &LEVEL, &(), &2);
+    g.check_row("namespace level", &NAMESPACE_LEVEL, &(), &2);
+    g.check_row("incarnation", &INCARNATION, &(), &1);
+    g.check_row("namespace incarnation", &NAMESPACE_INCARNATION, &(), &1);
+    let since = WallTime(1_700_000_000_000);
+    g.check_row("hold", &HOLD, &(), &HoldRow { since, entry: 12 });
     uploads::rows(&mut golden);
     upkeep::rows(&mut golden);
     joining::rows(&mut golden);

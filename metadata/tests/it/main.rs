@@ -15,6 +15,8 @@ mod listing;
 mod manifest;
 mod model;
 mod multipart;
+mod raft_audit;
+mod raft_backup;
 mod raft_cluster;
 mod raft_members;
 mod raft_node;

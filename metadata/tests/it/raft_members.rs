@@ -6,7 +6,7 @@ use strongroom_metadata::raft::{MembersError, Network, Node};
 use types::NodeId;
 use types::wire::members::Added;
 
-fn servers(count: u64) -> Vec<Server> {
+pub(crate) fn servers(count: u64) -> Vec<Server> {
     let network = Network::new();
     let server = |id| Server::new(id, &network, id);
     (1..=count).map(server).collect()
@@ -32,7 +32,7 @@ async fn add(leader: &Node, node: &Node) {
 }
 
 /// A cluster of so many, led by the first, which has entries from before the others came.
-async fn grown(servers: &[Server]) -> Vec<Node> {
+pub(crate) async fn grown(servers: &[Server]) -> Vec<Node> {
     let first = servers[0].alone().await.unwrap();
     for number in 0..50 {
         first.propose(keep(number)).await.unwrap();
@@ -46,7 +46,7 @@ async fn grown(servers: &[Server]) -> Vec<Node> {
     nodes
 }
 
-async fn leads(nodes: &[Node]) -> &Node {
+pub(crate) async fn leads(nodes: &[Node]) -> &Node {
     eventually("somebody leads", || {
         let leader = nodes[0].leadership().leader;
         nodes
@@ -59,7 +59,7 @@ async fn leads(nodes: &[Node]) -> &Node {
     found.expect("it was found")
 }
 
-async fn stop(nodes: Vec<Node>) {
+pub(crate) async fn stop(nodes: Vec<Node>) {
     for node in nodes {
         node.shutdown().await;
     }

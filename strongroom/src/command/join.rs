@@ -8,7 +8,7 @@
 //! Cut short anywhere, the same command again gets the same id: the key that was kept says that it is the same
 //! server. The configuration is written last.
 
-use super::init::names;
+use super::first::names;
 use super::write_line;
 use crate::files::{self, Access};
 use crate::home::Home;
@@ -214,10 +214,7 @@ fn configuration(options: &Options, home: &Home, enrolled: &Enrolled) -> Result<
             data: Some(home.folder().to_owned()),
             listen: options.listen,
             admin: Some(options.admin),
-            profile: Some(keys.settings.profile),
-            abandoned_after_seconds: Some(keys.settings.abandoned_after_seconds),
-            reclaim_after_seconds: Some(keys.settings.reclaim_after_seconds),
-            renew_before_days: None,
+            ..Keys::of(keys.settings)
         })?);
     }
     let gateway = enrolled.role == ServerRole::Gateway;

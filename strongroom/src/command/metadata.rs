@@ -1,6 +1,7 @@
 //! `strongroom metadata`: one metadata server, or what an operator asks of them all.
 
 use super::api::Target;
+use super::restore;
 use super::servers::ask;
 use super::show::table;
 use super::{write_json, write_line};
@@ -11,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use types::NodeId;
 use types::wire::Members;
-use types::wire::members::{Added, Member};
+use types::wire::members::{Added, Audited, Finding, Levels, Member};
 
 /// Between two looks at a server that learns.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -55,6 +56,37 @@ enum What {
         #[command(flatten)]
         target: Target,
     },
+    /// Have the leader write a backup of all metadata on its machine, in its folder of backups
+    Backup {
+        /// What it is called: letters, digits, dots, dashes, underscores
+        name: String,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Make a new metadata server of a backup; deletions are held until they are released
+    Restore(restore::Options),
+    /// Release deletions that are held since a restore
+    Release {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Have the servers compare their rows, now; one that has other rows than most stops and makes them anew
+    Audit {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Show the feature level, and what each server knows
+    Level {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Raise the feature level, for good: once every server runs a build that knows it, and none is to go back
+    Raise {
+        /// To which [default: the highest that every server knows]
+        level: Option<u32>,
+        #[command(flatten)]
+        target: Target,
+    },
 }
 
 pub(crate) fn run(options: Options) -> Result<()> {
@@ -82,7 +114,100 @@ pub(crate) fn run(options: Options) -> Result<()> {
             })?;
             done(&target, leader, "leads")
         }
+        Some(What::Backup { name, target }) => backup(&name, &target),
+        Some(What::Restore(options)) => restore::run(&options),
+        Some(What::Release { target }) => {
+            ask(&target, async |servers: &RemoteMetadata| {
+                let released = Members::release(servers).await;
+                released.context("releasing deletions")
+            })?;
+            match target.json {
+                true => write_json(&serde_json::json!({ "held": false })),
+                false => write_line("deletions go on"),
+            }
+        }
+        Some(What::Audit { target }) => audit(&target),
+        Some(What::Level { target }) => {
+            let levels = ask(&target, async |servers: &RemoteMetadata| {
+                let levels = servers.levels().await;
+                levels.context("asking for the feature level")
+            })?;
+            show_levels(&target, &levels)
+        }
+        Some(What::Raise { level, target }) => {
+            let levels = ask(&target, async |servers: &RemoteMetadata| {
+                let raised = Members::raise_level(servers, level).await;
+                raised.context("raising the feature level")
+            })?;
+            show_levels(&target, &levels)
+        }
     }
+}
+
+fn backup(name: &str, target: &Target) -> Result<()> {
+    let written = ask(target, async |servers: &RemoteMetadata| {
+        let written = Members::backup(servers, name.to_owned()).await;
+        written.with_context(|| format!("writing the backup {name}"))
+    })?;
+    if target.json {
+        return write_json(&written);
+    }
+    let (node, entry) = (written.node.get(), written.entry);
+    write_line(&format!("server   {node}"))?;
+    write_line(&format!("folder   {}", written.folder))?;
+    write_line(&format!("entry    {entry}"))
+}
+
+/// Fails where a server's rows are not right: a script that asks should stop.
+fn audit(target: &Target) -> Result<()> {
+    let report = ask(target, async |servers: &RemoteMetadata| {
+        let report = Members::audit(servers).await;
+        report.context("having the servers compare their rows")
+    })?;
+    if target.json {
+        write_json(&report)?;
+    } else {
+        let heading = ["server", "rows", "read through"].map(str::to_owned);
+        let mut rows = vec![heading.to_vec()];
+        rows.extend(report.servers.iter().map(audited));
+        write_line(&table(&rows))?;
+    }
+    let odd = report
+        .servers
+        .iter()
+        .filter(|server| matches!(server.finding, Finding::Odd | Finding::Undecided));
+    match odd.count() {
+        0 => Ok(()),
+        _ => bail!("at entry {} the servers' rows differ", report.entry),
+    }
+}
+
+fn audited(server: &Audited) -> Vec<String> {
+    let rows = match server.finding {
+        Finding::Equal => "as most have them",
+        Finding::Odd => "OTHERS: it makes them anew",
+        Finding::Silent => "it did not say in time",
+        Finding::Undecided => "UNDECIDED: no rows are those of most",
+        _ => "found as a later build knows",
+    };
+    let examined = match server.examined_ms {
+        Some(ms) => format!("{} min ago", ms / 60_000),
+        None => "not since it started".to_owned(),
+    };
+    vec![server.node.get().to_string(), rows.to_owned(), examined]
+}
+
+fn show_levels(target: &Target, levels: &Levels) -> Result<()> {
+    if target.json {
+        return write_json(levels);
+    }
+    write_line(&format!("the cluster is of level {}", levels.level))?;
+    let mut rows = vec![["server", "knows level"].map(str::to_owned).to_vec()];
+    rows.extend(levels.known.iter().map(|(node, known)| {
+        let known = known.map_or("does not say".to_owned(), |known| known.to_string());
+        vec![node.get().to_string(), known]
+    }));
+    write_line(&table(&rows))
 }
 
 fn done(target: &Target, node: NodeId, what: &str) -> Result<()> {
@@ -93,10 +218,17 @@ fn done(target: &Target, node: NodeId, what: &str) -> Result<()> {
 }
 
 fn status(target: &Target) -> Result<()> {
-    let members = ask(target, async |servers: &RemoteMetadata| {
+    let (members, held) = ask(target, async |servers: &RemoteMetadata| {
         let members = servers.members().await;
-        members.context("asking for the metadata servers")
+        let members = members.context("asking for the metadata servers")?;
+        // A build before this one holds nothing, and does not know the question.
+        Ok((members, servers.held().await.unwrap_or_default()))
     })?;
+    if held.is_some() {
+        eprintln!(
+            "deletions are held since the metadata was restored: strongroom metadata release"
+        );
+    }
     if target.json {
         return write_json(&members);
     }

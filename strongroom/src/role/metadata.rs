@@ -80,6 +80,21 @@ pub(crate) struct Keys {
     /// The certificate is renewed when it is valid for less than so many days; 0: never [default: 30]
     #[arg(long, value_name = "DAYS", env = "STRONGROOM_RENEW_BEFORE_DAYS")]
     pub(crate) renew_before_days: Option<u32>,
+    /// The folder in which backups of the metadata are written [default: `backups` in the server's folder]
+    #[arg(long, value_name = "DIR", env = "STRONGROOM_BACKUPS")]
+    pub(crate) backups: Option<PathBuf>,
+}
+
+impl Keys {
+    /// Those that are the same on every server.
+    pub(crate) fn of(settings: ServerSettings) -> Self {
+        Self {
+            profile: Some(settings.profile),
+            abandoned_after_seconds: Some(settings.abandoned_after_seconds),
+            reclaim_after_seconds: Some(settings.reclaim_after_seconds),
+            ..Self::default()
+        }
+    }
 }
 
 /// A profile as people write it.
@@ -112,6 +127,7 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     admin: SocketAddr,
     pub(crate) settings: ServerSettings,
+    pub(crate) backups: Option<PathBuf>,
     renew_before_days: u32,
 }
 
@@ -127,6 +143,7 @@ impl Config {
             .or(file.abandoned_after_seconds);
         let reclaim = keys.reclaim_after_seconds.or(file.reclaim_after_seconds);
         Ok(Self {
+            backups: keys.backups.or(file.backups),
             renew_before_days: keys
                 .renew_before_days
                 .or(file.renew_before_days)
@@ -160,6 +177,7 @@ impl Running {
         home: Home,
         listen: SocketAddr,
         settings: ServerSettings,
+        backups: Option<PathBuf>,
     ) -> Result<Self> {
         let lock = files::lock(home.folder())?;
         let certificate = home.certificate();
@@ -182,7 +200,7 @@ impl Running {
              (metadata remove), and join a new one",
             home.log().display()
         );
-        let office = Arc::new(office(&home, identity, &slot, settings)?);
+        let office = Arc::new(office(&home, identity, &slot, settings, backups)?);
         let book = AddressBook::default();
         let seconds = Duration::from_secs;
         let replica = Replica::start(
@@ -267,6 +285,7 @@ fn office(
     identity: Identity,
     slot: &Slot,
     settings: ServerSettings,
+    backups: Option<PathBuf>,
 ) -> Result<Office> {
     let ca = std::fs::read_to_string(home.ca());
     let ca = ca.with_context(|| format!("reading {}", home.ca().display()))?;
@@ -282,6 +301,7 @@ fn office(
         cluster: identity.cluster,
         slot: slot.clone(),
         settings,
+        backups: backups.unwrap_or_else(|| home.backups()),
     })
 }
 
@@ -307,7 +327,7 @@ async fn serve(options: Options) -> Result<()> {
     let metrics = Metrics::install();
     let (admin, days) = (config.admin, config.renew_before_days);
     let running = tokio::select! {
-        started = Running::start(config.home, config.listen, config.settings) => {
+        started = Running::start(config.home, config.listen, config.settings, config.backups) => {
             Arc::new(started.context("starting the metadata server")?)
         }
         () = stop.asked() => return Ok(()),

@@ -58,7 +58,7 @@ pub(crate) fn block_on<T>(what: impl Future<Output = Result<T>>) -> Result<T> {
 }
 
 /// Reads a role's keys from its file; none: they are all said otherwise.
-fn read<T: serde::de::DeserializeOwned + Default>(file: Option<&Path>) -> Result<T> {
+pub(crate) fn read<T: serde::de::DeserializeOwned + Default>(file: Option<&Path>) -> Result<T> {
     use anyhow::Context;
     let Some(file) = file else {
         return Ok(T::default());

@@ -26,14 +26,14 @@ pub(super) fn client_of(cluster: &Joined, gateway: &Server) -> Client {
 }
 
 /// One who writes, reads back and lists for as long as it is let, and counts; what is refused ends it.
-struct Busy {
+pub(super) struct Busy {
     stop: Arc<AtomicBool>,
     done: Arc<AtomicU64>,
     task: tokio::task::JoinHandle<Result<(), String>>,
 }
 
 impl Busy {
-    fn start(client: &Client, name: &'static str) -> Self {
+    pub(super) fn start(client: &Client, bucket: &'static str, name: &'static str) -> Self {
         let (stop, done) = (
             Arc::new(AtomicBool::new(false)),
             Arc::new(AtomicU64::new(0)),
@@ -47,10 +47,10 @@ impl Busy {
                 // Kept in a row, and in shards.
                 let content = content(if number % 2 == 0 { 700 } else { 40_000 });
                 let key = format!("{name}-{}", number % 10);
-                let put = support::put(&client, BUCKET, &key, content).await;
+                let put = support::put(&client, bucket, &key, content).await;
                 put.map_err(|refusal| format!("put {number}: {refusal:?}"))?;
-                support::check(&client, BUCKET, &key, content).await?;
-                let listed = client.list_objects_v2().bucket(BUCKET).prefix(&key);
+                support::check(&client, bucket, &key, content).await?;
+                let listed = client.list_objects_v2().bucket(bucket).prefix(&key);
                 let listed = listed.send().await.map_err(|error| format!("{error:?}"))?;
                 if listed.key_count() != Some(1) {
                     return Err(format!("{key} is not listed"));
@@ -63,14 +63,14 @@ impl Busy {
     }
 
     /// Waits until so many more are done.
-    fn after(&self, more: u64) {
+    pub(super) fn after(&self, more: u64) {
         let from = self.done.load(Ordering::Relaxed);
         wait_until("it gets on", SOON, || {
             self.task.is_finished() || self.done.load(Ordering::Relaxed) >= from + more
         });
     }
 
-    async fn end(self) -> u64 {
+    pub(super) async fn end(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         self.task.await.unwrap().unwrap();
         self.done.load(Ordering::Relaxed)
@@ -87,7 +87,7 @@ async fn servers_come_and_go_at_no_cost() {
     support::put(&client, BUCKET, "large", content(5 * MIB))
         .await
         .unwrap();
-    let busy = Busy::start(&client, "rolling");
+    let busy = Busy::start(&client, BUCKET, "rolling");
     tokio::task::block_in_place(|| {
         for at in [0, 1, 2] {
             // Whoever it is, it leads when it is stopped.

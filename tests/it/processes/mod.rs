@@ -4,7 +4,9 @@ mod cut;
 mod failover;
 mod linear;
 mod metadata;
+mod restored;
 mod scrub;
+mod upgrade;
 
 use crate::sizes::boundaries;
 use crate::support::{self, MIB, make_bucket};

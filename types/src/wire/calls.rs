@@ -11,7 +11,8 @@
 
 use super::accounts::{Accounts, Credential, KeyInfo, KeyState, NewKey, User};
 use super::members::{
-    Added, Enrol, Enrolled, Enrolment, Member, Members, NewToken, ServerInfo, ServerRole, TokenInfo,
+    Added, AuditReport, BackupInfo, Enrol, Enrolled, Enrolment, Held, Levels, Member, Members,
+    NewToken, ServerInfo, ServerRole, TokenInfo,
 };
 use super::metadata::{
     AbortUpload, Answer, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, CopyPart,
@@ -239,6 +240,12 @@ calls! {
     Harmless tokens() -> Vec<TokenInfo>;
     Harmless remove_token(number: u64) -> ();
     Harmless create_groups(profile: Option<Profile>) -> u64;
+    Harmless audit() -> AuditReport;
+    Harmless levels() -> Levels;
+    Harmless raise_level(to: Option<u32>) -> Levels;
+    Never backup(name: String) -> BackupInfo;
+    Harmless held() -> Option<Held>;
+    Harmless release() -> ();
 }
 
 calls! {

@@ -176,6 +176,69 @@ pub struct ServerInfo {
     pub removed: bool,
 }
 
+/// What an audit found of one metadata server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Finding {
+    /// Its rows are those of most servers.
+    Equal,
+    /// They are not: it stops, and makes them anew.
+    Odd,
+    /// It did not say in time.
+    Silent,
+    /// It said, but no rows are those of most.
+    Undecided,
+}
+
+/// One metadata server at an audit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audited {
+    /// Which.
+    pub node: NodeId,
+    /// What was found.
+    pub finding: Finding,
+    /// Milliseconds since it last read its stored rows through, and they were what it had written.
+    pub examined_ms: Option<u64>,
+}
+
+/// What an audit found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditReport {
+    /// The entry of the log at which the rows were compared.
+    pub entry: u64,
+    /// Each metadata server.
+    pub servers: Vec<Audited>,
+}
+
+/// A backup that was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupInfo {
+    /// The metadata server that wrote it, on its own machine.
+    pub node: NodeId,
+    /// Where it is there.
+    pub folder: String,
+    /// The last entry of the log in it.
+    pub entry: u64,
+}
+
+/// Deletions are held since the metadata was restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// When that was.
+    pub since: WallTime,
+    /// The last entry of the log that the backup held.
+    pub entry: u64,
+}
+
+/// What the metadata may hold, and what its servers know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Levels {
+    /// The cluster's feature level.
+    pub level: u32,
+    /// The highest that each metadata server knows; none of one that did not say.
+    pub known: BTreeMap<NodeId, Option<u32>>,
+}
+
 /// What operators ask the metadata servers about themselves.
 pub trait Members: Send + Sync + 'static {
     /// The metadata servers.
@@ -208,6 +271,24 @@ pub trait Members: Send + Sync + 'static {
 
     /// Lays out the groups of a profile over the admitted disks, unless they were; how many there are.
     fn create_groups(&self, profile: Option<Profile>) -> Answer<'_, u64>;
+
+    /// Has every metadata server compare its rows, now.
+    fn audit(&self) -> Answer<'_, AuditReport>;
+
+    /// The feature level, and what the metadata servers know.
+    fn levels(&self) -> Answer<'_, Levels>;
+
+    /// Raises the feature level, for good, to the highest that every metadata server knows, or to this one.
+    fn raise_level(&self, to: Option<u32>) -> Answer<'_, Levels>;
+
+    /// Has the leader write a backup of this name on its own machine.
+    fn backup(&self, name: String) -> Answer<'_, BackupInfo>;
+
+    /// Whether deletions are held since a restore.
+    fn held(&self) -> Answer<'_, Option<Held>>;
+
+    /// Releases them: what the restored metadata does not know of is dead from now on.
+    fn release(&self) -> Answer<'_, ()>;
 }
 
 /// What one who has a certificate asks about it.

@@ -5,6 +5,9 @@
 //! | `/raft/append` | [`Append`] | [`Appended`] |
 //! | `/raft/vote`, `/raft/pre-vote` | [`Ballot`] | [`Voted`] |
 //! | `/raft/transfer` | [`Transfer`] | [`Transferred`] |
+//! | `/raft/digest` | [`DigestAt`] | [`Noted`], or none: not in time |
+//! | `/raft/verdict` | [`Verdict`] | nothing |
+//! | `/raft/level` | nothing | the highest feature level that the server knows |
 //! | `/raft/snapshot` | [`StoredVote`], then the snapshot's parts but its trailer | [`StoredVote`] |
 //!
 //! They mirror openraft's own types, as what is stored does: an upgrade of openraft that renames a field
@@ -22,6 +25,9 @@ pub(super) const VOTE: &str = "/raft/vote";
 pub(super) const PRE_VOTE: &str = "/raft/pre-vote";
 pub(super) const TRANSFER: &str = "/raft/transfer";
 pub(super) const SNAPSHOT: &str = "/raft/snapshot";
+pub(super) const DIGEST: &str = "/raft/digest";
+pub(super) const VERDICT: &str = "/raft/verdict";
+pub(super) const LEVEL: &str = "/raft/level";
 
 fn positions(id: Option<LogId>) -> Option<Position> {
     id.map(Position::from)
@@ -229,6 +235,28 @@ impl From<Transferred> for TransferLeaderResponse<TypeConfig> {
     }
 }
 
+/// What were your rows at this audit? It is answered once the server has come to it, or after so long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DigestAt {
+    pub(crate) entry: u64,
+    pub(crate) within_ms: u64,
+}
+
+/// A server's rows at an audit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Noted {
+    pub(crate) digest: [u8; 32],
+    /// Since when its stored rows are known to be what it wrote.
+    pub(crate) examined_ms: Option<u64>,
+}
+
+/// What most servers' rows were at an audit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Verdict {
+    pub(crate) entry: u64,
+    pub(crate) right: [u8; 32],
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -297,6 +325,26 @@ mod tests {
             golden(name, &sent);
             assert_eq!(AppendEntriesResponse::from(sent), answer);
         }
+        golden(
+            "digest-at",
+            &DigestAt {
+                entry: 7,
+                within_ms: 1000,
+            },
+        );
+        let noted = Noted {
+            digest: [9; 32],
+            examined_ms: Some(60_000),
+        };
+        golden("noted", &Some(noted));
+        golden(
+            "verdict",
+            &Verdict {
+                entry: 7,
+                right: [9; 32],
+            },
+        );
+
         let ballot = VoteRequest {
             vote: Vote::new(4, 1),
             last_log_id: Some(id(7)),

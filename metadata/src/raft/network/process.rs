@@ -4,7 +4,9 @@
 //! never joined, is unreachable. Snapshots are copied frame by frame: opened under the sender's storage key,
 //! sealed again under the receiver's.
 
-use super::Peer;
+use super::message::{DigestAt, Noted, Verdict};
+use super::{Asks, Peer};
+use crate::level;
 use crate::raft::snapshot::Snapshots;
 use crate::raft::state_machine::Snapshot;
 use crate::raft::types::{TypeConfig, Vote};
@@ -17,6 +19,7 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -134,6 +137,29 @@ impl ProcessLink {
             Ok(answered) => answered?.map_err(|error| Unreachable::new(&error).into()),
             Err(_) => Err(NetworkError::from_string("the peer is too slow").into()),
         }
+    }
+}
+
+impl Asks for ProcessLink {
+    async fn digest_at(&self, asked: DigestAt, limit: Duration) -> Option<Noted> {
+        let within = Duration::from_millis(asked.within_ms);
+        let noted = self.call(limit, |peer| async move {
+            Ok::<_, Infallible>(peer.audits.noted(asked.entry, within).await)
+        });
+        noted.await.ok().flatten()
+    }
+
+    async fn verdict(&self, verdict: Verdict, limit: Duration) -> Option<()> {
+        let told = self.call(limit, |peer| async move {
+            peer.audits.judge(verdict.entry, verdict.right).await;
+            Ok::<_, Infallible>(())
+        });
+        told.await.ok()
+    }
+
+    async fn level(&self, limit: Duration) -> Option<u32> {
+        let level = self.call(limit, |_| async { Ok::<_, Infallible>(level::KNOWN) });
+        level.await.ok()
     }
 }
 

@@ -2,9 +2,10 @@
 
 use super::Peer;
 use super::message::{
-    APPEND, Append, Appended, Ballot, PRE_VOTE, SNAPSHOT, TRANSFER, Transfer, Transferred, VOTE,
-    Voted,
+    APPEND, Append, Appended, Ballot, DIGEST, DigestAt, LEVEL, PRE_VOTE, SNAPSHOT, TRANSFER,
+    Transfer, Transferred, VERDICT, VOTE, Verdict, Voted,
 };
+use crate::level;
 use crate::raft::snapshot::{SnapshotError, SnapshotFile, Snapshots, label_of};
 use crate::raft::state_machine::Snapshot;
 use crate::raft::types::StoredVote;
@@ -12,6 +13,7 @@ use rpc::{Answer, Incoming, PartError, PartReader, StatusCode, answer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use types::codec::{self, DecodeError};
 
 /// Longest call but a snapshot: as many entries as are sent at once, of the longest.
@@ -79,6 +81,7 @@ impl RaftCalls {
         let Peer {
             raft: server,
             snapshots,
+            audits,
         } = self.own()?;
         match path {
             APPEND => {
@@ -101,6 +104,16 @@ impl RaftCalls {
                 let transferred = server.handle_transfer_leader(transfer.into()).await;
                 told(&Transferred::from(&transferred.map_err(raft)?))
             }
+            DIGEST => {
+                let DigestAt { entry, within_ms } = read(body).await?;
+                told(&audits.noted(entry, Duration::from_millis(within_ms)).await)
+            }
+            VERDICT => {
+                let Verdict { entry, right } = read(body).await?;
+                audits.judge(entry, right).await;
+                told(&())
+            }
+            LEVEL => told(&level::KNOWN),
             SNAPSHOT => {
                 let received = receive(&snapshots, body).await;
                 let installed = match received {

@@ -1,10 +1,10 @@
 //! Raft over the wire, the caller's end: one channel to each peer, shared by all that is sent to it.
 
 use super::message::{
-    APPEND, Append, Appended, Ballot, PRE_VOTE, SNAPSHOT, TRANSFER, Transfer, Transferred, VOTE,
-    Voted,
+    APPEND, Append, Appended, Ballot, DIGEST, DigestAt, LEVEL, Noted, PRE_VOTE, SNAPSHOT, TRANSFER,
+    Transfer, Transferred, VERDICT, VOTE, Verdict, Voted,
 };
-use super::{Peer, RaftCalls};
+use super::{Asks, Peer, RaftCalls};
 use crate::raft::snapshot::SnapshotFile;
 use crate::raft::state_machine::Snapshot;
 use crate::raft::types::{StoredVote, TypeConfig, Vote};
@@ -137,6 +137,20 @@ impl WireLink {
             return Err(Unreachable::from_string(text).into());
         }
         types::codec::decode(&answer).map_err(|error| NetworkError::new(&error).into())
+    }
+}
+
+impl Asks for WireLink {
+    async fn digest_at(&self, asked: DigestAt, limit: Duration) -> Option<Noted> {
+        self.ask(DIGEST, &asked, limit).await.ok().flatten()
+    }
+
+    async fn verdict(&self, verdict: Verdict, limit: Duration) -> Option<()> {
+        self.ask(VERDICT, &verdict, limit).await.ok()
+    }
+
+    async fn level(&self, limit: Duration) -> Option<u32> {
+        self.ask(LEVEL, &(), limit).await.ok()
     }
 }
 
