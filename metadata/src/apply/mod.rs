@@ -10,6 +10,7 @@ mod accounts;
 mod blobs;
 mod cluster;
 mod copy;
+mod count;
 mod joining;
 mod namespace;
 mod numbered;
@@ -23,6 +24,7 @@ mod sessions;
 mod sweep;
 mod tags;
 mod uploads;
+mod usage;
 
 use crate::command::{Command, Proposal};
 use crate::reply::{Refusal, Reply};
@@ -32,6 +34,7 @@ use types::id;
 
 pub use blobs::MAX_COMMIT_ROWS;
 pub use cluster::MAX_GROUPS;
+pub use count::{COUNTED_AT_LEAST, COUNTED_AT_MOST};
 pub use joining::MAX_TOKENS;
 pub use numbered::{MAX_UNANSWERED, foreseen};
 pub use reclaim::{BLOBS_PER_COMMAND, ROWS_PER_COMMAND, forgettable};
@@ -43,6 +46,7 @@ pub use sessions::{
 };
 pub use sweep::PARTS_PER_SWEEP;
 pub use uploads::MAX_MANIFEST_ROWS;
+pub use usage::fits;
 
 /// Raised by every restore from a backup; there has been none.
 const INCARNATION: u8 = 0;

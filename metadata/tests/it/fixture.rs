@@ -171,6 +171,17 @@ pub(crate) fn bucket_name(text: &str) -> BucketName {
 impl World {
     pub(crate) fn new() -> Self {
         let machine = Machine::new();
+        let kept = machine.namespace(NamespaceCommand::KeepUsage);
+        assert_eq!(kept, Reply::Done);
+        Self::over(machine)
+    }
+
+    /// One that is older than usage.
+    pub(crate) fn older() -> Self {
+        Self::over(Machine::new())
+    }
+
+    fn over(machine: Machine) -> Self {
         let groups = make_groups(&machine);
         let session = open_session(&machine);
         let mut world = Self {

@@ -2,6 +2,7 @@
 //! which makes one, and `join`, which a token leads to one.
 
 mod api;
+pub(crate) mod bucket;
 pub(crate) mod certificate;
 pub(crate) mod check;
 pub(crate) mod disk;
@@ -13,11 +14,13 @@ pub(crate) mod metadata;
 pub(crate) mod metrics;
 pub(crate) mod node;
 mod progress;
+mod quota;
 pub(crate) mod scrub;
 pub(crate) mod server;
 mod servers;
 mod show;
 pub(crate) mod status;
+pub(crate) mod tenant;
 pub(crate) mod token;
 pub(crate) mod user;
 
