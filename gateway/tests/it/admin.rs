@@ -275,7 +275,7 @@ async fn usage_is_shown_and_quotas_are_set() {
         ("PUT", "/buckets/999/quota", "{}", 404, "NoSuchBucket"),
         ("PUT", "/tenants/999/quota", "{}", 404, "NoSuchTenant"),
         ("PUT", &path, r#"{"byte":"Keep"}"#, 422, "Malformed"),
-        ("PUT", &path, r#"{"bytes":-1}"#, 422, "Malformed"),
+        ("PUT", &path, r#"{"bytes":-1}"#, 400, "Malformed"),
         ("PUT", &path, "{", 400, "Malformed"),
         ("GET", "/buckets?name=Bad_Name", "", 400, "Malformed"),
         ("GET", "/buckets?nom=data", "", 400, "Malformed"),
