@@ -1,7 +1,6 @@
 //! Usage and quotas, from the command line to S3.
 
 use crate::accounts::{failed, json};
-use crate::scheme::Scheme;
 use crate::support::{self, MIB, Refusal};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
