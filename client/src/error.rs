@@ -11,6 +11,7 @@
 use crate::budget::Exhausted;
 use types::size::ByteCount;
 use types::wire::metadata::MetadataError;
+use types::wire::usage::Exceeded;
 
 /// What there was too much of, or too little. All of it passes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,6 +61,9 @@ pub enum PutError {
     /// No such upload: it never was, was completed or aborted, or has expired.
     #[error("no such upload")]
     NoSuchUpload,
+    /// A quota leaves no room for it, and will not by itself.
+    #[error("{0} is exceeded")]
+    QuotaExceeded(Exceeded),
     /// A part that was chosen has been uploaded again, or is not there: look at the parts again.
     #[error("a part is not as it was")]
     PartChanged,
@@ -216,6 +220,7 @@ impl From<MetadataError> for PutError {
             MetadataError::NoSuchObject => Self::NoSuchObject,
             MetadataError::ConditionFailed => Self::ConditionFailed,
             MetadataError::NoSuchUpload => Self::NoSuchUpload,
+            MetadataError::QuotaExceeded(exceeded) => Self::QuotaExceeded(exceeded),
             MetadataError::PartChanged => Self::PartChanged,
             MetadataError::SourceChanged => Self::SourceChanged,
             MetadataError::NotShareable => Self::NotShareable,

@@ -22,15 +22,23 @@ use bytes::Bytes;
 use erasure::BlobLayout;
 use seal::segment::{Last, SegmentSealer};
 use std::sync::Arc;
+use std::time::Duration;
 use types::attributes::Checksum;
 use types::block::{SEAL_OVERHEAD, SEGMENT};
 use types::manifest::{CHUNKS_PER_RUN, INLINE_LIMIT};
 use types::profile::Profile;
-use types::size::ByteCount;
+use types::size::{ByteCount, MIB};
 use types::wire::metadata::{
     Bucket, Condition, IssuedBlob, MetadataError, Tags, WallTime, WrittenPlace,
 };
+use types::wire::usage::Fits;
 use types::{Attributes, ObjectKey, VersionId};
+
+/// A body of at least this length is not taken before it is known to fit: to take and refuse a shorter one costs
+/// less than to ask.
+const ASKED_ABOVE: ByteCount = ByteCount::new(MIB);
+/// So long an upload waits to be told. Untold, it goes on, and its commit decides.
+const TOLD_WITHIN: Duration = Duration::from_millis(500);
 
 /// An object, or a part of one, on its way in. Dropping it abandons it.
 pub struct Upload {
@@ -82,7 +90,12 @@ impl Upload {
         target: Target,
         declared: Option<ByteCount>,
     ) -> Result<Self, PutError> {
-        let (session, issued) = inner.issue(bucket.id).await?;
+        let (fits, issued) = futures::join!(
+            fits(&inner, &bucket, &key, target, declared),
+            inner.issue(bucket.id)
+        );
+        fits?;
+        let (session, issued) = issued?;
         let sealer = SegmentSealer::new(&*inner.config.provider, issued.blob, &issued.key);
         let origin = Origin {
             inner: Arc::clone(&inner),
@@ -276,6 +289,32 @@ impl Upload {
         self.sending.dispatch(filling, first_segment, left).await?;
         self.chunks += 1;
         Ok(())
+    }
+}
+
+/// Refused when a quota leaves no room for what is to come. Who writes at the same time may take it meanwhile.
+async fn fits(
+    inner: &Inner,
+    bucket: &Bucket,
+    key: &ObjectKey,
+    target: Target,
+    declared: Option<ByteCount>,
+) -> Result<(), PutError> {
+    let Some(length) = declared.filter(|length| *length >= ASKED_ABOVE) else {
+        return Ok(());
+    };
+    let asked = inner.metadata.fits(Fits {
+        bucket: bucket.id,
+        key: key.clone(),
+        length,
+        part: match target {
+            Target::Object => None,
+            Target::Part { upload, number } => Some((upload, number)),
+        },
+    });
+    match tokio::time::timeout(TOLD_WITHIN, asked).await {
+        Ok(Err(MetadataError::QuotaExceeded(exceeded))) => Err(PutError::QuotaExceeded(exceeded)),
+        _ => Ok(()),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use types::TenantId;
 use types::size::ByteCount;
-use types::wire::Accounts;
+use types::wire::{Accounts, Usages};
 
 /// Where a gateway listens, and within which bounds it serves.
 pub struct GatewayConfig {
@@ -52,6 +52,8 @@ pub struct AdminConfig {
     pub operations: Arc<dyn Operations>,
     /// Users and access keys.
     pub accounts: Arc<dyn Accounts>,
+    /// What is in buckets, and quotas.
+    pub usages: Arc<dyn Usages>,
     /// Whose users are made here.
     pub tenant: TenantId,
 }

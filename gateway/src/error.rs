@@ -10,6 +10,7 @@
 //! ConditionFailed                        PreconditionFailed          412
 //! NoSuchUpload                           NoSuchUpload                404
 //! NoSuchPart                             InvalidPart                 400
+//! QuotaExceeded                          QuotaExceeded               403
 //! Exists                                 BucketAlreadyOwnedByYou or
 //!                                        BucketAlreadyExists         409
 //! NotEmpty                               BucketNotEmpty              409
@@ -36,6 +37,7 @@ use s3s::stream::upload_stream::UploadStreamError;
 use s3s::{BodySizeLimitExceeded, S3Error, S3ErrorCode, StdError, s3_error};
 use std::error::Error;
 use types::size::ByteCount;
+use types::wire::usage::Exceeded;
 
 /// Turns an error of ours into S3's.
 pub(crate) trait ToS3 {
@@ -51,6 +53,7 @@ impl ToS3 for PutError {
             Self::NoSuchObject => S3ErrorCode::NoSuchKey.into(),
             Self::ConditionFailed => S3ErrorCode::PreconditionFailed.into(),
             Self::NoSuchUpload => S3ErrorCode::NoSuchUpload.into(),
+            Self::QuotaExceeded(exceeded) => quota(exceeded),
             Self::Length { .. } => S3ErrorCode::IncompleteBody.into(),
             _ => hidden(S3ErrorCode::InternalError, &self),
         }
@@ -105,6 +108,18 @@ impl ToS3 for BucketError {
             _ => hidden(S3ErrorCode::InternalError, &self),
         }
     }
+}
+
+/// A quota leaves no room. S3 has no code for it; this is the one of Ceph and others, with a status that clients
+/// do not try again. How much there is and may be is not told: a tenant's usage is of all labels.
+fn quota(exceeded: Exceeded) -> S3Error {
+    let code = S3ErrorCode::Custom("QuotaExceeded".into());
+    let mut error = S3Error::with_message(
+        code,
+        format!("There is no room: {exceeded} would be exceeded."),
+    );
+    error.set_status_code(StatusCode::FORBIDDEN);
+    error
 }
 
 /// A range outside an object of `length`, which the answer tells.
@@ -222,6 +237,8 @@ mod tests {
         is(PutError::ConditionFailed, "PreconditionFailed", 412);
         is(DeleteError::ConditionFailed, "PreconditionFailed", 412);
         is(PutError::NoSuchUpload, "NoSuchUpload", 404);
+        let exceeded = PutError::QuotaExceeded(Exceeded::TenantObjects);
+        is(exceeded, "QuotaExceeded", 403);
         is(GetError::NoSuchUpload, "NoSuchUpload", 404);
         is(GetError::NoSuchPart { parts: 3 }, "InvalidPart", 400);
         let owner = String::from("someone");

@@ -111,8 +111,13 @@ impl Gateway {
         let over_tls = bind("S3 over TLS", s3_tls).await?;
         let (listen, routes) = match config.admin {
             Some(admin) => {
-                let routes =
-                    admin::router(admin.report, admin.operations, admin.accounts, admin.tenant);
+                let routes = admin::router(
+                    admin.report,
+                    admin.operations,
+                    admin.accounts,
+                    admin.usages,
+                    admin.tenant,
+                );
                 (Some(admin.listen), Some(routes))
             }
             None => (None, None),

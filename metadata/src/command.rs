@@ -25,6 +25,7 @@ use types::wire::accounts::KeyState;
 use types::wire::members::ServerRole;
 use types::wire::metadata::{AbortUpload, CreateBucket, DeleteBucket, WallTime, WrittenRun};
 use types::wire::upkeep::{Repaired, RunSlot};
+use types::wire::usage::{Holder, QuotaChange};
 use types::{Label, ObjectKey, Profile};
 
 pub use upkeep::MemberSwap;
@@ -354,6 +355,21 @@ pub enum NamespaceCommand {
         /// Which: at most [`types::wire::upkeep::MAX_TASKS`]. One whose slot was closed or moved since is
         /// passed over.
         done: Vec<Repaired>,
+    },
+    /// Usage is kept from now on; what there is already is to be counted. Done before, it does nothing.
+    KeepUsage,
+    /// Counts what there was before usage was kept.
+    CountUsage {
+        /// Most rows that it looks at: at least [`crate::apply::COUNTED_AT_LEAST`], at most
+        /// [`crate::apply::COUNTED_AT_MOST`], whatever this says.
+        rows: u32,
+    },
+    /// Sets or removes a quota.
+    SetQuota {
+        /// Whose.
+        holder: Holder,
+        /// What of it.
+        change: QuotaChange,
     },
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! /raft/…                     metadata servers that are its peers
-//! /metadata/…, /accounts/…    gateways, and metadata servers; carried out by the leader alone
+//! /metadata/…, /accounts/…, /usages/…    gateways, and metadata servers; carried out by the leader alone
 //! /upkeep/…                   the same, and storage nodes about their own disks (`own`)
 //! /members/…                  operators
 //! /enrolment/…                who holds a token, to join; servers, about their own certificate
@@ -27,10 +27,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use types::codec;
 use types::wire::calls::{
-    ACCOUNTS, ENROLMENT, LEADER, Leadership, MEMBERS, METADATA, Told, UPKEEP, answer_accounts,
-    answer_enrolment, answer_members, answer_metadata, answer_upkeep,
+    ACCOUNTS, ENROLMENT, LEADER, Leadership, MEMBERS, METADATA, Told, UPKEEP, USAGES,
+    answer_accounts, answer_enrolment, answer_members, answer_metadata, answer_upkeep,
+    answer_usages,
 };
-use types::wire::{Accounts, Metadata, Upkeep};
+use types::wire::{Accounts, Metadata, Upkeep, Usages};
 
 /// Longest call: an upload of ten thousand parts is completed in one.
 const LONGEST: usize = 16 << 20;
@@ -107,7 +108,8 @@ impl Front {
 /// Whether a call is for a role.
 fn may(role: Role, path: &str) -> bool {
     let about_itself = path == LEADER || path.starts_with(ENROLMENT);
-    let service = path.starts_with(METADATA) || path.starts_with(ACCOUNTS);
+    let services = [METADATA, ACCOUNTS, USAGES];
+    let service = services.iter().any(|prefix| path.starts_with(prefix));
     match role {
         Role::Metadata => !path.starts_with(MEMBERS),
         Role::Gateway => about_itself || service || path.starts_with(UPKEEP),
@@ -166,6 +168,8 @@ async fn serve(
         answer_metadata(&**server as &dyn Metadata, name, body)
     } else if let Some(name) = path.strip_prefix(ACCOUNTS) {
         answer_accounts(&**server as &dyn Accounts, name, body)
+    } else if let Some(name) = path.strip_prefix(USAGES) {
+        answer_usages(&**server as &dyn Usages, name, body)
     } else if let Some(name) = path.strip_prefix(UPKEEP) {
         let of_all = &**server as &dyn Upkeep;
         answer_upkeep(own.as_ref().map_or(of_all, |own| own), name, body)

@@ -10,6 +10,7 @@ use types::placement::Epoch;
 use types::wire::accounts::{KeyInfo, User};
 use types::wire::members::ServerRole;
 use types::wire::metadata::{Bucket, MetadataError, Session, WallTime, WriteLease};
+use types::wire::usage::{Exceeded, Quota};
 
 /// What applying a proposal answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +63,8 @@ pub enum Reply {
         /// Where to go on; none: nothing is left.
         next: Option<ChunkId>,
     },
+    /// A quota, as it is from now on.
+    Quota(Quota),
     /// Nothing was done.
     Refused(Refusal),
 }
@@ -247,6 +250,12 @@ pub enum Refusal {
     /// The group is not as it was when the swap was decided: look again.
     #[error("the group has changed since the swap was decided")]
     GroupChanged,
+    /// A quota leaves no room for it.
+    #[error("{0} is exceeded")]
+    QuotaExceeded(Exceeded),
+    /// Usage is not kept yet, and so no quota.
+    #[error("usage is not kept yet")]
+    UsageNotKept,
 }
 
 impl From<Refusal> for MetadataError {
@@ -273,7 +282,8 @@ impl From<Refusal> for MetadataError {
             Refusal::PartChanged => Self::PartChanged,
             Refusal::SourceChanged => Self::SourceChanged,
             Refusal::NotShareable => Self::NotShareable,
-            refusal @ (Refusal::TooManyLeases | Refusal::HeadMoved) => {
+            Refusal::QuotaExceeded(exceeded) => Self::QuotaExceeded(exceeded),
+            refusal @ (Refusal::TooManyLeases | Refusal::HeadMoved | Refusal::UsageNotKept) => {
                 Self::Unavailable(refusal.to_string())
             }
             other => Self::Malformed(other.to_string()),

@@ -149,6 +149,7 @@ impl Cluster {
                 report,
                 operations: Arc::clone(&operations) as Arc<dyn gateway::Operations>,
                 accounts: Arc::clone(&accounts),
+                usages: metadata.usages(),
                 tenant: TENANT,
             }),
             region: "us-east-1".into(),

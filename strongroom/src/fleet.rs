@@ -37,7 +37,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use types::NodeId;
 use types::wire::calls::Remote;
-use types::wire::{Accounts, Metadata, Upkeep};
+use types::wire::{Accounts, Metadata, Upkeep, Usages};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How long three servers may take to choose a leader at start: long beside other work, a few seconds alone.
@@ -127,6 +127,14 @@ impl Fleet {
                 Arc::clone(remote) as _,
                 Arc::clone(remote) as _,
             ),
+        }
+    }
+
+    /// What buckets hold and may hold, as an operator asks it.
+    pub(crate) fn usages(&self) -> Arc<dyn Usages> {
+        match self {
+            Self::One(server) => Arc::clone(server) as _,
+            Self::Three { remote, .. } => Arc::clone(remote) as _,
         }
     }
 

@@ -76,6 +76,10 @@ enum Command {
     Check(command::check::Options),
     /// Read and prove every shard of the disks, or show how far that is
     Scrub(command::scrub::Options),
+    /// Show what is in buckets, and limit how much may be
+    Bucket(command::bucket::Options),
+    /// Show what is in all buckets of a tenant, and limit how much may be
+    Tenant(command::tenant::Options),
     /// Add, list and remove users
     User(command::user::Options),
     /// Add, list, rotate, disable and remove access keys
@@ -111,6 +115,8 @@ fn run(command: Command) -> Result<()> {
         Command::Disk(options) => command::disk::run(options),
         Command::Check(options) => command::check::run(options),
         Command::Scrub(options) => command::scrub::run(options),
+        Command::Bucket(options) => command::bucket::run(options),
+        Command::Tenant(options) => command::tenant::run(options),
         Command::User(options) => command::user::run(options),
         Command::Key(options) => command::key::run(options),
     }

@@ -45,7 +45,7 @@ pub(crate) fn json(cluster: &Cluster, arguments: &[&str]) -> Value {
 }
 
 /// Runs a command that must fail; its exit code, and what it said.
-fn failed(cluster: &Cluster, arguments: &[&str]) -> (Option<i32>, String) {
+pub(crate) fn failed(cluster: &Cluster, arguments: &[&str]) -> (Option<i32>, String) {
     let Output { status, stderr, .. } = cluster.run(arguments).expect("it runs");
     assert!(!status.success(), "{arguments:?}");
     (status.code(), String::from_utf8(stderr).expect("text"))

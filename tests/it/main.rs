@@ -24,6 +24,7 @@ mod object_store;
 mod objects;
 mod pressure;
 mod processes;
+mod quotas;
 mod ranges;
 mod refusals;
 mod scheme;

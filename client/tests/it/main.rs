@@ -10,5 +10,6 @@ mod fake;
 mod long;
 mod memory;
 mod multipart;
+mod quotas;
 mod round_trip;
 mod sessions;

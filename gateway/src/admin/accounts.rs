@@ -27,7 +27,7 @@ use types::wire::metadata::MetadataError;
 use types::{Label, TenantId};
 
 /// Longest body.
-const BODY: usize = 16 << 10;
+pub(super) const BODY: usize = 16 << 10;
 
 /// Why something was not done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,7 +86,7 @@ pub(super) fn router(accounts: Arc<dyn Accounts>, tenant: TenantId) -> Router {
         .with_state(Shared { accounts, tenant })
 }
 
-async fn uncached(mut response: Response) -> Response {
+pub(super) async fn uncached(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
@@ -155,7 +155,7 @@ async fn remove_key(State(shared): State<Shared>, Path(id): Path<String>) -> Tol
 }
 
 /// A request that was not well-formed, or what the service said no with.
-enum Failure {
+pub(super) enum Failure {
     Request(StatusCode, String),
     Service(MetadataError),
 }
@@ -210,6 +210,16 @@ impl Failure {
                 "NoSuchKey",
                 "there is no access key of that id: list them with `strongroom key ls`",
             ),
+            Self::Service(E::NoSuchBucket) => (
+                StatusCode::NOT_FOUND,
+                "NoSuchBucket",
+                "there is no such bucket: list them with `strongroom bucket ls`",
+            ),
+            Self::Service(E::NoSuchTenant) => (
+                StatusCode::NOT_FOUND,
+                "NoSuchTenant",
+                "there is no such tenant: list them with `strongroom tenant ls`",
+            ),
             Self::Service(E::Malformed(text)) => {
                 return (StatusCode::BAD_REQUEST, "Malformed", text);
             }
@@ -220,7 +230,7 @@ impl Failure {
                 return (StatusCode::SERVICE_UNAVAILABLE, "Unavailable", text);
             }
             Self::Service(error) => {
-                tracing::error!(%error, "users and keys: an unexpected answer");
+                tracing::error!(%error, "the admin API: an unexpected answer");
                 let text = format!("{error}; the server's log says more");
                 return (StatusCode::INTERNAL_SERVER_ERROR, "Internal", text);
             }

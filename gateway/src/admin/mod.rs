@@ -7,6 +7,7 @@
 //! GET /metrics   Prometheus text
 //! GET /status    JSON
 //! /users, /keys  users and access keys (see `accounts`)
+//! /buckets, /tenants what is in them, and quotas (see `usage`)
 //! /disks, /check, /scrub disks (see `disks`)
 //! /nodes, /groups processes and groups (see `nodes`)
 //! ```
@@ -16,6 +17,7 @@
 mod accounts;
 mod disks;
 mod nodes;
+mod usage;
 
 use axum::Router;
 use axum::extract::State;
@@ -26,7 +28,7 @@ use futures::future::BoxFuture;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::{Arc, OnceLock};
 use types::TenantId;
-use types::wire::Accounts;
+use types::wire::{Accounts, Usages};
 
 pub use accounts::{Complaint, MadeKey};
 pub use disks::{CheckRequest, ELSEWHERE, Operations, Replacement, ScrubRequest};
@@ -94,9 +96,12 @@ pub(crate) fn router(
     report: Arc<dyn Report>,
     operations: Arc<dyn Operations>,
     accounts: Arc<dyn Accounts>,
+    usages: Arc<dyn Usages>,
     tenant: TenantId,
 ) -> Router {
-    without_accounts(report, operations).merge(accounts::router(accounts, tenant))
+    without_accounts(report, operations)
+        .merge(accounts::router(accounts, tenant))
+        .merge(usage::router(usages))
 }
 
 /// The admin API of a process that knows no users.

@@ -1,15 +1,25 @@
 //! Users, access keys and disks over the admin API.
 
 use crate::cluster::{World, service};
+use crate::memory_log::MemoryLog;
 use crate::server::Tls;
+use metadata::Server;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use strongroom_gateway::{Complaint, MadeKey};
+use types::id::RequestId;
+use types::wire::Metadata;
 use types::wire::accounts::{KeyInfo, KeyState, User};
+use types::wire::metadata::CreateBucket;
+use types::wire::usage::{BucketUsage, Count, Quota, TenantUsage};
+use types::{BucketName, Label, NodeId, TenantId};
 
 /// The admin door of a gateway.
 struct Door {
     tls: Tls,
     at: SocketAddr,
+    service: Arc<Server<MemoryLog>>,
+    node: NodeId,
     _world: World,
 }
 
@@ -22,12 +32,15 @@ struct Answer {
 impl Door {
     async fn new() -> Self {
         let tls = Tls::new();
-        let (accounts, _) = service().await;
-        let world = World::with(|config| config.admin = Some(tls.admin(accounts))).await;
+        let (service, node) = service().await;
+        let admin = tls.admin(Arc::clone(&service));
+        let world = World::with(|config| config.admin = Some(admin)).await;
         let at = world.gateway.addresses().admin.expect("listens");
         Self {
             tls,
             at,
+            service,
+            node,
             _world: world,
         }
     }
@@ -163,4 +176,111 @@ async fn processes_are_given_ids() {
     assert_eq!((added.status, &*added.body), (200, r#"{"node":12}"#));
     let elsewhere = door.complaint("POST", "/groups", "").await;
     assert_eq!(elsewhere, (409, "NotLaidOut".to_owned()));
+}
+
+impl Door {
+    /// Makes a bucket at a level; its id.
+    async fn make_bucket(&self, name: &str, level: u16) -> u64 {
+        let session = self
+            .service
+            .open_session(self.node)
+            .await
+            .expect("opened")
+            .id;
+        let create = CreateBucket {
+            request: RequestId {
+                session,
+                sequence: 1,
+                answered_below: 1,
+            },
+            tenant: TenantId::new(1),
+            owner: "owner".into(),
+            name: BucketName::try_from(name.to_owned()).expect("a name"),
+            label: Label {
+                level,
+                ..Label::default()
+            },
+            profile: None,
+        };
+        let made = self.service.create_bucket(create).await;
+        made.expect("made").id.get()
+    }
+
+    async fn buckets(&self, query: &str) -> Vec<BucketUsage> {
+        let answer = self.ask("GET", &format!("/buckets{query}"), "").await;
+        assert!(
+            answer.head.contains("cache-control: no-store"),
+            "{}",
+            answer.head
+        );
+        serde_json::from_str(&answer.body).expect("buckets")
+    }
+}
+
+/// Buckets and tenants are shown with what is in them; quotas are set, kept where they are not named, and removed;
+/// what is not there or not well-formed is said so.
+/// Method: two buckets of one name; a table of requests.
+#[tokio::test]
+async fn usage_is_shown_and_quotas_are_set() {
+    let door = Door::new().await;
+    let (open, secret) = (
+        door.make_bucket("data", 0).await,
+        door.make_bucket("data", 3).await,
+    );
+    door.make_bucket("more", 0).await;
+    while door
+        .buckets("")
+        .await
+        .iter()
+        .any(|of| of.usage == Count::Counting)
+    {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(door.buckets("").await.len(), 3);
+    let named = door.buckets("?name=data").await;
+    let ids: Vec<u64> = named.iter().map(|of| of.bucket.id.get()).collect();
+    assert_eq!(ids.len(), 2);
+    assert!(ids.contains(&open) && ids.contains(&secret));
+    assert_eq!(door.buckets("?name=nothing").await, []);
+
+    let path = format!("/buckets/{open}/quota");
+    for (body, bytes, objects) in [
+        (r#"{"bytes":{"AtMost":5}}"#, Some(5), None),
+        (r#"{"objects":{"AtMost":7}}"#, Some(5), Some(7)),
+        (r#"{"bytes":"Unlimited"}"#, None, Some(7)),
+        (r#"{"bytes":"Keep","objects":"Keep"}"#, None, Some(7)),
+    ] {
+        let set = door.ask("PUT", &path, body).await;
+        assert_eq!(set.status, 200, "{}", set.body);
+        let quota: Quota = serde_json::from_str(&set.body).expect("a quota");
+        assert_eq!((quota.bytes, quota.objects), (bytes, objects), "{body}");
+        let shown = door.buckets("?name=data").await;
+        let shown = shown.iter().find(|of| of.bucket.id.get() == open);
+        assert_eq!(shown.expect("shown").quota, quota);
+    }
+    let set = door
+        .ask("PUT", "/tenants/1/quota", r#"{"bytes":{"AtMost":9}}"#)
+        .await;
+    assert_eq!(set.status, 200);
+    let tenants = door.ask("GET", "/tenants", "").await;
+    let tenants: Vec<TenantUsage> = serde_json::from_str(&tenants.body).expect("tenants");
+    let told = (
+        tenants[0].tenant.get(),
+        tenants[0].buckets,
+        tenants[0].quota.bytes,
+    );
+    assert_eq!((tenants.len(), told), (1, (1, 3, Some(9))));
+
+    for (method, path, body, status, error) in [
+        ("PUT", "/buckets/999/quota", "{}", 404, "NoSuchBucket"),
+        ("PUT", "/tenants/999/quota", "{}", 404, "NoSuchTenant"),
+        ("PUT", &path, r#"{"byte":"Keep"}"#, 422, "Malformed"),
+        ("PUT", &path, r#"{"bytes":-1}"#, 400, "Malformed"),
+        ("PUT", &path, "{", 400, "Malformed"),
+        ("GET", "/buckets?name=Bad_Name", "", 400, "Malformed"),
+        ("GET", "/buckets?nom=data", "", 400, "Malformed"),
+    ] {
+        let told = door.complaint(method, path, body).await;
+        assert_eq!(told, (status, error.to_owned()), "{method} {path} {body}");
+    }
 }

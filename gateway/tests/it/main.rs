@@ -18,6 +18,7 @@ mod metadata;
 mod multipart;
 mod object;
 mod parts;
+mod quotas;
 mod server;
 mod tagging;
 mod upload;

@@ -15,7 +15,7 @@ use strongroom_gateway::{AdminConfig, CheckRequest, Operations, Report, ScrubReq
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use types::wire::Accounts;
+use types::wire::{Accounts, Usages};
 use types::{DiskId, NodeId, TenantId};
 
 /// Shutdown lets a request under way finish, closes idle connections, and accepts no more.
@@ -217,13 +217,14 @@ impl Tls {
     }
 
     /// An admin API on a free port.
-    pub(crate) fn admin(&self, accounts: Arc<dyn Accounts>) -> AdminConfig {
+    pub(crate) fn admin<S: Accounts + Usages>(&self, service: Arc<S>) -> AdminConfig {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         AdminConfig {
             listen: TlsListen::fixed(free, self.server(true)),
             report: Arc::new(Quiet),
             operations: Arc::new(Quiet),
-            accounts,
+            accounts: service.clone(),
+            usages: service,
             tenant: TenantId::new(1),
         }
     }

@@ -7,7 +7,7 @@
 use super::blobs::open_bucket;
 use super::namespace::next_revision;
 use super::objects::{supersede, unmoved};
-use super::{Applied, Stop, tags, uploads};
+use super::{Applied, Stop, tags, uploads, usage};
 use crate::command::{Copied, CopiedManifest, CopyObject, CopyPart};
 use crate::manifest::{Laid, ManifestError, lay_out};
 use crate::pieces::{Piece, by_part, part_row, shown};
@@ -40,6 +40,7 @@ pub(super) fn object(txn: &mut Txn<'_>, wall: WallTime, copy: &CopyObject) -> Ap
         _ => return Err(Refusal::BadCopy.into()),
     };
     let blobs = referred_again(txn, &pieces)?;
+    usage::show(txn, &key, source.length)?.write(txn);
 
     let born = next_revision(txn)?;
     // First, since what is copied onto itself is replaced.
@@ -73,7 +74,7 @@ pub(super) fn object(txn: &mut Txn<'_>, wall: WallTime, copy: &CopyObject) -> Ap
 
 pub(super) fn part(txn: &mut Txn<'_>, wall: WallTime, copy: &CopyPart) -> Applied {
     let bucket = open_bucket(txn, copy.bucket, copy.kek_version)?;
-    uploads::find(txn, copy.bucket, &copy.key, copy.upload)?;
+    let (upload_key, _) = uploads::find(txn, copy.bucket, &copy.key, copy.upload)?;
     let rows_left = uploads::rows_left(txn, copy.upload, copy.number)?;
     let source = source(txn, &copy.source)?;
     let end = copy.first.get().checked_add(copy.length.get());
@@ -84,6 +85,7 @@ pub(super) fn part(txn: &mut Txn<'_>, wall: WallTime, copy: &CopyPart) -> Applie
     if blobs.len() > rows_left {
         return Err(Refusal::TooLarge.into());
     }
+    usage::part(txn, &upload_key, (copy.upload, copy.number), copy.length)?.write(txn);
 
     let born = next_revision(txn)?;
     // First: the part that is replaced may show the same blobs.

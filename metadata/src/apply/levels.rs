@@ -1,12 +1,12 @@
 //! The feature level rises; and what is of a level that the state does not have is refused.
 
-use super::Applied;
+use super::{Applied, Stop};
 use crate::command::Raise;
 use crate::level;
 use crate::reply::{Refusal, Reply};
 use crate::store::StoreError;
 use crate::tables::{LEVEL, NAMESPACE_LEVEL};
-use crate::txn::Txn;
+use crate::txn::{Rows, Txn};
 
 /// Raises both copies. One that is there already stays.
 pub(super) fn raise(txn: &mut Txn<'_>, raise: Raise) -> Applied {
@@ -22,6 +22,14 @@ pub(super) fn raise(txn: &mut Txn<'_>, raise: Raise) -> Applied {
         NAMESPACE_LEVEL.put(txn, &(), &level);
     }
     Ok(Reply::Done)
+}
+
+/// Whether the namespace half is of a level.
+pub(super) fn needs(rows: &impl Rows, level: u32) -> Result<(), Stop> {
+    match level::of_namespace(rows)? < level {
+        true => Err(Refusal::LevelTooLow.into()),
+        false => Ok(()),
+    }
 }
 
 /// An audit looks at the rows, and leaves them as they are.

@@ -10,6 +10,7 @@ mod accounts;
 mod blobs;
 mod cluster;
 mod copy;
+mod count;
 mod held;
 mod joining;
 mod levels;
@@ -25,6 +26,7 @@ mod sessions;
 mod sweep;
 mod tags;
 mod uploads;
+mod usage;
 
 use crate::command::{Command, Proposal};
 use crate::reply::{Refusal, Reply};
@@ -34,6 +36,7 @@ use types::id;
 
 pub use blobs::MAX_COMMIT_ROWS;
 pub use cluster::MAX_GROUPS;
+pub use count::{COUNTED_AT_LEAST, COUNTED_AT_MOST};
 pub use joining::MAX_TOKENS;
 pub use numbered::{MAX_UNANSWERED, foreseen};
 pub use reclaim::{BLOBS_PER_COMMAND, ROWS_PER_COMMAND, forgettable};
@@ -45,6 +48,7 @@ pub use sessions::{
 };
 pub use sweep::PARTS_PER_SWEEP;
 pub use uploads::MAX_MANIFEST_ROWS;
+pub use usage::fits;
 
 /// There is one namespace shard.
 const NAMESPACE_SHARD: u8 = 0;

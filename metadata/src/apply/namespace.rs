@@ -3,8 +3,8 @@
 //! Nothing here reads a table of the cluster half: what is needed of it comes in the command.
 
 use super::{
-    Applied, Stop, copy, held, numbered, objects, reclaim, repairs, sessions, sweep, tags,
-    take_ids, uploads,
+    Applied, Stop, copy, count, held, numbered, objects, reclaim, repairs, sessions, sweep, tags,
+    take_ids, uploads, usage,
 };
 use crate::asked::Asked;
 use crate::command::{LearntGroup, MakeBucket, NamespaceCommand};
@@ -123,6 +123,9 @@ pub(super) fn apply(txn: &mut Txn<'_>, wall: WallTime, command: &NamespaceComman
             repairs::record_slot(txn, *group, *slot, *from)
         }
         NamespaceCommand::ClearRepairs { done } => repairs::clear(txn, done),
+        NamespaceCommand::KeepUsage => count::keep(txn),
+        NamespaceCommand::CountUsage { rows } => count::count(txn, *rows),
+        NamespaceCommand::SetQuota { holder, change } => usage::set_quota(txn, *holder, *change),
     }
 }
 
@@ -183,6 +186,7 @@ fn make_bucket(txn: &mut Txn<'_>, wall: WallTime, make: &MakeBucket) -> Applied 
     BUCKET_IDS.delete(txn, &make.bucket);
     BUCKETS.put(txn, &make.bucket, &row);
     BUCKET_NAMES.put(txn, &name, &make.bucket);
+    usage::begin_bucket(txn, make.bucket, request.tenant)?;
     Ok(Reply::Bucket(bucket))
 }
 
@@ -192,6 +196,7 @@ fn delete_bucket(txn: &mut Txn<'_>, id: BucketId) -> Applied {
         return Err(Refusal::BucketNotEmpty.into());
     }
     uploads::leave(txn, id)?;
+    usage::end_bucket(txn, id)?;
     BUCKETS.delete(txn, &id);
     BUCKET_TAGS.delete(txn, &id);
     BUCKET_IDS.put(txn, &id, &BucketIdRow::Retired);

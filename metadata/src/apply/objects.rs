@@ -3,7 +3,7 @@
 use super::blobs::{self, MAX_COMMIT_ROWS, NewBlob};
 use super::namespace::next_revision;
 use super::sessions::now;
-use super::{Applied, Stop, pasts, tags};
+use super::{Applied, Stop, pasts, tags, usage};
 use crate::command::{Commit, Delete, Expected};
 use crate::reply::{Refusal, Reply};
 use crate::store::StoreError;
@@ -19,8 +19,9 @@ use types::wire::metadata::WallTime;
 
 pub(super) fn commit(txn: &mut Txn<'_>, wall: WallTime, commit: &Commit) -> Applied {
     let place = admit(txn, commit)?;
-    let born = next_revision(txn)?;
     let key = (commit.bucket, commit.key.clone());
+    usage::show(txn, &key, commit.length)?.write(txn);
+    let born = next_revision(txn)?;
     supersede(txn, &key, born)?;
     blobs::write(txn, &new_blob(commit), place, born);
     let version = VersionRow {
@@ -58,6 +59,7 @@ pub(super) fn delete(txn: &mut Txn<'_>, delete: &Delete) -> Applied {
     let key = (delete.bucket, delete.key.clone());
     unmoved(txn, &key, delete.expected)?;
     if HEADS.contains(txn, &key)? {
+        usage::hide(txn, &key)?.write(txn);
         let revision = next_revision(txn)?;
         supersede(txn, &key, revision)?;
         HEADS.delete(txn, &key);

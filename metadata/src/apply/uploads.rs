@@ -8,7 +8,7 @@ use super::blobs::{self, MAX_COMMIT_ROWS, NewBlob};
 use super::namespace::next_revision;
 use super::objects::{supersede, unmoved};
 use super::sessions::now;
-use super::{Applied, Stop, tags};
+use super::{Applied, Stop, tags, usage};
 use crate::command::{CommitPart, CompleteUpload, CreateUpload};
 use crate::manifest::{Laid, lay_out};
 use crate::reply::{Refusal, Reply};
@@ -28,16 +28,21 @@ use types::wire::metadata::{AbortUpload, WallTime};
 
 /// Most rows of one manifest: 127 500 pieces. It is written by one command.
 pub const MAX_MANIFEST_ROWS: usize = 500;
-/// Most uploads that one command gives up: four rows each.
+/// Most uploads that one command gives up: four rows each; and where usage is kept three more, if each is of
+/// another bucket and tenant.
 const UPLOADS_PER_COMMAND: usize = 200;
+const UPLOADS_PER_COMMAND_WITH_USAGE: usize = 140;
 
 pub(super) fn create(txn: &mut Txn<'_>, wall: WallTime, create: &CreateUpload) -> Applied {
     blobs::open_bucket(txn, create.bucket, create.kek_version)?;
     if VERSIONS.contains(txn, &create.upload)? {
         return Err(Refusal::VersionExists.into());
     }
+    // What could not become an object is not begun: its bytes would come for nothing.
+    usage::room(txn, &(create.bucket, create.key.clone()))?;
     let began = next_revision(txn)?;
     let key = (create.bucket, create.key.clone(), began);
+    usage::begin_upload(txn, &key)?.write(txn);
     let row = UploadRow {
         upload: create.upload,
         initiated: wall,
@@ -69,7 +74,7 @@ pub(super) fn find(
 
 pub(super) fn commit_part(txn: &mut Txn<'_>, wall: WallTime, part: &CommitPart) -> Applied {
     blobs::open_bucket(txn, part.bucket, part.kek_version)?;
-    find(txn, part.bucket, &part.key, part.upload)?;
+    let (upload_key, _) = find(txn, part.bucket, &part.key, part.upload)?;
     let max_rows = rows_left(txn, part.upload, part.number)?;
     let new = NewBlob {
         id: part.blob,
@@ -79,6 +84,7 @@ pub(super) fn commit_part(txn: &mut Txn<'_>, wall: WallTime, part: &CommitPart) 
         place: &part.place,
     };
     let place = blobs::admit(txn, &new, max_rows)?;
+    usage::part(txn, &upload_key, (part.upload, part.number), part.length)?.write(txn);
     let born = next_revision(txn)?;
     blobs::write(txn, &new, place, born);
     let row = PartRow {
@@ -129,6 +135,8 @@ pub(super) fn complete(txn: &mut Txn<'_>, wall: WallTime, complete: &CompleteUpl
     let key = (complete.bucket, complete.key.clone());
     unmoved(txn, &key, complete.expected)?;
     let Chosen { manifest, left } = choose(txn, complete)?;
+    let length = manifest.last().map_or(ByteOffset::ZERO, Laid::end) - ByteOffset::ZERO;
+    usage::complete(txn, &upload_key, complete.upload, length)?.write(txn);
     let born = next_revision(txn)?;
     supersede(txn, &key, born)?;
     end(txn, &upload_key, &upload);
@@ -142,7 +150,6 @@ pub(super) fn complete(txn: &mut Txn<'_>, wall: WallTime, complete: &CompleteUpl
         ..VersionRow::default()
     };
     VERSIONS.put(txn, &complete.upload, &version);
-    let length = manifest.last().map_or(ByteOffset::ZERO, Laid::end) - ByteOffset::ZERO;
     put_manifest(txn, complete.upload, manifest, &complete.macs);
     let parts = u32::try_from(complete.parts.len()).map_err(|_| Refusal::BadParts)?;
     let head = HeadRow {
@@ -222,7 +229,7 @@ pub(super) fn abort(txn: &mut Txn<'_>, abort: &AbortUpload) -> Applied {
 pub(super) fn expire(txn: &mut Txn<'_>, began_before_ms: u64) -> Applied {
     let old: Vec<_> = UPLOAD_AGES
         .range(txn, &0_u64.bytes(), &began_before_ms.bytes())
-        .take(UPLOADS_PER_COMMAND)
+        .take(uploads_per_command(txn)?)
         .collect::<Result<_, _>>()?;
     let keys = old.iter().map(|(row_key, ())| row_key.get(8..));
     give_up_all(txn, keys.map(Option::unwrap_or_default))?;
@@ -234,12 +241,13 @@ pub(super) fn clear_bucket(txn: &mut Txn<'_>, bucket: BucketId) -> Applied {
     if !GONE_BUCKETS.contains(txn, &bucket)? {
         return Ok(Reply::Done);
     }
+    let most = uploads_per_command(txn)?;
     let rows: Vec<_> = UPLOADS
         .scan(txn, &bucket.bytes())
-        .take(UPLOADS_PER_COMMAND)
+        .take(most)
         .collect::<Result<_, _>>()?;
     give_up_all(txn, rows.iter().map(|(row_key, _)| row_key.as_slice()))?;
-    if rows.len() < UPLOADS_PER_COMMAND {
+    if rows.len() < most {
         GONE_BUCKETS.delete(txn, &bucket);
     }
     Ok(Reply::Done)
@@ -252,6 +260,13 @@ pub(super) fn leave(txn: &mut Txn<'_>, bucket: BucketId) -> Result<(), StoreErro
         GONE_BUCKETS.put(txn, &bucket, &());
     }
     Ok(())
+}
+
+fn uploads_per_command(txn: &Txn<'_>) -> Result<usize, StoreError> {
+    Ok(match usage::on(txn)? {
+        true => UPLOADS_PER_COMMAND_WITH_USAGE,
+        false => UPLOADS_PER_COMMAND,
+    })
 }
 
 fn give_up_all<'k>(
@@ -276,6 +291,7 @@ fn give_up(
     row: &UploadRow,
     revision: u64,
 ) -> Result<(), StoreError> {
+    usage::end_upload(txn, key, row.upload)?.write(txn);
     end(txn, key, row);
     let version = VersionRow {
         born: key.2,

@@ -26,6 +26,7 @@ mod sweep;
 mod tags;
 mod upkeep;
 mod uploads;
+mod usage;
 mod write;
 
 use crate::command::{Command, Proposal};
@@ -52,6 +53,7 @@ use types::wire::metadata::{
     ListUploads, Located, Lookup, MetadataError, PartPage, Session, SetBucketTags, SetTags, Tags,
     UploadPage, WallTime, WriteLease,
 };
+use types::wire::usage::Fits;
 use types::{BucketName, ObjectKey};
 
 pub use bootstrap::BootstrapError;
@@ -249,6 +251,10 @@ impl<L: Log> Metadata for Server<L> {
 
     fn buckets(&self) -> Answer<'_, Vec<Bucket>> {
         Box::pin(self.inner.buckets())
+    }
+
+    fn fits(&self, request: Fits) -> Answer<'_, ()> {
+        Box::pin(self.inner.fits(request))
     }
 
     fn commit_object(&self, request: CommitObject) -> Answer<'_, WallTime> {

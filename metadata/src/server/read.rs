@@ -236,7 +236,7 @@ fn open_attributes(
 }
 
 /// The buckets whose rows among the names begin with `prefix`, in order of name.
-fn buckets_named(rows: &impl Rows, prefix: &[u8]) -> Result<Vec<Bucket>, StoreError> {
+pub(super) fn buckets_named(rows: &impl Rows, prefix: &[u8]) -> Result<Vec<Bucket>, StoreError> {
     let mut buckets = Vec::new();
     for row in BUCKET_NAMES.scan(rows, prefix) {
         let (_, id) = row?;

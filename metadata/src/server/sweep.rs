@@ -1,15 +1,18 @@
-//! The leader's rounds over what nobody needs any more: old uploads, dead parts, dead blobs.
+//! The leader's rounds over what nobody needs any more: old uploads, dead parts, dead blobs; and over what is not
+//! counted yet.
 //!
 //! A round asks what is due, proposes a command for each, and asks again, until nothing is or its time is
 //! over; the rest waits for the next. What a command did is not undone when the next one fails.
 
 use super::write::WRAP_TTL_MS;
 use super::{Inner, millis};
-use crate::apply::forgettable;
+use crate::apply::{COUNTED_AT_MOST, forgettable};
 use crate::command::{Command, NamespaceCommand};
+use crate::level;
 use crate::store::{Store, StoreError};
 use crate::tables::{
-    CLOCK, CONDEMNED, GONE_BUCKETS, HOLD, PASTS, RECLAIMS, SWEEPS, SweepKind, TableKey, UPLOAD_AGES,
+    CLOCK, CONDEMNED, CountRow, GONE_BUCKETS, HOLD, PASTS, RECLAIMS, SWEEPS, SweepKind, TableKey,
+    UPLOAD_AGES, USAGE_COUNT,
 };
 use std::time::Duration;
 use tokio::time::Instant;
@@ -54,7 +57,7 @@ impl Inner {
 /// The next commands that are due.
 fn due(store: &Store, delays: Delays) -> Result<Vec<NamespaceCommand>, StoreError> {
     let now_ms = CLOCK.get(store, &())?.unwrap_or_default().now_ms;
-    let mut due = Vec::new();
+    let mut due = Vec::from_iter(counting(store)?);
     if !HOLD.contains(store, &())? {
         reclaims(store, now_ms, delays, &mut due)?;
     }
@@ -79,6 +82,23 @@ fn due(store: &Store, delays: Delays) -> Result<Vec<NamespaceCommand>, StoreErro
     }
     due.truncate(COMMANDS);
     Ok(due)
+}
+
+/// What has usage kept, and then all of it counted that there was before.
+///
+/// The first waits until every server knows usage: before it is applied, none of them changes a row of it, whatever
+/// else is.
+fn counting(store: &Store) -> Result<Option<NamespaceCommand>, StoreError> {
+    if level::of_namespace(store)? < level::USAGE {
+        return Ok(None);
+    }
+    Ok(match USAGE_COUNT.get(store, &())? {
+        None => Some(NamespaceCommand::KeepUsage),
+        Some(CountRow::Counting { .. }) => Some(NamespaceCommand::CountUsage {
+            rows: COUNTED_AT_MOST,
+        }),
+        Some(CountRow::Counted) => None,
+    })
 }
 
 /// What died so long ago that nobody reads it any more is condemned; what disks have removed, forgotten.

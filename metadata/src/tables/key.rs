@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use types::id::{
-    BlobId, BucketId, ChunkId, DiskId, GroupId, LeaseId, NodeId, SessionId, VersionId,
+    BlobId, BucketId, ChunkId, DiskId, GroupId, LeaseId, NodeId, SessionId, TenantId, VersionId,
 };
 use types::name::{BucketName, ObjectKey};
 use types::placement::Slot;
@@ -76,7 +76,7 @@ macro_rules! integer_keys {
 }
 
 integer_keys!(
-    u32, u64, BlobId, BucketId, ChunkId, DiskId, GroupId, LeaseId, NodeId, SessionId
+    u32, u64, BlobId, BucketId, ChunkId, DiskId, GroupId, LeaseId, NodeId, SessionId, TenantId
 );
 
 impl TableKey for ClusterId {

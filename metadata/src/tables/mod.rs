@@ -11,6 +11,7 @@ mod account;
 mod key;
 mod reclaim;
 mod upload;
+mod usage;
 mod value;
 
 use crate::store::StoreError;
@@ -21,7 +22,7 @@ use std::marker::PhantomData;
 use std::ops::Bound;
 use types::codec;
 use types::id::{
-    BlobId, BucketId, ChunkId, DiskId, GroupId, LeaseId, NodeId, SessionId, VersionId,
+    BlobId, BucketId, ChunkId, DiskId, GroupId, LeaseId, NodeId, SessionId, TenantId, VersionId,
 };
 use types::name::{BucketName, ObjectKey};
 use types::placement::{Disk, Group, Slot};
@@ -33,6 +34,7 @@ pub use reclaim::{DeleteRow, PastRow, ReplacementRow};
 pub use upload::{
     ManifestEntry, ManifestHead, ManifestRow, PartRow, PieceRow, SweepRow, UploadRow, unupload,
 };
+pub use usage::{BucketUsageRow, CountRow, Place, TenantUsageRow};
 pub use value::{
     BlobPlace, BlobRow, BucketIdRow, BucketRow, ClockRow, ExtentRow, GroupEpochRow, GroupRunRow,
     HeadRow, HoldRow, KekRow, LayoutRow, LeaseRow, NodeRow, ReclaimRow, RepairRow, ReplyRow,
@@ -143,12 +145,21 @@ pub const CONDEMNED: Table<(u64, BlobId), ()> = Table::new(0x5e, "condemned");
 pub const NAMESPACE_LEVEL: Table<(), u32> = Table::new(0x5f, "namespace level");
 
 /// How many restores from a backup there were, as the namespace half has it.
-pub const NAMESPACE_INCARNATION: Table<(), u8> = Table::new(0x60, "namespace incarnation");
+pub const NAMESPACE_INCARNATION: Table<(), u8> = Table::new(0x64, "namespace incarnation");
 /// Deletions are held since a restore, until an operator releases them.
-pub const HOLD: Table<(), HoldRow> = Table::new(0x61, "hold");
+pub const HOLD: Table<(), HoldRow> = Table::new(0x65, "hold");
 
 /// Under which key an upload is: bucket, object key, the revision at which it began.
 pub type UploadKey = (BucketId, ObjectKey, u64);
+
+/// That usage is kept, and how far it is counted.
+pub const USAGE_COUNT: Table<(), CountRow> = Table::new(0x60, "usage count");
+/// Usage and quotas of buckets.
+pub const BUCKET_USAGE: Table<BucketId, BucketUsageRow> = Table::new(0x61, "bucket usage");
+/// Usage and quotas of tenants.
+pub const TENANT_USAGE: Table<TenantId, TenantUsageRow> = Table::new(0x62, "tenant usage");
+/// Bytes of the parts of uploads under way, as far as they are counted; no row where they are none.
+pub const UPLOAD_BYTES: Table<VersionId, u64> = Table::new(0x63, "upload bytes");
 
 /// A table of rows of type `V` under keys of type `K`.
 pub struct Table<K, V> {

@@ -27,6 +27,7 @@ use types::wire::metadata::{
     AbortUpload, CreateBucket, DeleteBucket, List, Lookup, Wanted, WrittenRun,
 };
 use types::wire::upkeep::{Repaired, RunSlot};
+use types::wire::usage::{Holder, Limit, QuotaChange};
 
 /// The ends of 64 bits and of what fits in 32 and 48; and small numbers, which are ids of what a world
 /// has.
@@ -357,6 +358,27 @@ fn upkeep() -> impl Strategy<Value = NamespaceCommand> {
     ]
 }
 
+fn usage() -> impl Strategy<Value = NamespaceCommand> {
+    use NamespaceCommand as N;
+    let limit = || {
+        prop_oneof![
+            Just(Limit::Keep),
+            Just(Limit::Unlimited),
+            number().prop_map(Limit::AtMost)
+        ]
+    };
+    let holder = prop_oneof![
+        number().prop_map(|id| Holder::Bucket(BucketId::new(id))),
+        number().prop_map(|id| Holder::Tenant(TenantId::new(id))),
+    ];
+    let change = (limit(), limit()).prop_map(|(bytes, objects)| QuotaChange { bytes, objects });
+    prop_oneof![
+        1 => Just(N::KeepUsage),
+        1 => short_number().prop_map(|rows| N::CountUsage { rows }),
+        2 => (holder, change).prop_map(|(holder, change)| N::SetQuota { holder, change }),
+    ]
+}
+
 fn replacement() -> impl Strategy<Value = ClusterCommand> {
     use ClusterCommand as C;
     let swap = (number(), 0..8_u8, number(), number()).prop_map(|(group, slot, expects, epoch)| {
@@ -419,6 +441,7 @@ fn namespace() -> impl Strategy<Value = NamespaceCommand> {
             }],
         }),
         4 => upkeep(),
+        2 => usage(),
         1 => (number(), number(), slots()).prop_map(|(group, epoch, slots)| N::RaiseEpoch {
             group: GroupId::new(group),
             epoch: Epoch(epoch),
@@ -471,7 +494,7 @@ proptest! {
         commands in prop::collection::vec(command(), 1..40),
         lookups in prop::collection::vec(lookup(), 4),
     ) {
-        let (one, other) = (World::new(), World::new());
+        let (one, other) = (World::older(), World::older());
         for world in [&one, &other] {
             world.fresh_blob();
         }

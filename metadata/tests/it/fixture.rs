@@ -5,9 +5,11 @@ use futures::future::BoxFuture;
 use std::sync::Mutex;
 use strongroom_metadata::command::{
     ClusterCommand, Commit, CommittedPlace, Delete, LearntGroup, MAX_COMMAND_BYTES, MakeBucket,
-    NamespaceCommand, Tick,
+    NamespaceCommand, Raise, Tick,
 };
-use strongroom_metadata::{Command, Log, LogError, Proposal, Read, Reply, Store, apply, plan};
+use strongroom_metadata::{
+    Command, Log, LogError, Proposal, Read, Reply, Store, apply, level, plan,
+};
 use tempfile::TempDir;
 use types::Label;
 use types::block::{SEAL_OVERHEAD, SEGMENT};
@@ -36,6 +38,15 @@ impl Machine {
             applied: Mutex::new(0),
             _folder: folder,
         }
+    }
+
+    /// One of this build's feature level.
+    pub(crate) fn raised() -> Self {
+        let machine = Self::new();
+        let level = level::KNOWN;
+        let raised = machine.apply(Command::Raise(Raise { level }));
+        assert_eq!(raised, Reply::Done);
+        machine
     }
 
     pub(crate) fn apply(&self, command: Command) -> Reply {
@@ -170,7 +181,18 @@ pub(crate) fn bucket_name(text: &str) -> BucketName {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let machine = Machine::new();
+        let machine = Machine::raised();
+        let kept = machine.namespace(NamespaceCommand::KeepUsage);
+        assert_eq!(kept, Reply::Done);
+        Self::over(machine)
+    }
+
+    /// One that is older than usage.
+    pub(crate) fn older() -> Self {
+        Self::over(Machine::raised())
+    }
+
+    fn over(machine: Machine) -> Self {
         let groups = make_groups(&machine);
         let session = open_session(&machine);
         let mut world = Self {

@@ -7,6 +7,7 @@
 mod joining;
 mod upkeep;
 mod uploads;
+mod usage;
 
 use crate::fixture::{World, bucket_name, key, profile};
 use bytes::Bytes;
@@ -477,7 +478,7 @@ fn commands_are_readable_for_ever() {
     for (name, command) in namespace_commands().into_iter().chain(later_commands()) {
         check(name, Command::Namespace(command));
     }
-    for (name, command) in uploads::commands() {
+    for (name, command) in uploads::commands().into_iter().chain(usage::commands()) {
         check(name, Command::Namespace(command));
     }
     for (name, command) in upkeep::commands() {
@@ -576,7 +577,7 @@ fn replies_are_readable_for_ever() {
         golden.check(name, &reply);
     }
     golden.check("walked", &upkeep::walked());
-    for (name, reply) in joining::replies() {
+    for (name, reply) in joining::replies().into_iter().chain(usage::replies()) {
         golden.check(name, &reply);
     }
     let later = uploads::refusals().into_iter().chain(upkeep::refusals());
@@ -828,6 +829,7 @@ fn rows_are_readable_for_ever() {
     uploads::rows(&mut golden);
     upkeep::rows(&mut golden);
     joining::rows(&mut golden);
+    usage::rows(&mut golden);
     golden.finish();
 }
 

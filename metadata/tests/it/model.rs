@@ -1,6 +1,7 @@
 //! `apply` against a plain map.
 
 use crate::fixture::{Machine, World, key, run_of};
+use crate::usage::check_usage;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use strongroom_metadata::command::{Command, Commit, NamespaceCommand};
@@ -168,6 +169,7 @@ impl Trial {
     /// The rows say what the model says, and hang together.
     fn check(&self) {
         let store = &self.world.machine.store;
+        check_usage(store);
         let prefix = self.world.bucket.bytes();
         let heads: BTreeMap<_, _> = HEADS
             .scan(store, &prefix)

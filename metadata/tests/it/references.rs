@@ -2,6 +2,7 @@
 
 use crate::fixture::{World, key};
 use crate::uploads::check;
+use crate::usage::check_usage;
 use bytes::Bytes;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,7 @@ use types::size::{ByteCount, ByteOffset, MIB};
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(crate) enum Step {
     /// Puts an object, or overwrites one.
     Put {
         name: usize,
@@ -56,7 +57,7 @@ enum Step {
     Sweep,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(crate) fn step() -> impl Strategy<Value = Step> {
     let (name, upload, number) = (0..NAMES.len(), 0..4_usize, 1..4_u32);
     prop_oneof![
         3 => (name.clone(), 1..3_u32).prop_map(|(name, chunks)| Step::Put { name, chunks }),
@@ -109,24 +110,24 @@ struct Upload {
     parts: BTreeMap<u32, Pieces>,
 }
 
-struct Trial {
-    world: World,
+pub(crate) struct Trial {
+    pub(crate) world: World,
     objects: BTreeMap<&'static str, Object>,
     uploads: Vec<Upload>,
     dead: BTreeSet<BlobId>,
 }
 
 impl Trial {
-    fn new() -> Self {
+    pub(crate) fn over(world: World) -> Self {
         Self {
-            world: World::new(),
+            world,
             objects: BTreeMap::new(),
             uploads: Vec::new(),
             dead: BTreeSet::new(),
         }
     }
 
-    fn take(&mut self, step: &Step) {
+    pub(crate) fn take(&mut self, step: &Step) {
         match *step {
             Step::Put { name, chunks } => self.put(NAMES[name], chunks),
             Step::Delete { name } => self.delete(NAMES[name]),
@@ -287,6 +288,7 @@ impl Trial {
     fn check(&mut self, swept: bool) {
         let store = &self.world.machine.store;
         check(store);
+        check_usage(store);
         let mut shown: BTreeMap<BlobId, u32> = BTreeMap::new();
         let objects = self.objects.values().map(|object| &object.parts);
         let uploads = self.uploads.iter().map(|upload| &upload.parts);
@@ -327,7 +329,7 @@ proptest! {
     /// as often as it is shown.
     #[test]
     fn references_are_what_a_model_says(steps in prop::collection::vec(step(), 1..60)) {
-        let mut trial = Trial::new();
+        let mut trial = Trial::over(World::new());
         for step in &steps {
             trial.take(step);
             trial.check(false);

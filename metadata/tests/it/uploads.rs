@@ -24,6 +24,13 @@ const ROW: usize = 255;
 impl World {
     /// Begins an upload.
     pub(crate) fn begin(&mut self, name: &str) -> VersionId {
+        let (upload, reply) = self.try_to_begin(name);
+        assert!(matches!(reply, Reply::Committed { .. }), "{reply:?}");
+        upload
+    }
+
+    /// Begins an upload, unless that is refused.
+    pub(crate) fn try_to_begin(&mut self, name: &str) -> (VersionId, Reply) {
         let upload = self.fresh_version();
         let create = CreateUpload {
             request: self.request(),
@@ -37,9 +44,10 @@ impl World {
                 sealed: Bytes::from_static(b"sealed tags"),
             }),
         };
-        let reply = self.namespace(NamespaceCommand::CreateUpload(create));
-        assert!(matches!(reply, Reply::Committed { .. }), "{reply:?}");
-        upload
+        (
+            upload,
+            self.namespace(NamespaceCommand::CreateUpload(create)),
+        )
     }
 
     /// A part that nothing is wrong with: `length` bytes inline.

@@ -118,6 +118,12 @@ impl Api {
             .map(drop)
     }
 
+    /// Sets something, which is told.
+    pub(crate) fn set<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
+        let answer = self.ask(Method::PUT, path, serde_json::to_vec(body)?)?;
+        serde_json::from_slice(&answer).context("the answer is not as this build expects it")
+    }
+
     /// Removes something.
     pub(crate) fn delete(&self, path: &str) -> Result<()> {
         self.ask(Method::DELETE, path, Vec::new()).map(drop)

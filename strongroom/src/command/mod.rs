@@ -2,6 +2,7 @@
 //! which makes one, and `join`, which a token leads to one.
 
 mod api;
+pub(crate) mod bucket;
 pub(crate) mod certificate;
 pub(crate) mod check;
 pub(crate) mod disk;
@@ -14,12 +15,14 @@ pub(crate) mod metadata;
 pub(crate) mod metrics;
 pub(crate) mod node;
 mod progress;
+mod quota;
 mod restore;
 pub(crate) mod scrub;
 pub(crate) mod server;
 mod servers;
 mod show;
 pub(crate) mod status;
+pub(crate) mod tenant;
 pub(crate) mod token;
 pub(crate) mod user;
 

@@ -2,6 +2,7 @@
 
 use time::OffsetDateTime;
 use types::Label;
+use types::size::KIB;
 use types::wire::metadata::WallTime;
 
 /// Columns as wide as their widest cell, two spaces apart; the first row is the heading.
@@ -28,6 +29,24 @@ pub(crate) fn date(at: WallTime) -> String {
     match OffsetDateTime::from_unix_timestamp(seconds) {
         Ok(at) => format!("{} {:02}:{:02} UTC", at.date(), at.hour(), at.minute()),
         Err(_) => "?".to_owned(),
+    }
+}
+
+/// A number of bytes to a tenth of the unit that suits it.
+pub(crate) fn size(bytes: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let mut shown = bytes as f64;
+    let mut unit = None;
+    for name in units {
+        if shown < KIB as f64 {
+            break;
+        }
+        shown /= KIB as f64;
+        unit = Some(name);
+    }
+    match unit {
+        Some(unit) => format!("{shown:.1} {unit}"),
+        None => format!("{bytes} B"),
     }
 }
 
@@ -64,5 +83,7 @@ mod tests {
         };
         assert_eq!(label(&secret), "level 2 compartments 3,5 released to 7");
         assert_eq!(label(&Label::default()), "level 0");
+        let sizes = [0, 1023, 1024, 1 << 20, u64::MAX].map(size);
+        assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "1.0 MiB", "16.0 EiB"]);
     }
 }

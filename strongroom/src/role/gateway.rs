@@ -208,6 +208,7 @@ impl Running {
                 report,
                 operations: Arc::new(DistantDisks(nodes)),
                 accounts: Arc::clone(&servers) as _,
+                usages: Arc::clone(&servers) as _,
                 tenant: TENANT,
             }),
             region: "us-east-1".into(),

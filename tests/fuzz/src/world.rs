@@ -17,6 +17,7 @@ use types::shard::ChunkDescription;
 use types::wire::accounts::*;
 use types::wire::metadata::*;
 use types::wire::storage::{DiskReport, PutError, PutShard, ReadError, ReadShard};
+use types::wire::usage::Fits;
 use types::wire::{Accounts, Metadata, ShardStore};
 use types::{
     BlobId, BucketId, BucketName, ChunkId, DiskId, Label, LeaseId, NodeId, ObjectKey, SessionId,
@@ -221,6 +222,10 @@ impl Metadata for Service {
 
     fn buckets(&self) -> Answer<'_, Vec<Bucket>> {
         self.of_objects(Ok(vec![bucket()]))
+    }
+
+    fn fits(&self, _: Fits) -> Answer<'_, ()> {
+        self.of_objects(Ok(()))
     }
 
     fn commit_object(&self, request: CommitObject) -> Answer<'_, WallTime> {

@@ -21,6 +21,7 @@ use super::metadata::{
     SetTags, Tags, UploadPage, WallTime, WriteLease,
 };
 use super::upkeep::{Covered, DeleteTask, Health, RepairTask, Repaired, RunSlot, Upkeep};
+use super::usage::{BucketUsage, Fits, Holder, Quota, QuotaChange, TenantUsage, Usages};
 use crate::codec::{self, DecodeError};
 use crate::id::{BucketId, ChunkId, DiskId, GroupId, LeaseId, NodeId, SessionId, TenantId};
 use crate::name::{BucketName, ObjectKey};
@@ -38,6 +39,8 @@ pub const METADATA: &str = "/metadata/";
 pub const ACCOUNTS: &str = "/accounts/";
 /// What every path of [`Upkeep`] begins with.
 pub const UPKEEP: &str = "/upkeep/";
+/// What every path of [`Usages`] begins with.
+pub const USAGES: &str = "/usages/";
 /// What every path of [`Members`] begins with.
 pub const MEMBERS: &str = "/members/";
 /// What every path of [`Enrolment`] begins with.
@@ -183,6 +186,7 @@ calls! {
     Harmless delete_bucket(request: DeleteBucket) -> ();
     Harmless bucket(name: BucketName) -> Bucket;
     Harmless buckets() -> Vec<Bucket>;
+    Harmless fits(request: Fits) -> ();
     Harmless commit_object(request: CommitObject) -> WallTime;
     Harmless delete_object(request: DeleteObject) -> ();
     Harmless lookup(request: Lookup) -> Located;
@@ -211,6 +215,13 @@ calls! {
     Harmless set_key_state(id: String, state: KeyState) -> ();
     Never remove_key(id: String) -> ();
     Harmless credential(id: String) -> Option<Credential>;
+}
+
+calls! {
+    Usages, answer_usages, "/usages/";
+    Harmless bucket_usages(name: Option<BucketName>) -> Vec<BucketUsage>;
+    Harmless tenant_usages() -> Vec<TenantUsage>;
+    Harmless set_quota(holder: Holder, change: QuotaChange) -> Quota;
 }
 
 calls! {

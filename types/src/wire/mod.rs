@@ -11,6 +11,7 @@ pub mod scrub;
 pub mod shards;
 pub mod storage;
 pub mod upkeep;
+pub mod usage;
 
 pub use accounts::Accounts;
 pub use members::{Enrolment, Members};
@@ -18,3 +19,4 @@ pub use metadata::Metadata;
 pub use scrub::Scrubs;
 pub use storage::ShardStore;
 pub use upkeep::Upkeep;
+pub use usage::Usages;

@@ -5,6 +5,7 @@ mod members;
 mod scrub;
 mod upkeep;
 mod uploads;
+mod usage;
 
 use bytes::Bytes;
 use golden::check;

@@ -17,6 +17,7 @@ use types::wire::metadata::{
     ListUploads, Located, Lookup, MetadataError, PartPage, Session, SetBucketTags, SetTags, Tags,
     UploadPage, WallTime, WriteLease, WrittenPlace,
 };
+use types::wire::usage::Fits;
 
 /// Chunk ids of each lease: few, so that tests run out of them.
 const LEASE: u64 = 100;
@@ -106,6 +107,11 @@ impl Service {
 
     pub(crate) fn lie(&self, lie: Lie) {
         self.state.lock().unwrap().lie = Some(lie);
+    }
+
+    /// From now on nothing longer fits.
+    pub(crate) fn leave_room(&self, bytes: u64) {
+        self.state.lock().unwrap().room = Some(bytes);
     }
 
     /// A version that is not current any more is not to be had any more.
@@ -244,9 +250,16 @@ impl Metadata for Service {
         self.answer("buckets", |_| Ok(Vec::new()))
     }
 
+    fn fits(&self, request: Fits) -> Answer<'_, ()> {
+        self.answer("fits", move |state| state.fits(request.length))
+    }
+
     fn commit_object(&self, request: CommitObject) -> Answer<'_, WallTime> {
         self.answer("commit_object", move |state| {
-            state.once(request.request, |state| state.commit(&request))
+            state.once(request.request, |state| {
+                state.fits(request.length)?;
+                state.commit(&request)
+            })
         })
     }
 
@@ -301,7 +314,10 @@ impl Metadata for Service {
 
     fn commit_part(&self, request: CommitPart) -> Answer<'_, WallTime> {
         self.answer("commit_part", move |state| {
-            state.once(request.request, |state| state.commit_part(&request))
+            state.once(request.request, |state| {
+                state.fits(request.length)?;
+                state.commit_part(&request)
+            })
         })
     }
 

@@ -12,6 +12,7 @@ use types::size::ByteCount;
 use types::wire::metadata::{
     CommitObject, Lookup, MetadataError, Tags, WallTime, WriteLease, WrittenPlace,
 };
+use types::wire::usage::Exceeded;
 
 /// How the service lies to who asks on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +55,8 @@ pub(super) struct State {
     pub(super) wraps_expired: bool,
     pub(super) refuse_leases: bool,
     pub(super) lie: Option<Lie>,
+    /// Nothing longer fits.
+    pub(super) room: Option<u64>,
 }
 
 pub(super) fn unavailable() -> MetadataError {
@@ -65,6 +68,16 @@ impl State {
         Self {
             table,
             ..Self::default()
+        }
+    }
+
+    /// Whether a quota has room for it.
+    pub(super) fn fits(&self, length: ByteCount) -> Result<(), MetadataError> {
+        match self.room {
+            Some(room) if length.get() > room => {
+                Err(MetadataError::QuotaExceeded(Exceeded::BucketBytes))
+            }
+            _ => Ok(()),
         }
     }
 

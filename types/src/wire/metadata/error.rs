@@ -1,5 +1,6 @@
 //! Why the metadata service did not do it.
 
+use crate::wire::usage::Exceeded;
 use serde::{Deserialize, Serialize};
 
 /// Why a request had no effect. Each but `Unavailable` is final: the same request gets it again.
@@ -52,6 +53,12 @@ pub enum MetadataError {
     /// The bytes may not be shared by reference: read and write them again.
     #[error("the bytes may not be shared by reference")]
     NotShareable,
+    /// There is no room for it: more may be stored when something is deleted, or the quota raised.
+    #[error("{0} is exceeded")]
+    QuotaExceeded(Exceeded),
+    /// No such tenant: it has no users, buckets or quota.
+    #[error("no such tenant")]
+    NoSuchTenant,
     /// The session has expired: open another. What it wrote and did not commit is lost.
     #[error("the session has expired")]
     SessionExpired,

@@ -17,6 +17,7 @@ mod upload;
 use crate::id::{BucketId, LeaseId, NodeId, SessionId};
 use crate::name::{BucketName, ObjectKey};
 use crate::placement::GroupTable;
+use crate::wire::usage::Fits;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +74,9 @@ pub trait Metadata: Send + Sync + 'static {
     /// All buckets, by name.
     fn buckets(&self) -> Answer<'_, Vec<Bucket>>;
 
+    /// Whether a body would be admitted now, before any of it is taken: `QuotaExceeded` when not. The commit
+    /// decides; so that a body which only then does not fit is refused there.
+    fn fits(&self, request: Fits) -> Answer<'_, ()>;
     /// Makes an object version visible. Answers with when.
     fn commit_object(&self, request: CommitObject) -> Answer<'_, WallTime>;
     /// Deletes an object. Whether there was one is not told.
