@@ -15,7 +15,8 @@ mod process;
 mod serve;
 mod wire;
 
-use crate::raft::snapshot::Snapshots;
+use crate::raft::room::Room;
+use crate::raft::snapshot::{SnapshotFile, Snapshots};
 use crate::raft::state_machine::{Snapshot, StateMachine};
 use crate::raft::types::{TypeConfig, Vote};
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError};
@@ -28,13 +29,18 @@ use openraft::{OptionalSend, Raft};
 use process::{Process, ProcessLink};
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 use types::ClusterId;
 use wire::{Wire, WireLink};
 
+pub(crate) use message::Condition;
 pub use process::Between;
 pub use serve::RaftCalls;
 
 pub(crate) type Server = Raft<TypeConfig, StateMachine>;
+
+/// Why a server takes no entries, for now.
+const FULL: &str = "the metadata disk is full";
 
 /// What connects a metadata server to its peers.
 #[derive(Clone)]
@@ -48,9 +54,25 @@ enum Kind {
 
 /// A server that calls arrive at.
 #[derive(Clone)]
-struct Peer {
-    raft: Server,
-    snapshots: Arc<Snapshots>,
+pub(crate) struct Peer {
+    pub(crate) raft: Server,
+    pub(crate) snapshots: Arc<Snapshots>,
+    pub(crate) room: Arc<Room>,
+}
+
+impl Peer {
+    async fn condition(&self) -> Condition {
+        Condition {
+            room: self.room.for_proposals().await,
+            wall: crate::server::wall_now(),
+            needs: None,
+        }
+    }
+
+    /// Whether it takes entries that a leader sends; that one leads, it hears all the same.
+    async fn takes(&self, entries: usize) -> bool {
+        entries == 0 || self.room.for_entries().await
+    }
 }
 
 impl Default for Network {
@@ -94,11 +116,24 @@ impl Network {
         }
     }
 
-    pub(crate) fn join(&self, server: u64, raft: Server, snapshots: Arc<Snapshots>) {
-        let peer = Peer { raft, snapshots };
+    pub(crate) fn join(&self, server: u64, peer: Peer) {
         match &self.0 {
             Kind::Process(process) => process.join(server, peer),
             Kind::Wire(wire) => wire.join(peer),
+        }
+    }
+
+    /// Waits until a leader has sent this server, which does not take part yet, a snapshot that reaches an entry, and
+    /// makes that the current one; whether it came in time. Within a process none does.
+    pub(crate) async fn restored(
+        &self,
+        snapshots: &Arc<Snapshots>,
+        needs: u64,
+        limit: Duration,
+    ) -> bool {
+        match &self.0 {
+            Kind::Process(_) => false,
+            Kind::Wire(wire) => wire.calls().restored(snapshots, needs, limit).await,
         }
     }
 
@@ -128,9 +163,15 @@ impl RaftNetworkFactory<TypeConfig> for Links {
     type Network = Link;
 
     async fn new_client(&mut self, target: u64, node: &openraft::BasicNode) -> Link {
+        self.to(target, &node.addr)
+    }
+}
+
+impl Links {
+    pub(crate) fn to(&self, target: u64, address: &str) -> Link {
         match &self.network.0 {
             Kind::Process(process) => Link::Process(process.link(self.from, target)),
-            Kind::Wire(wire) => Link::Wire(wire.link(target, &node.addr)),
+            Kind::Wire(wire) => Link::Wire(wire.link(target, address)),
         }
     }
 }
@@ -151,8 +192,29 @@ macro_rules! either {
     };
 }
 
+impl Link {
+    /// How the peer is.
+    ///
+    /// # Errors
+    /// When it does not answer in time: why.
+    pub(crate) async fn condition(&self, limit: Duration) -> Result<Condition, String> {
+        either!(self, condition(limit))
+    }
+
+    /// Sends a peer that has lost its state a snapshot.
+    ///
+    /// # Errors
+    /// When it does not get it, or did not ask for it.
+    pub(crate) async fn restore(&self, file: &SnapshotFile, limit: Duration) -> Result<(), String> {
+        match self {
+            Self::Process(_) => Err("within a process none asks".to_owned()),
+            Self::Wire(link) => link.restore(file, limit).await,
+        }
+    }
+}
+
 impl RaftNetworkV2<TypeConfig> for Link {
-    type SnapshotData = Arc<crate::raft::snapshot::SnapshotFile>;
+    type SnapshotData = Arc<SnapshotFile>;
 
     async fn append_entries(
         &mut self,

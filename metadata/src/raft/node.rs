@@ -6,7 +6,8 @@ use crate::raft::config::NodeConfig;
 use crate::raft::due::{Due, snapshot};
 use crate::raft::frames::Sealing;
 use crate::raft::log::{self, LogConfig, LogOpenError, LogTask, Verified};
-use crate::raft::network::{Network, Server};
+use crate::raft::network::{Network, Peer, Server};
+use crate::raft::peers::Peers;
 use crate::raft::reads::Rounds;
 use crate::raft::rebuild::{self, RebuildError};
 use crate::raft::room::Room;
@@ -92,6 +93,7 @@ pub struct Node {
     room: Arc<Room>,
     rounds: Rounds,
     pub(super) patience: Duration,
+    pub(super) peers: Arc<Peers>,
     tasks: Mutex<Option<Tasks>>,
 }
 
@@ -99,6 +101,7 @@ struct Tasks {
     log: LogTask,
     rounds: JoinHandle<()>,
     due: JoinHandle<()>,
+    peers: JoinHandle<()>,
 }
 
 impl Node {
@@ -134,7 +137,7 @@ impl Node {
         let room = Arc::new(Room::new(Arc::clone(&disk), config.log_file));
         let snapshots = Arc::new(Snapshots::open(disk, sealing, verified).await?);
         let gate = Arc::new(Gate::default());
-        rebuild::prepare(&store, &gate, &snapshots, &view).await?;
+        rebuild::prepare_or_ask(&store, &gate, &snapshots, &view, network).await?;
         let machine = StateMachine::new(
             Arc::clone(&store),
             Arc::clone(&gate),
@@ -147,7 +150,12 @@ impl Node {
         let started = async {
             let raft = Server::build(id, Arc::new(settings), links, log_store, machine).await;
             let raft = raft.map_err(|error| StartError::Raft(error.to_string()))?;
-            network.join(id, raft.clone(), Arc::clone(&snapshots));
+            let peer = Peer {
+                raft: raft.clone(),
+                snapshots: Arc::clone(&snapshots),
+                room: Arc::clone(&room),
+            };
+            network.join(id, peer);
             raft.run();
             Ok::<_, StartError>(raft)
         };
@@ -157,6 +165,13 @@ impl Node {
         };
         let raft = Runtime::scope(seed, started).await?;
         let (rounds, rounds_task) = Rounds::start(raft.clone(), config.patience);
+        let peers = Arc::new(Peers::new(
+            id,
+            raft.clone(),
+            network.seen_by(id),
+            Arc::clone(&snapshots),
+            Arc::clone(&room),
+        ));
         let due = Due {
             raft: raft.clone(),
             log: view,
@@ -179,7 +194,9 @@ impl Node {
                 log,
                 rounds: rounds_task,
                 due: tokio::spawn(due.run()),
+                peers: tokio::spawn(Arc::clone(&peers).run()),
             })),
+            peers,
         };
         node.lead_if_alone().await;
         Ok(node)
@@ -237,6 +254,10 @@ impl Node {
             let full = "the metadata disk is almost full";
             return Err(LogError::Unavailable(full.into()));
         }
+        if self.peers.most_are_full() {
+            let full = "most metadata disks are almost full";
+            return Err(LogError::Unavailable(full.into()));
+        }
         match self.raft.client_write(proposal).await {
             Ok(response) => response.data.0.ok_or(LogError::Stopped),
             Err(RaftError::Fatal(_)) => Err(LogError::Stopped),
@@ -290,6 +311,11 @@ impl Node {
                 .err()
                 .map(ToString::to_string),
         }
+    }
+
+    /// Whether other servers' wall clocks confirm this one's. Those of one that is alone are right.
+    pub(crate) async fn wall_is_confirmed(&self) -> bool {
+        self.peers.wall_is_confirmed().await
     }
 
     /// Its id.
@@ -366,8 +392,10 @@ impl Node {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         let Some(tasks) = tasks else { return };
-        tasks.due.abort();
-        drop(tasks.due.await);
+        for task in [tasks.due, tasks.peers] {
+            task.abort();
+            drop(task.await);
+        }
         if let Err(error) = self.raft.shutdown().await {
             tracing::error!(%error, "Raft did not end well");
         }

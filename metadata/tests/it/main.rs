@@ -16,6 +16,7 @@ mod manifest;
 mod model;
 mod multipart;
 mod raft_cluster;
+mod raft_full;
 mod raft_members;
 mod raft_node;
 mod raft_slot;

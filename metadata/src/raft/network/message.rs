@@ -6,6 +6,8 @@
 //! | `/raft/vote`, `/raft/pre-vote` | [`Ballot`] | [`Voted`] |
 //! | `/raft/transfer` | [`Transfer`] | [`Transferred`] |
 //! | `/raft/snapshot` | [`StoredVote`], then the snapshot's parts but its trailer | [`StoredVote`] |
+//! | `/raft/condition` | nothing | [`Condition`] |
+//! | `/raft/restore` | a snapshot's parts but its trailer | nothing |
 //!
 //! They mirror openraft's own types, as what is stored does: an upgrade of openraft that renames a field
 //! cannot make servers of two builds misunderstand each other.
@@ -16,12 +18,15 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use serde::{Deserialize, Serialize};
+use types::wire::metadata::WallTime;
 
 pub(super) const APPEND: &str = "/raft/append";
 pub(super) const VOTE: &str = "/raft/vote";
 pub(super) const PRE_VOTE: &str = "/raft/pre-vote";
 pub(super) const TRANSFER: &str = "/raft/transfer";
 pub(super) const SNAPSHOT: &str = "/raft/snapshot";
+pub(super) const CONDITION: &str = "/raft/condition";
+pub(super) const RESTORE: &str = "/raft/restore";
 
 fn positions(id: Option<LogId>) -> Option<Position> {
     id.map(Position::from)
@@ -229,6 +234,18 @@ impl From<Transferred> for TransferLeaderResponse<TypeConfig> {
     }
 }
 
+/// How a server is, as its leader asks every second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Condition {
+    /// Whether its disk has room for proposals.
+    pub(crate) room: bool,
+    /// What its wall clock shows.
+    pub(crate) wall: WallTime,
+    /// It has lost its state, and takes part again with a snapshot that reaches to this entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) needs: Option<u64>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -338,5 +355,17 @@ mod tests {
             golden(name, &sent);
             assert_eq!(TransferLeaderResponse::from(sent), answer);
         }
+        let well = Condition {
+            room: true,
+            wall: WallTime(1_700_000_000_000),
+            needs: None,
+        };
+        golden("condition", &well);
+        let lost = Condition {
+            room: false,
+            needs: Some(70),
+            ..well
+        };
+        golden("condition-lost", &lost);
     }
 }
