@@ -7,7 +7,7 @@ use super::write_line;
 use crate::files::{self, Access};
 use crate::home::Home;
 use crate::profile::ClusterProfile;
-use crate::role::metadata::{Keys, Running, make_slot};
+use crate::role::metadata::{Keys, LogSizes, Running, make_slot};
 use anyhow::{Context, Result, ensure};
 use ca::{Authority, Identity, Request, Role};
 use metadata::slot::{AuthorityKey, Slot};
@@ -121,7 +121,7 @@ async fn init(options: Options) -> Result<()> {
         profile: Some(settings.profile),
         abandoned_after_seconds: Some(settings.abandoned_after_seconds),
         reclaim_after_seconds: Some(settings.reclaim_after_seconds),
-        renew_before_days: None,
+        ..Keys::default()
     };
     let config = home.config(ServerRole::Metadata);
     files::write(&config, toml::to_string(&keys)?.as_bytes(), Access::Public)?;
@@ -135,7 +135,13 @@ async fn init(options: Options) -> Result<()> {
 
 /// Begins Raft with this one server, and stops it again.
 async fn begin(options: &Options, settings: ServerSettings, key: &[u8]) -> Result<()> {
-    let running = Running::start(Home::at(&options.data)?, options.listen, settings).await?;
+    let running = Running::start(
+        Home::at(&options.data)?,
+        options.listen,
+        settings,
+        LogSizes::default(),
+    )
+    .await?;
     let replica = &running.replica;
     replica.begin_alone(options.listen).await?;
     replica.node().leader().await?;

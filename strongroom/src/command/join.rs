@@ -217,7 +217,7 @@ fn configuration(options: &Options, home: &Home, enrolled: &Enrolled) -> Result<
             profile: Some(keys.settings.profile),
             abandoned_after_seconds: Some(keys.settings.abandoned_after_seconds),
             reclaim_after_seconds: Some(keys.settings.reclaim_after_seconds),
-            renew_before_days: None,
+            ..Keys::default()
         })?);
     }
     let gateway = enrolled.role == ServerRole::Gateway;
