@@ -265,7 +265,9 @@ pub fn pem(certificate: &CertificateDer<'_>) -> String {
 
 /// What its holder has to know of a certificate to renew it.
 pub struct Holding {
-    /// For how long it is still valid.
+    /// Whether it is valid now, by the clock of this machine.
+    pub valid: bool,
+    /// For how long it is still valid; zero where it is not.
     pub left: Duration,
     /// The names and IP addresses in it besides its identity.
     pub names: Vec<String>,
@@ -288,6 +290,7 @@ pub fn holding(certificate: &CertificateDer<'_>) -> Result<Holding, IdentityErro
         _ => None,
     };
     Ok(Holding {
+        valid: parsed.validity().is_valid(),
         left: left.map_or(Duration::ZERO, time::Duration::unsigned_abs),
         names: names.iter().filter_map(name).collect(),
     })

@@ -102,6 +102,8 @@ impl Replica {
             address: config.listen,
             source,
         })?;
+        // Now: who has lost its state is sent it before it takes part.
+        config.book.set(node, listener.address());
         let raft = Node::start(
             config.raft,
             Arc::new(store),
@@ -116,7 +118,6 @@ impl Replica {
         let removed = config.credentials.removed();
         let registrar = Registrar::start(Arc::clone(&server), config.office, removed);
         front.serve(Some(Arc::clone(&registrar)));
-        config.book.set(node, listener.address());
         Ok(Self {
             server,
             registrar,

@@ -74,7 +74,9 @@ pub enum SlotError {
         path: PathBuf,
     },
     /// The file is damaged, or is no slot.
-    #[error("{path} is damaged, or is not a slot")]
+    #[error(
+        "{path} is damaged, or is not a slot: restore it, or take this server out (metadata remove) and join a new one"
+    )]
     Damaged {
         /// Which.
         path: PathBuf,

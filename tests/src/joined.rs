@@ -10,7 +10,9 @@
 //! Every server is a process, and can be killed, stopped or frozen alone. All ports are below those that the kernel
 //! hands out, so that a server that comes back is found.
 
+use crate::clock::Clock;
 use crate::cluster::{Credentials, signal};
+use crate::mount::Mount;
 use crate::place;
 use crate::roles::{Server, free_ports, text};
 use crate::wires::Wires;
@@ -34,20 +36,46 @@ pub struct Joined {
     pub storage: Vec<Server>,
     /// The gateway.
     pub gateway: Server,
-    /// Where the metadata servers are on machines of their own.
+    /// What the metadata servers run on.
+    machines: Machines,
+    /// Where they have machines of their own.
     wires: Option<Wires>,
+    /// Their clocks, where those can be set.
+    clocks: Vec<Clock>,
+    /// Their logs' file systems, where those can be filled.
+    logs: Vec<Mount>,
+}
+
+/// What the metadata servers of a cluster run on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Machines {
+    /// Each has a machine of its own, whose wire can be pulled.
+    pub apart: bool,
+    /// Each has a clock of its own, which can be set.
+    pub clocks: bool,
+    /// Each log has a file system of so many MiB, which can be filled.
+    pub log_mib: Option<u64>,
+    /// What their configurations say besides, a line each.
+    pub keys: &'static [&'static str],
 }
 
 impl Joined {
     /// Makes and starts a cluster with so many metadata servers, coded `data + parity` over as many storage nodes
     /// of one disk each.
     pub fn start(name: &str, metadata: usize, data: u8, parity: u8) -> Result<Self> {
-        Self::start_on(name, None, metadata, data, parity)
+        Self::start_on(name, Machines::default(), metadata, data, parity)
     }
 
     /// The same, of an earlier build.
     pub fn start_older(name: &str, metadata: usize, data: u8, parity: u8) -> Result<Self> {
-        Self::start_of(place::older()?, name, None, metadata, data, parity)
+        Self::start_of(
+            place::older()?,
+            name,
+            Machines::default(),
+            metadata,
+            data,
+            parity,
+        )
     }
 
     /// Commands, and servers that join, are of this build from now on.
@@ -63,25 +91,21 @@ impl Joined {
         server.start()
     }
 
-    /// The same, each metadata server on a machine of its own, whose wire can be pulled.
-    pub fn start_apart(name: &str, metadata: usize, data: u8, parity: u8) -> Result<Self> {
-        Self::start_on(name, Some(Wires::new(name)?), metadata, data, parity)
-    }
-
-    fn start_on(
+    /// The same, the metadata servers on machines like these.
+    pub fn start_on(
         name: &str,
-        wires: Option<Wires>,
+        machines: Machines,
         metadata: usize,
         data: u8,
         parity: u8,
     ) -> Result<Self> {
-        Self::start_of(place::program()?, name, wires, metadata, data, parity)
+        Self::start_of(place::program()?, name, machines, metadata, data, parity)
     }
 
     fn start_of(
         program: PathBuf,
         name: &str,
-        wires: Option<Wires>,
+        machines: Machines,
         metadata: usize,
         data: u8,
         parity: u8,
@@ -101,7 +125,10 @@ impl Joined {
             metadata: Vec::new(),
             storage: Vec::new(),
             gateway,
-            wires,
+            machines,
+            wires: machines.apart.then(|| Wires::new(name)).transpose()?,
+            clocks: Vec::new(),
+            logs: Vec::new(),
         };
         cluster.init(&format!("{data}+{parity}"))?;
         for _ in 1..metadata {
@@ -140,9 +167,26 @@ impl Joined {
                 place::run(Path::new("ip"), &there)?;
             }
         }
-        let mut server = self.metadata_server(&home);
+        self.run_metadata(1, &home)
+    }
+
+    /// Starts a metadata server whose folder is made.
+    fn run_metadata(&mut self, id: u64, home: &Path) -> Result<()> {
+        let mut server = self.metadata_server(home);
+        let name = format!("metadata-{}", self.metadata.len());
+        for key in self.machines.keys {
+            self.configure(&name, "metadata", key)?;
+        }
+        if self.machines.clocks {
+            let clock = Clock::new(&home.join("clock"))?;
+            clock.set_on(&mut server)?;
+            self.clocks.push(clock);
+        }
+        if let Some(mib) = self.machines.log_mib {
+            self.logs.push(Mount::over(&home.join("log"), mib << 20)?);
+        }
         server.start()?;
-        self.metadata.push((1, server));
+        self.metadata.push((id, server));
         Ok(())
     }
 
@@ -161,9 +205,7 @@ impl Joined {
             .join(format!("metadata-{}", self.metadata.len()));
         let listen = self.listen()?;
         let id = self.join(&home, &self.token("metadata")?, &["--listen", &listen])?;
-        let mut server = self.metadata_server(&home);
-        server.start()?;
-        self.metadata.push((id, server));
+        self.run_metadata(id, &home)?;
         Ok(id)
     }
 
@@ -354,6 +396,16 @@ impl Joined {
         wires.context("it is on this machine")?.pull(at, pulled)
     }
 
+    /// A metadata server's clock, which must be one of its own.
+    pub fn clock(&self, at: usize) -> &Clock {
+        &self.clocks[at]
+    }
+
+    /// Its log's file system, which must be one of its own.
+    pub fn log_disk(&self, at: usize) -> &Mount {
+        &self.logs[at]
+    }
+
     /// Runs an operator's command; it must succeed.
     pub fn command(&self, arguments: &[&str]) -> Result<Output> {
         let output = self.attempt(arguments)?;
@@ -380,6 +432,11 @@ impl Drop for Joined {
         let all = self.storage.iter_mut().chain(metadata);
         for server in all.chain([&mut self.gateway]) {
             server.end_at_once();
+        }
+        for log in &self.logs {
+            if let Err(error) = log.unmount() {
+                eprintln!("{error:#}");
+            }
         }
         place::leave(&self.folder, &self.log);
     }

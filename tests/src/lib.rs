@@ -15,6 +15,8 @@
 //! process.rs  memory, descriptors and threads of a running process
 //! roles.rs    a cluster of processes, each of one role
 //! joined.rs   the same, made by tokens
+//! clock.rs    clocks of their own, which can be set
+//! mount.rs    file systems of their own, which can be filled
 //! wires.rs    machines of their own for these, whose wires can be pulled
 //! cable.rs    the cable of one of them, which may be cut
 //! raw.rs      one HTTP request as text, for what no S3 client would send
@@ -23,11 +25,13 @@
 //! Nothing here knows a crate of Strongroom: what an operator sees is all that it uses.
 
 pub mod cable;
+pub mod clock;
 pub mod cluster;
 pub mod content;
 pub mod dice;
 pub mod joined;
 mod keeper;
+pub mod mount;
 pub mod place;
 pub mod process;
 pub mod raw;
@@ -36,11 +40,13 @@ mod status;
 pub mod wires;
 
 pub use cable::Cable;
+pub use clock::Clock;
 pub use cluster::{Cluster, Credentials, Endpoints, Shape, signal_terminate};
 pub use content::Content;
 pub use dice::Dice;
-pub use joined::Joined;
+pub use joined::{Joined, Machines};
 pub use keeper::Keeper;
+pub use mount::Mount;
 pub use place::program;
 pub use roles::Processes;
 

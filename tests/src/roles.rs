@@ -16,6 +16,7 @@ use crate::place;
 use crate::status::sum_in;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write as _};
@@ -35,6 +36,7 @@ pub struct Server {
     folder: PathBuf,
     log: PathBuf,
     arguments: Vec<String>,
+    environment: BTreeMap<String, String>,
     running: Option<(Child, Keeper, JoinHandle<()>)>,
     told: Vec<String>,
 }
@@ -46,6 +48,7 @@ impl Server {
             folder: folder.to_owned(),
             log: log.to_owned(),
             arguments,
+            environment: BTreeMap::new(),
             running: None,
             told: Vec::new(),
         }
@@ -54,6 +57,12 @@ impl Server {
     /// From its next start on it is of another build.
     pub fn becomes(&mut self, program: &Path) {
         program.clone_into(&mut self.program);
+    }
+
+    /// Sets a variable of its environment, from its next start on.
+    pub fn set(&mut self, variable: &str, value: &str) {
+        let value = value.to_owned();
+        self.environment.insert(variable.to_owned(), value);
     }
 
     /// Starts it, and returns when it says `ready`.
@@ -69,7 +78,8 @@ impl Server {
     pub fn spawn(&mut self) -> Result<mpsc::Receiver<String>> {
         assert!(self.running.is_none(), "it runs already");
         let mut command = Command::new(&self.program);
-        command.args(&self.arguments).stdin(Stdio::null());
+        command.args(&self.arguments).envs(&self.environment);
+        command.stdin(Stdio::null());
         command.stdout(Stdio::piped());
         command.stderr(OpenOptions::new().append(true).open(&self.log)?);
         let mut child = command.spawn().context("starting strongroom")?;

@@ -15,7 +15,7 @@
 //! cargo xtask soak nemesis    kills, freezes, lost disks under a verified load
 //! cargo xtask soak listing    a bucket of a million objects, listed while others write
 //! cargo xtask soak disk       a million flipped bytes, power cut at each change by thousands of seeds
-//! cargo xtask soak metadata   servers killed, frozen, relieved; what clients see is judged
+//! cargo xtask soak metadata   servers killed, frozen, relieved, in 2040, full; what clients see is judged
 //! cargo xtask soak failover   fifty leaders killed: how long no commit is taken
 //! cargo xtask fuzz            signatures, chunk framing, documents, disks: a minute each, or as long as you like
 //! cargo xtask full-disk       small file systems filled, emptied, filled again
@@ -144,7 +144,7 @@ pub(crate) enum Soak {
     Listing,
     /// One simulated disk: flipped bytes, and power cut at each change
     Disk,
-    /// Metadata servers that are killed, frozen and relieved: what clients see is linearizable
+    /// Metadata servers that are killed, frozen and relieved, whose clocks jump and disks fill: what clients see is linearizable
     Metadata,
     /// Fifty leaders killed: how long no commit is taken
     Failover,

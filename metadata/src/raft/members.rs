@@ -57,6 +57,7 @@ impl Node {
         let voters: BTreeSet<u64> = membership.voter_ids().collect();
         let member = |(id, address)| {
             let own = id == self.id;
+            let known = self.peers.known(id);
             Member {
                 node: NodeId::new(id),
                 address,
@@ -68,6 +69,8 @@ impl Node {
                 } else {
                     silent(&metrics, id).map(crate::server::millis)
                 },
+                full: known.is_some_and(|known| !known.room),
+                clock_ahead_ms: known.map_or(0, |known| known.wall_ms),
             }
         };
         addresses(membership).into_iter().map(member).collect()
@@ -228,7 +231,7 @@ fn addresses(membership: &Membership) -> BTreeMap<u64, String> {
 }
 
 /// Entries that a server does not have yet, as its leader knows.
-fn behind(metrics: &RaftMetrics<TypeConfig>, id: u64) -> u64 {
+pub(super) fn behind(metrics: &RaftMetrics<TypeConfig>, id: u64) -> u64 {
     let last = metrics.last_log_index.map_or(0, |index| index + 1);
     let replication = metrics.replication.as_ref();
     let matched = replication.and_then(|all| *all.get(&id)?);

@@ -3,6 +3,7 @@
 //! ```text
 //! node.rs            the face: propose, read, status, shutdown
 //! members.rs         servers in and out, and leadership handed over
+//! peers.rs           how the others are, and whether this one is fit to lead
 //! log/               write-ahead log of votes and entries                   \  the truth
 //! snapshot.rs        snapshot files                                         /
 //! frames.rs          sealed, checksummed frames, of which both are made
@@ -30,6 +31,7 @@ mod log;
 mod members;
 mod network;
 mod node;
+mod peers;
 mod reads;
 mod rebuild;
 mod room;

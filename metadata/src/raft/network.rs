@@ -16,7 +16,8 @@ mod serve;
 mod wire;
 
 use crate::raft::audit::Audits;
-use crate::raft::snapshot::Snapshots;
+use crate::raft::room::Room;
+use crate::raft::snapshot::{SnapshotFile, Snapshots};
 use crate::raft::state_machine::{Snapshot, StateMachine};
 use crate::raft::types::{TypeConfig, Vote};
 use message::{DigestAt, Verdict};
@@ -34,11 +35,14 @@ use std::time::Duration;
 use types::ClusterId;
 use wire::{Wire, WireLink};
 
-pub(crate) use message::Noted;
+pub(crate) use message::{Condition, Noted};
 pub use process::Between;
 pub use serve::RaftCalls;
 
 pub(crate) type Server = Raft<TypeConfig, StateMachine>;
+
+/// Why a server takes no entries, for now.
+const FULL: &str = "the metadata disk is full";
 
 /// What connects a metadata server to its peers.
 #[derive(Clone)]
@@ -52,10 +56,26 @@ enum Kind {
 
 /// A server that calls arrive at.
 #[derive(Clone)]
-struct Peer {
-    raft: Server,
-    snapshots: Arc<Snapshots>,
-    audits: Arc<Audits>,
+pub(crate) struct Peer {
+    pub(crate) raft: Server,
+    pub(crate) snapshots: Arc<Snapshots>,
+    pub(crate) room: Arc<Room>,
+    pub(crate) audits: Arc<Audits>,
+}
+
+impl Peer {
+    async fn condition(&self) -> Condition {
+        Condition {
+            room: self.room.for_proposals().await,
+            wall: crate::server::wall_now(),
+            needs: None,
+        }
+    }
+
+    /// Whether it takes entries that a leader sends; that one leads, it hears all the same.
+    async fn takes(&self, entries: usize) -> bool {
+        entries == 0 || self.room.for_entries().await
+    }
 }
 
 impl Default for Network {
@@ -99,21 +119,24 @@ impl Network {
         }
     }
 
-    pub(crate) fn join(
-        &self,
-        server: u64,
-        raft: Server,
-        snapshots: Arc<Snapshots>,
-        audits: Arc<Audits>,
-    ) {
-        let peer = Peer {
-            raft,
-            snapshots,
-            audits,
-        };
+    pub(crate) fn join(&self, server: u64, peer: Peer) {
         match &self.0 {
             Kind::Process(process) => process.join(server, peer),
             Kind::Wire(wire) => wire.join(peer),
+        }
+    }
+
+    /// Waits until a leader has sent this server, which does not take part yet, a snapshot that reaches an entry, and
+    /// makes that the current one; whether it came in time. Within a process none does.
+    pub(crate) async fn restored(
+        &self,
+        snapshots: &Arc<Snapshots>,
+        needs: u64,
+        limit: Duration,
+    ) -> bool {
+        match &self.0 {
+            Kind::Process(_) => false,
+            Kind::Wire(wire) => wire.calls().restored(snapshots, needs, limit).await,
         }
     }
 
@@ -197,10 +220,29 @@ impl Link {
     pub(crate) async fn level(&self, limit: Duration) -> Option<u32> {
         either!(self, level(limit))
     }
+
+    /// How the peer is.
+    ///
+    /// # Errors
+    /// When it does not answer in time: why.
+    pub(crate) async fn condition(&self, limit: Duration) -> Result<Condition, String> {
+        either!(self, condition(limit))
+    }
+
+    /// Sends a peer that has lost its state a snapshot.
+    ///
+    /// # Errors
+    /// When it does not get it, or did not ask for it.
+    pub(crate) async fn restore(&self, file: &SnapshotFile, limit: Duration) -> Result<(), String> {
+        match self {
+            Self::Process(_) => Err("within a process none asks".to_owned()),
+            Self::Wire(link) => link.restore(file, limit).await,
+        }
+    }
 }
 
 impl RaftNetworkV2<TypeConfig> for Link {
-    type SnapshotData = Arc<crate::raft::snapshot::SnapshotFile>;
+    type SnapshotData = Arc<SnapshotFile>;
 
     async fn append_entries(
         &mut self,

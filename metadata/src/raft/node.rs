@@ -8,7 +8,8 @@ use crate::raft::config::NodeConfig;
 use crate::raft::due::{Due, snapshot};
 use crate::raft::frames::Sealing;
 use crate::raft::log::{self, LogConfig, LogOpenError, LogTask, Verified};
-use crate::raft::network::{Network, Server};
+use crate::raft::network::{Network, Peer, Server};
+use crate::raft::peers::Peers;
 use crate::raft::reads::Rounds;
 use crate::raft::rebuild::{self, RebuildError};
 use crate::raft::room::Room;
@@ -96,6 +97,7 @@ pub struct Node {
     room: Arc<Room>,
     rounds: Rounds,
     pub(super) patience: Duration,
+    pub(super) peers: Arc<Peers>,
     tasks: Mutex<Option<Tasks>>,
 }
 
@@ -104,6 +106,7 @@ struct Tasks {
     rounds: JoinHandle<()>,
     due: JoinHandle<()>,
     audits: JoinHandle<()>,
+    peers: JoinHandle<()>,
 }
 
 impl Node {
@@ -139,7 +142,7 @@ impl Node {
         let room = Arc::new(Room::new(Arc::clone(&disk), config.log_file));
         let snapshots = Arc::new(Snapshots::open(disk, sealing, verified).await?);
         let gate = Arc::new(Gate::default());
-        rebuild::prepare(&store, &gate, &snapshots, &view).await?;
+        rebuild::prepare_or_ask(&store, &gate, &snapshots, &view, network).await?;
         level::check(&*store).map_err(RebuildError::from)?;
         let audits = Arc::new(Audits::new(Arc::clone(&store)));
         let machine = StateMachine::new(
@@ -155,12 +158,13 @@ impl Node {
         let started = async {
             let raft = Server::build(id, Arc::new(settings), links, log_store, machine).await;
             let raft = raft.map_err(|error| StartError::Raft(error.to_string()))?;
-            network.join(
-                id,
-                raft.clone(),
-                Arc::clone(&snapshots),
-                Arc::clone(&audits),
-            );
+            let peer = Peer {
+                raft: raft.clone(),
+                snapshots: Arc::clone(&snapshots),
+                room: Arc::clone(&room),
+                audits: Arc::clone(&audits),
+            };
+            network.join(id, peer);
             raft.run();
             Ok::<_, StartError>(raft)
         };
@@ -170,6 +174,13 @@ impl Node {
         };
         let raft = Runtime::scope(seed, started).await?;
         let (rounds, rounds_task) = Rounds::start(raft.clone(), config.patience);
+        let peers = Arc::new(Peers::new(
+            id,
+            raft.clone(),
+            network.seen_by(id),
+            Arc::clone(&snapshots),
+            Arc::clone(&room),
+        ));
         let due = Due {
             raft: raft.clone(),
             log: view,
@@ -202,7 +213,9 @@ impl Node {
                 rounds: rounds_task,
                 due: tokio::spawn(due.run()),
                 audits: tokio::spawn(auditor.run(config.audit_every)),
+                peers: tokio::spawn(Arc::clone(&peers).run()),
             })),
+            peers,
         };
         node.lead_if_alone().await;
         Ok(node)
@@ -260,6 +273,10 @@ impl Node {
             let full = "the metadata disk is almost full";
             return Err(LogError::Unavailable(full.into()));
         }
+        if self.peers.most_are_full() {
+            let full = "most metadata disks are almost full";
+            return Err(LogError::Unavailable(full.into()));
+        }
         match self.raft.client_write(proposal).await {
             Ok(response) => response.data.0.ok_or(LogError::Stopped),
             Err(RaftError::Fatal(_)) => Err(LogError::Stopped),
@@ -313,6 +330,11 @@ impl Node {
                 .err()
                 .map(ToString::to_string),
         }
+    }
+
+    /// Whether other servers' wall clocks confirm this one's. Those of one that is alone are right.
+    pub(crate) async fn wall_is_confirmed(&self) -> bool {
+        self.peers.wall_is_confirmed().await
     }
 
     /// Its id.
@@ -415,7 +437,7 @@ impl Node {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         let Some(tasks) = tasks else { return };
-        for task in [tasks.due, tasks.audits] {
+        for task in [tasks.due, tasks.audits, tasks.peers] {
             task.abort();
             drop(task.await);
         }

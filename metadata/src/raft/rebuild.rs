@@ -11,10 +11,13 @@
 //! ```
 //!
 //! Rebuilt means loaded from the snapshot file; openraft then applies the log behind it. When neither
-//! the store nor the snapshot can be used and the log was purged, only a peer has the state, and the
-//! server refuses to start.
+//! the store nor the snapshot can be used and the log was purged, only a peer has the state. The log is
+//! whole then: this server knows whom it voted for and which entries it has acknowledged. It takes no part
+//! until a leader, who hears of it, has sent a snapshot that reaches beyond all of them: what it goes on
+//! with is decided, and holds everything that it was ever counted for.
 
 use crate::raft::log::LogView;
+use crate::raft::network::Network;
 use crate::raft::snapshot::{Changes, SnapshotError, SnapshotFile, Snapshots, rows_of};
 use crate::raft::state_machine::Gate;
 use crate::raft::types::{Mark, Position};
@@ -22,6 +25,7 @@ use crate::store::{Store, StoreError};
 use crate::txn::Row;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Why the state cannot be brought back.
@@ -36,7 +40,7 @@ pub enum RebuildError {
     Snapshot(#[from] SnapshotError),
     /// The state before the log's first entry is nowhere on this server.
     #[error(
-        "the log begins behind {purged}, and neither the store nor a snapshot file holds what was before: this server's state is lost, and must come from a backup or a peer"
+        "the log begins behind {purged}, and neither the store nor a snapshot file holds what was before: this server's state is lost, and no peer has sent it; see that the others run, or restore a backup"
     )]
     Lost {
         /// The last entry purged.
@@ -44,7 +48,7 @@ pub enum RebuildError {
     },
     /// The log is gone, but there is state: votes and entries were lost with it.
     #[error(
-        "there is a store or a snapshot, but no log: this server's votes are lost; it must not rejoin under its id"
+        "there is a store or a snapshot, but no log: this server's votes are lost, and it must not vote again; take this server out (metadata remove), and join a new one"
     )]
     LogMissing,
 }
@@ -56,11 +60,52 @@ enum Verdict {
     Rebuild(&'static str),
 }
 
+/// How long a leader is waited for, who may send what this server has lost. Then the start fails, and is tried again.
+const ASKED_FOR: Duration = Duration::from_secs(30);
+
+impl RebuildError {
+    /// Whether it is the state that is lost, and the log whole.
+    fn is_state_alone(&self) -> bool {
+        let damaged = matches!(self, Self::Snapshot(SnapshotError::Damaged(_)));
+        damaged || matches!(self, Self::Lost { .. })
+    }
+}
+
+/// As [`prepare`], with a peer's snapshot where this server's own state is lost.
+///
+/// # Errors
+/// When nobody sends one in time, or disk or store fail.
+pub(crate) async fn prepare_or_ask(
+    store: &Arc<Store>,
+    gate: &Arc<Gate>,
+    snapshots: &Arc<Snapshots>,
+    log: &LogView,
+    network: &Network,
+) -> Result<(), RebuildError> {
+    let lost = match prepare(store, gate, snapshots, log).await {
+        Err(lost) if lost.is_state_alone() => lost,
+        prepared => return prepared,
+    };
+    // Beyond everything that this server has acknowledged, and what the file that cannot be read may have held.
+    let label = snapshots.current().await;
+    let label = label.and_then(|file| file.label.applied);
+    let reached = log.last().max(label).map_or(0, |at| at.index);
+    complain(
+        &lost,
+        "this server's state is lost: it takes no part until the leader has sent it",
+    );
+    if !network.restored(snapshots, reached + 1, ASKED_FOR).await {
+        return Err(lost);
+    }
+    tracing::warn!("this server's state came from a peer");
+    prepare(store, gate, snapshots, log).await
+}
+
 /// Makes the store fit for openraft to go on from.
 ///
 /// # Errors
 /// When the state is lost, or disk or store fail.
-pub(crate) async fn prepare(
+async fn prepare(
     store: &Arc<Store>,
     gate: &Arc<Gate>,
     snapshots: &Snapshots,
@@ -87,7 +132,10 @@ pub(crate) async fn prepare(
         Err(error @ SnapshotError::Version(_)) => return Err(error.into()),
         // Damaged, or the disk does not give it: neither store nor log depend on it.
         Err(error) if !needed || log.purged().is_none() => {
-            complain(&error);
+            complain(
+                &error,
+                "the snapshot file is not used; another is to be made",
+            );
             snapshots.forget_current().await;
             current = None;
             None
@@ -109,11 +157,8 @@ pub(crate) async fn prepare(
 }
 
 /// A function, so that no error is held across a wait.
-fn complain(error: &(dyn std::error::Error + 'static)) {
-    tracing::error!(
-        error,
-        "the snapshot file is not used; another is to be made"
-    );
+fn complain(error: &(dyn std::error::Error + 'static), what: &'static str) {
+    tracing::error!(error, "{what}");
 }
 
 fn judge(applied: Option<Position>, label: Option<Position>, log: &LogView) -> Verdict {

@@ -2,18 +2,19 @@
 //! server.
 //!
 //! ```text
-//! free bytes        proposals    snapshots
-//! 2 log files       taken        one of s bytes is begun above 2 s + 1 log file
-//! 1 log file        refused      one under way goes on
-//! 0                 refused      one under way is given up
+//! free bytes        proposals    a leader's entries    snapshots
+//! 2 log files       taken        taken                 one of s bytes is begun above 2 s + 1 log file
+//! 1 log file        refused      taken                 one under way goes on
+//! 0                 refused      refused               one under way is given up
 //! ```
 //!
-//! A refused proposal changes nothing, reads go on, and a snapshot that is put off is tried again: all of
-//! it passes by itself once there is space, which a snapshot makes by letting the log be purged.
+//! A refused proposal changes nothing, reads go on, and a snapshot that is put off is tried again. A follower that
+//! refuses entries hears its leader on, votes, and is no part of the quorum that commits them. All of it passes by
+//! itself once there is space, which a snapshot makes by letting the log be purged.
 
 use disk::Disk;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -26,8 +27,10 @@ const FRESH: Duration = Duration::from_millis(200);
 pub(crate) struct Room {
     disk: Arc<dyn Disk>,
     log_file: u64,
-    /// When it was last asked for proposals, and the answer.
-    asked: Mutex<Option<(Instant, bool)>>,
+    /// When it was last asked, and how much was free; none: the disk does not say.
+    asked: Mutex<Option<(Instant, Option<u64>)>>,
+    /// What was said last of proposals, and of entries: it is told when that changes.
+    told: std::sync::Mutex<(bool, bool)>,
 }
 
 impl Room {
@@ -37,27 +40,52 @@ impl Room {
             disk,
             log_file: log_file.get(),
             asked: Mutex::new(None),
+            told: std::sync::Mutex::new((true, true)),
         }
     }
 
     /// Whether proposals may be taken.
     pub(crate) async fn for_proposals(&self) -> bool {
+        self.look().await.0
+    }
+
+    /// Whether a leader's entries may be taken.
+    pub(crate) async fn for_entries(&self) -> bool {
+        self.look().await.1
+    }
+
+    /// Whether there is room for proposals, and for entries. A disk that does not say is left to fail by itself.
+    async fn look(&self) -> (bool, bool) {
         let mut asked = self.asked.lock().await;
-        if let Some((at, answer)) = *asked
-            && at.elapsed() < FRESH
-        {
-            return answer;
-        }
-        // A disk that does not say is left to fail by itself.
-        let answer = match self.disk.free().await {
-            Ok(free) => free.get() >= 2 * self.log_file,
-            Err(_) => true,
+        let free = match *asked {
+            Some((at, free)) if at.elapsed() < FRESH => free,
+            _ => {
+                let free = self.disk.free().await.ok().map(ByteCount::get);
+                *asked = Some((Instant::now(), free));
+                free
+            }
         };
-        if !answer && !matches!(*asked, Some((_, false))) {
-            tracing::error!("the metadata disk is almost full: proposals are refused");
+        let above = |files: u64| free.is_none_or(|free| free >= files * self.log_file);
+        let now = (above(2), above(1));
+        self.tell(now);
+        now
+    }
+
+    fn tell(&self, now: (bool, bool)) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *told, now);
+        if before == now {
+            return;
         }
-        *asked = Some((Instant::now(), answer));
-        answer
+        match now {
+            (true, _) => tracing::warn!("the metadata disk has room again"),
+            (false, true) => {
+                tracing::error!("the metadata disk is almost full: proposals are refused");
+            }
+            (false, false) => {
+                tracing::error!("the metadata disk is full: what a leader sends is refused, too");
+            }
+        }
     }
 
     /// Whether a snapshot may be begun that is about as large as this.

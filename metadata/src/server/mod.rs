@@ -15,6 +15,7 @@ mod conditional;
 mod copy;
 mod covered;
 mod health;
+mod pace;
 mod parts;
 mod placement;
 mod read;
@@ -326,7 +327,7 @@ pub(crate) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn wall_now() -> WallTime {
+pub(crate) fn wall_now() -> WallTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let millis = since.unwrap_or_default().as_millis();
     WallTime(u64::try_from(millis).unwrap_or(u64::MAX))

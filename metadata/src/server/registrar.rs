@@ -17,6 +17,7 @@ use crate::level;
 use crate::raft::{BackupError, MembersError, Node};
 use crate::reply::Reply;
 use crate::server::BootstrapError;
+use crate::server::pace::{Pace, Passes};
 use crate::slot::Slot;
 use crate::store::{Store, StoreError, describe};
 use crate::tables::{CLOCK, HOLD, HoldRow, NODES, NodeRow, TOKENS};
@@ -28,6 +29,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use types::wire::members::{
     Added, AuditReport, BackupInfo, Enrol, Enrolled, Enrolment, Held, Levels, Member, Members,
     NewToken, ServerInfo, ServerKeys, ServerRole, ServerSettings, TOKEN_SECONDS, TokenInfo,
@@ -137,6 +139,21 @@ impl Registrar {
         }
     }
 
+    /// Certificates are valid from now on, as this server's wall clock shows it: so none is signed while the others'
+    /// clocks contradict it. Whoever got one that is valid from 2040 would be refused by everybody.
+    ///
+    /// # Errors
+    /// When they contradict it, or none answers.
+    pub async fn confirm_wall(&self) -> Result<(), MetadataError> {
+        if self.node().wall_is_confirmed().await {
+            return Ok(());
+        }
+        let why = "this server's clock shows another time than the others', or none of them answers: it signs no \
+                   certificate; set its clock";
+        tracing::error!(why);
+        Err(MetadataError::Unavailable(why.to_owned()))
+    }
+
     async fn add(&self, node: NodeId) -> Result<Added, MetadataError> {
         let row = self.row(node).await?;
         let (Some(ServerRole::Metadata), Some(address)) = (row.role, row.address) else {
@@ -181,6 +198,7 @@ impl Registrar {
             let text = format!("a token lives for {least} to {most} seconds");
             return Err(MetadataError::Malformed(text));
         }
+        self.confirm_wall().await?;
         let lifetime_ms = seconds * 1000;
         let reply = self.propose(ClusterCommand::AddToken { role, lifetime_ms });
         let Reply::Token(number) = reply.await? else {
@@ -296,6 +314,8 @@ impl Registrar {
             return Err(MetadataError::Malformed(text));
         }
         let key = ca::requested_key(&asked.request).map_err(|error| malformed(&error))?;
+        // Before the token is used.
+        self.confirm_wall().await?;
         let reply = self.propose(ClusterCommand::UseToken {
             token,
             key: Sha256::digest(&key).into(),
@@ -440,6 +460,7 @@ impl Enrolment for Enrolling {
                 return Err(MetadataError::NoSuchServer);
             };
             self.registrar.row(node).await?;
+            self.registrar.confirm_wall().await?;
             let signed = office.authority.answer(&request, &self.caller, &names);
             let certificate =
                 signed.map_err(|error| MetadataError::Malformed(error.to_string()))?;
@@ -449,9 +470,17 @@ impl Enrolment for Enrolling {
     }
 }
 
-/// Looks again and again which servers were removed, as far as this one has applied, while it is there.
+/// Looks again and again which servers were removed, and how cluster time passes, as far as this one has applied, while
+/// it is there.
 async fn follow(node: Weak<Node>, removed: Removed) {
+    let mut pace = Pace::new(Instant::now());
+    let mut passed = Passes::AsHere;
     while let Some(node) = node.upgrade() {
+        if let Ok(clock) = CLOCK.get(&*node.applied_rows(), &()) {
+            let passes = pace.look(Instant::now(), clock.unwrap_or_default().now_ms);
+            tell(passed, passes);
+            passed = passes;
+        }
         match read_servers(&node.applied_rows()) {
             Ok(servers) => {
                 let gone = servers.into_iter().filter(|server| server.removed);
@@ -461,6 +490,22 @@ async fn follow(node: Weak<Node>, removed: Removed) {
         }
         drop(node);
         tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn tell(before: Passes, passes: Passes) {
+    let alarm = if passes == Passes::AsHere { 0.0 } else { 1.0 };
+    metrics::gauge!("strongroom_metadata_cluster_time_alarm").set(alarm);
+    match passes {
+        passes if passes == before => {}
+        Passes::AsHere => tracing::warn!("cluster time passes as this server's clock does, again"),
+        Passes::Faster => tracing::error!(
+            "cluster time passes faster than this server's monotonic clock: the leader's is fast, or this one's slow; \
+             leases and retention may end early: hand leadership to another server, and look at both machines"
+        ),
+        Passes::Slower => tracing::error!(
+            "cluster time passes slower than this server's monotonic clock: the leader's is slow, or this one's fast"
+        ),
     }
 }
 

@@ -19,6 +19,7 @@ mod quotas;
 mod raft_audit;
 mod raft_backup;
 mod raft_cluster;
+mod raft_full;
 mod raft_members;
 mod raft_node;
 mod raft_slot;

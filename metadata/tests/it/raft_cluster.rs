@@ -7,13 +7,13 @@ use std::time::Duration;
 use strongroom_metadata::raft::{Network, Node, Status};
 use strongroom_metadata::{Opened, Store};
 
-struct Cluster {
-    servers: Vec<Server>,
-    nodes: Vec<Option<Node>>,
+pub(crate) struct Cluster {
+    pub(crate) servers: Vec<Server>,
+    pub(crate) nodes: Vec<Option<Node>>,
 }
 
 impl Cluster {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let network = Network::new();
         let servers: Vec<Server> = (1..=3)
             .map(|id| Server::new(id, &network, seed * 10 + id))
@@ -45,7 +45,7 @@ impl Cluster {
 
     /// Starts all and begins the cluster, on another server where the first dies over it; says whether
     /// it has begun. One that dies after it asked for votes is needed back first.
-    async fn begin(&mut self) -> bool {
+    pub(crate) async fn begin(&mut self) -> bool {
         self.start().await;
         let voters = self
             .servers
@@ -76,7 +76,7 @@ impl Cluster {
         self.running().into_iter().map(Node::status).collect()
     }
 
-    async fn leader(&self) -> usize {
+    pub(crate) async fn leader(&self) -> usize {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
         loop {
             for (at, node) in self.nodes.iter().enumerate() {
@@ -92,7 +92,7 @@ impl Cluster {
     }
 
     /// Proposes each number until a server acknowledges it.
-    async fn write(&self, numbers: std::ops::Range<u64>) {
+    pub(crate) async fn write(&self, numbers: std::ops::Range<u64>) {
         for number in numbers {
             let written = propose_somewhere(&self.running(), number).await;
             assert!(
@@ -119,7 +119,7 @@ impl Cluster {
     }
 
     /// All servers hold `numbers`, and end with equal rows.
-    async fn agree_on(&mut self, numbers: std::ops::Range<u64>) {
+    pub(crate) async fn agree_on(&mut self, numbers: std::ops::Range<u64>) {
         let leader = self.leader().await;
         for number in numbers {
             let node = self.nodes[leader].as_ref().unwrap();

@@ -292,6 +292,11 @@ async fn a_damaged_or_foreign_log_is_refused() {
             if file == "log-00000001" && *at == 5 * 4096),
         "{refused:?}"
     );
+    let StartError::Log(why) = &refused else {
+        unreachable!()
+    };
+    let told = "take this server out (metadata remove), and join a new one";
+    assert!(why.to_string().contains(told), "{why}");
 
     server
         .disk

@@ -232,7 +232,7 @@ fn status(target: &Target) -> Result<()> {
     if target.json {
         return write_json(&members);
     }
-    let heading = ["server", "address", "role", "behind", "answered"].map(str::to_owned);
+    let heading = ["server", "address", "role", "behind", "answered", "trouble"].map(str::to_owned);
     let mut rows = vec![heading.to_vec()];
     rows.extend(members.iter().map(row));
     write_line(&table(&rows))
@@ -255,7 +255,25 @@ fn row(member: &Member) -> Vec<String> {
         role.to_owned(),
         member.behind.to_string(),
         answered,
+        trouble(member),
     ]
+}
+
+/// Wall clocks that differ by less show the same.
+const CLOSE_MS: u64 = 10_000;
+
+fn trouble(member: &Member) -> String {
+    let mut trouble = Vec::new();
+    if member.full {
+        trouble.push("disk almost full".to_owned());
+    }
+    let off = member.clock_ahead_ms;
+    if off.unsigned_abs() > CLOSE_MS {
+        let seconds = off.unsigned_abs() / 1000;
+        let side = if off > 0 { "ahead of" } else { "behind" };
+        trouble.push(format!("clock {seconds} s {side} the leader's"));
+    }
+    trouble.join(", ")
 }
 
 /// Asks until it votes; gives up when it does not come nearer.

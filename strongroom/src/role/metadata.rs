@@ -31,11 +31,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use types::Profile;
+use types::size::MIB;
 use types::wire::Upkeep;
 use types::wire::members::ServerSettings;
+use types::{ByteCount, NodeId, Profile};
 
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// Fewer would have every follower that pauses wait for a snapshot.
+const FEWEST_ENTRIES: u64 = 100;
 
 #[derive(clap::Args)]
 // Beside the commands that ask metadata servers, whose group has the name.
@@ -83,6 +86,15 @@ pub(crate) struct Keys {
     /// The folder in which backups of the metadata are written [default: `backups` in the server's folder]
     #[arg(long, value_name = "DIR", env = "STRONGROOM_BACKUPS")]
     pub(crate) backups: Option<PathBuf>,
+    /// Size of one file of the log; with less than twice as much free, proposals are refused [default: 64]
+    #[arg(long, value_name = "MIB", env = "STRONGROOM_LOG_FILE_MIB")]
+    pub(crate) log_file_mib: Option<u64>,
+    /// A snapshot is due when the log since the last is longer than this, and than that [default: 64]
+    #[arg(long, value_name = "MIB", env = "STRONGROOM_SNAPSHOT_AFTER_MIB")]
+    pub(crate) snapshot_after_mib: Option<u64>,
+    /// Entries of the log that are kept behind a snapshot, for servers that are behind [default: 100000]
+    #[arg(long, value_name = "ENTRIES", env = "STRONGROOM_KEEP_ENTRIES")]
+    pub(crate) keep_entries: Option<u64>,
 }
 
 impl Keys {
@@ -128,7 +140,66 @@ pub(crate) struct Config {
     admin: SocketAddr,
     pub(crate) settings: ServerSettings,
     pub(crate) backups: Option<PathBuf>,
+    pub(crate) log: LogSizes,
     renew_before_days: u32,
+}
+
+/// How large the log is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LogSizes {
+    file: ByteCount,
+    snapshot_after: ByteCount,
+    keep_entries: u64,
+}
+
+impl Default for LogSizes {
+    fn default() -> Self {
+        let usual = NodeConfig::new(NodeId::new(0));
+        Self {
+            file: usual.log_file,
+            snapshot_after: usual.snapshot_after,
+            keep_entries: usual.keep_entries,
+        }
+    }
+}
+
+impl LogSizes {
+    /// As these keys say, or by default.
+    fn new(
+        file_mib: Option<u64>,
+        snapshot_after_mib: Option<u64>,
+        keep_entries: Option<u64>,
+    ) -> Result<Self> {
+        let usual = Self::default();
+        let mib = |key: &str, said: Option<u64>, usual: ByteCount| match said {
+            None => Ok(usual),
+            Some(said) if (1..=1024).contains(&said) => Ok(ByteCount::new(said * MIB)),
+            Some(said) => bail!("{key} is {said}; it must be 1 to 1024"),
+        };
+        let keep_entries = keep_entries.unwrap_or(usual.keep_entries);
+        ensure!(
+            keep_entries >= FEWEST_ENTRIES,
+            "keep_entries is {keep_entries}; it must be at least {FEWEST_ENTRIES}"
+        );
+        Ok(Self {
+            file: mib("log_file_mib", file_mib, usual.file)?,
+            snapshot_after: mib(
+                "snapshot_after_mib",
+                snapshot_after_mib,
+                usual.snapshot_after,
+            )?,
+            keep_entries,
+        })
+    }
+
+    fn on(self, node: NodeId) -> NodeConfig {
+        NodeConfig {
+            log_file: self.file,
+            snapshot_after: self.snapshot_after,
+            keep_entries: self.keep_entries,
+            ..NodeConfig::new(node)
+        }
+    }
 }
 
 impl Config {
@@ -144,6 +215,11 @@ impl Config {
         let reclaim = keys.reclaim_after_seconds.or(file.reclaim_after_seconds);
         Ok(Self {
             backups: keys.backups.or(file.backups),
+            log: LogSizes::new(
+                keys.log_file_mib.or(file.log_file_mib),
+                keys.snapshot_after_mib.or(file.snapshot_after_mib),
+                keys.keep_entries.or(file.keep_entries),
+            )?,
             renew_before_days: keys
                 .renew_before_days
                 .or(file.renew_before_days)
@@ -178,6 +254,7 @@ impl Running {
         listen: SocketAddr,
         settings: ServerSettings,
         backups: Option<PathBuf>,
+        log_sizes: LogSizes,
     ) -> Result<Self> {
         let lock = files::lock(home.folder())?;
         let certificate = home.certificate();
@@ -205,7 +282,7 @@ impl Running {
         let seconds = Duration::from_secs;
         let replica = Replica::start(
             ReplicaConfig {
-                raft: NodeConfig::new(node),
+                raft: log_sizes.on(node),
                 service: ServerConfig {
                     abandoned_after: seconds(settings.abandoned_after_seconds),
                     reclaim_after: seconds(settings.reclaim_after_seconds),
@@ -234,7 +311,7 @@ impl Running {
         })
     }
 
-    /// Renews the server's certificate from now on, signing it here.
+    /// Renews the server's certificate from now on, signing it here, by a clock that the others confirm.
     fn renewed(&self, days: u32) -> Renewed {
         let certificate = renew::Certificate {
             file: self.home.certificate(),
@@ -243,9 +320,20 @@ impl Running {
             days,
         };
         let (office, identity) = (Arc::clone(&self.office), self.identity);
+        let registrar = Arc::downgrade(self.replica.registrar());
+        let held = self.credentials.clone();
         let signer = move |request: Vec<u8>, names: Vec<String>| {
-            let signed = office.authority.answer(&request, &identity, &names);
-            async move { Ok(signed?) }.boxed()
+            let (office, registrar) = (Arc::clone(&office), registrar.upgrade());
+            let useless = ca::holding(&held.certificate()).is_ok_and(|held| !held.valid);
+            async move {
+                let registrar = registrar.context("the server stops")?;
+                // With one that has run out nobody can be asked.
+                if !useless {
+                    registrar.confirm_wall().await?;
+                }
+                Ok(office.authority.answer(&request, &identity, &names)?)
+            }
+            .boxed()
         };
         renew::keep(certificate, Box::new(signer))
     }
@@ -327,7 +415,7 @@ async fn serve(options: Options) -> Result<()> {
     let metrics = Metrics::install();
     let (admin, days) = (config.admin, config.renew_before_days);
     let running = tokio::select! {
-        started = Running::start(config.home, config.listen, config.settings, config.backups) => {
+        started = Running::start(config.home, config.listen, config.settings, config.log, config.backups) => {
             Arc::new(started.context("starting the metadata server")?)
         }
         () = stop.asked() => return Ok(()),

@@ -2,26 +2,34 @@
 //!
 //! ```text
 //! every hour: less left than it should be? --> key made --> certificate for it --> file, whole --> new connections
+//! not valid by this machine's clock: every five seconds
 //! ```
+//!
+//! A clock that is wrong must not cost the certificate. What was signed is taken only if it is valid by this machine's
+//! clock, too; and a server that signs does so only if others confirm its own (`Registrar::confirm_wall`). A metadata
+//! server whose certificate has run out by its own clock signs itself another all the same, since a cluster that was
+//! off for months has to start: if it was its clock, that one is replaced as soon as the clock is right.
 //!
 //! The file is that of the configuration, which must hold key and certificate; it is written durably before the new
 //! certificate is presented, so that a restart finds what the others have seen. What fails is tried again an hour
 //! later, and is told: there are weeks for it.
 
 use crate::files;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use ca::{Credentials, Request};
 use futures::future::BoxFuture;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use types::wire::Enrolment;
 
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_secs(3600);
+/// And while it is not valid.
+const LOOK_SOON: Duration = Duration::from_secs(5);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// A certificate is renewed when it is valid for less than so many days.
 pub(super) const DEFAULT_DAYS: u32 = 30;
@@ -66,12 +74,35 @@ pub(super) fn keep(certificate: Certificate, signer: Signer) -> Renewed {
                     tracing::warn!(error, "the certificate expires soon and was not renewed");
                 }
             }
-            tokio::time::sleep(LOOK).await;
+            // What the clock shows may change at any time.
+            let looked = Instant::now();
+            while looked.elapsed() < LOOK && certificate.is_valid() {
+                tokio::time::sleep(LOOK_SOON).await;
+            }
+            if !certificate.is_valid() {
+                complain(&certificate.file);
+                tokio::time::sleep(LOOK_SOON).await;
+            }
         }
     }))
 }
 
+fn complain(file: &Path) {
+    tracing::error!(
+        file = %file.display(),
+        now = %time::OffsetDateTime::now_utc(),
+        "this server's certificate is not valid at the time that its clock shows: others refuse it, and it refuses \
+         theirs; is the clock right?"
+    );
+}
+
 impl Certificate {
+    /// Whether it is valid by this machine's clock; so is one that cannot be read, of which others complain.
+    fn is_valid(&self) -> bool {
+        let holding = ca::holding(&self.credentials.certificate());
+        holding.is_ok_and(|holding| holding.valid)
+    }
+
     /// Whether it had to be renewed, and was.
     async fn look(&self, signer: &Signer) -> Result<bool> {
         let holding = ca::holding(&self.credentials.certificate())?;
@@ -79,12 +110,20 @@ impl Certificate {
             return Ok(false);
         }
         let request = Request::make()?;
+        if !holding.valid {
+            complain(&self.file);
+        }
         let signed = signer(request.request.clone(), holding.names).await?;
         let key = request.key_pem.as_str();
-        files::write_pair(&self.file, key, &signed)?;
         let chain: Vec<_> = CertificateDer::pem_slice_iter(signed.as_bytes())
             .collect::<Result<_, _>>()
             .context("reading what was signed")?;
+        let own = chain.first().context("nothing was signed")?;
+        ensure!(
+            ca::holding(own)?.valid,
+            "what was signed is not valid now: this machine's clock and the signer's show different times"
+        );
+        files::write_pair(&self.file, key, &signed)?;
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes())?;
         self.credentials.renew(chain, key)?;
         Ok(true)

@@ -1,8 +1,13 @@
 //! A cluster whose roles are processes of their own: metadata servers, storage nodes, a gateway.
 
+mod clock;
 mod cut;
+mod damage;
 mod failover;
+mod full;
+mod history;
 mod linear;
+mod lost;
 mod metadata;
 mod restored;
 mod scrub;

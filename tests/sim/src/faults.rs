@@ -4,6 +4,7 @@
 //! the next one's only once the first have been made again; any number of disks may be away.
 
 use crate::bay::lock;
+use crate::fleet::LOG_FILE;
 use crate::wires::End;
 use crate::world::World;
 use disk::Disk;
@@ -27,9 +28,10 @@ pub struct Faults(Arc<Mutex<BTreeMap<&'static str, u64>>>);
 
 impl Faults {
     /// All kinds that a run can meet.
-    pub const KINDS: [&'static str; 21] = [
+    pub const KINDS: [&'static str; 22] = [
         "power of a disk",
         "power of a metadata server",
+        "full disk of a metadata server",
         "power of everything",
         "stalled call",
         "failed sync",
@@ -92,8 +94,9 @@ impl Nemesis {
     pub(crate) async fn torment(self: Arc<Self>, mut dice: Dice) -> Result<(), String> {
         while !self.ends.load(Ordering::Relaxed) {
             self.pause(&mut dice, 100).await;
-            match dice.below(11) {
+            match dice.below(12) {
                 0 => self.cut_metadata(&mut dice).await,
+                11 => self.fill_metadata(&mut dice).await,
                 1 | 2 => self.lose_disk(&mut dice).await?,
                 3 | 4 => self.cut_off(&mut dice).await,
                 5 => self.damage_disk(&mut dice).await,
@@ -142,6 +145,24 @@ impl Nemesis {
         self.faults.note("power of a metadata server");
         self.pause(dice, 4000).await;
         fleet.start().await;
+    }
+
+    /// A server's log has no room for a while, or hardly any. One whose log then failed is started again.
+    async fn fill_metadata(&self, dice: &mut Dice) {
+        let _one_at_a_time = self.metadata.lock().await;
+        let fleet = &self.world.fleet;
+        let at = usize::try_from(dice.below(fleet.size() as u64)).expect("one of three");
+        let disk = fleet.disk(at);
+        let Ok(files) = disk.list().await else { return };
+        let used: u64 = files.iter().map(|file| file.length.get()).sum();
+        disk.set_capacity(ByteCount::new(used + dice.below(3 * LOG_FILE.get())));
+        self.faults.note("full disk of a metadata server");
+        self.pause(dice, 4000).await;
+        disk.set_capacity(ROOM);
+        if fleet.has_stopped(at) {
+            fleet.cut(at, dice.next_word()).await;
+            fleet.start().await;
+        }
     }
 
     /// One end hears of no other for a while: of three metadata servers the leader in half of the cases.

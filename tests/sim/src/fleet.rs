@@ -65,6 +65,9 @@ pub(crate) struct Fleet {
     config: ServerConfig,
 }
 
+/// Of a log.
+pub(crate) const LOG_FILE: ByteCount = ByteCount::new(64 << 10);
+
 struct Member {
     id: NodeId,
     disk: Mutex<SimDisk>,
@@ -194,7 +197,7 @@ impl Fleet {
             heartbeat: Duration::from_millis(400),
             election: Duration::from_millis(1600),
             patience: Duration::from_secs(3),
-            log_file: ByteCount::new(64 << 10),
+            log_file: LOG_FILE,
             keep_entries: 50,
             seed: Some(lock(&self.dice).next_word()),
             ..NodeConfig::new(member.id)
@@ -226,6 +229,17 @@ impl Fleet {
         }
         let mut disk = lock(&member.disk);
         *disk = disk.crash(seed);
+    }
+
+    /// A server's disk, by its number from 0.
+    pub(crate) fn disk(&self, at: usize) -> SimDisk {
+        lock(&self.members[at].disk).clone()
+    }
+
+    /// Whether a server that runs takes no part any more.
+    pub(crate) fn has_stopped(&self, at: usize) -> bool {
+        let server = self.members[at].server();
+        server.is_some_and(|server| server.log().status().stopped.is_some())
     }
 
     /// How many there are.

@@ -44,6 +44,17 @@ pub struct Member {
     pub behind: u64,
     /// Milliseconds since it last answered the leader; none: not since that leads.
     pub silent_ms: Option<u64>,
+    /// Its disk is almost full: it takes no proposals, and leads only if all others are as full.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub full: bool,
+    /// By how many milliseconds its wall clock is ahead of the leader's, as far as that knows.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub clock_ahead_ms: i64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// How far a server is that was added.

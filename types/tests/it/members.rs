@@ -35,8 +35,16 @@ fn messages_stay_the_same() {
         leader: false,
         behind: 12,
         silent_ms: Some(80),
+        full: false,
+        clock_ahead_ms: 0,
     };
-    golden("members", &vec![member]);
+    golden("members", &vec![member.clone()]);
+    let unwell = Member {
+        full: true,
+        clock_ahead_ms: -14_000,
+        ..member
+    };
+    golden("members-unwell", &vec![unwell]);
     golden("added", &[Added::Learning { behind: 1200 }, Added::Voter]);
     let token = NewToken {
         number: 7,

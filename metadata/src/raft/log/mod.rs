@@ -51,8 +51,9 @@ pub(crate) struct LogConfig {
     pub(crate) cache: ByteCount,
 }
 
-/// Why the log cannot be opened. Only `Disk` may pass by itself; damage is for a person to judge,
-/// since votes and acknowledged entries may be lost.
+/// Why the log cannot be opened. Only `Disk` may pass by itself. After damage this server does not know for whom it
+/// voted, nor what it was counted for: under its id it could vote twice in a term, or be taken for one who holds an
+/// entry that nobody else does (decision 0029).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogOpenError {
@@ -60,7 +61,7 @@ pub enum LogOpenError {
     #[error("the log's disk failed")]
     Disk(#[from] io::Error),
     /// A file is damaged, and not at its tail.
-    #[error("log file {file} is damaged at byte {at}, and not only at its tail")]
+    #[error("log file {file} is damaged at byte {at}, and not only at its tail: {MUST_NOT_VOTE}")]
     Damaged {
         /// Its name.
         file: String,
@@ -68,7 +69,9 @@ pub enum LogOpenError {
         at: u64,
     },
     /// A file's header is damaged, or its contents are another file's.
-    #[error("log file {file} has a damaged header, or is not the file of that name")]
+    #[error(
+        "log file {file} has a damaged header, or is not the file of that name: {MUST_NOT_VOTE}"
+    )]
     Header {
         /// Its name.
         file: String,
@@ -88,18 +91,22 @@ pub enum LogOpenError {
         file: String,
     },
     /// A file between others is missing.
-    #[error("log file {file} is missing")]
+    #[error("log file {file} is missing: {MUST_NOT_VOTE}")]
     Missing {
         /// Its name.
         file: String,
     },
     /// Entries are missing that are neither purged nor in any file.
-    #[error("entry {index} of the log is missing")]
+    #[error("entry {index} of the log is missing: {MUST_NOT_VOTE}")]
     Hole {
         /// The first.
         index: u64,
     },
 }
+
+/// What is left to do for who has lost votes or entries.
+const MUST_NOT_VOTE: &str = "votes or entries that this server acknowledged may be lost with it, so it must not vote \
+     again; take this server out (metadata remove), and join a new one";
 
 /// How far the log is durable.
 #[derive(Clone, Debug, Default)]

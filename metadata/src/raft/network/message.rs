@@ -9,6 +9,8 @@
 //! | `/raft/verdict` | [`Verdict`] | nothing |
 //! | `/raft/level` | nothing | the highest feature level that the server knows |
 //! | `/raft/snapshot` | [`StoredVote`], then the snapshot's parts but its trailer | [`StoredVote`] |
+//! | `/raft/condition` | nothing | [`Condition`] |
+//! | `/raft/restore` | a snapshot's parts but its trailer | nothing |
 //!
 //! They mirror openraft's own types, as what is stored does: an upgrade of openraft that renames a field
 //! cannot make servers of two builds misunderstand each other.
@@ -19,6 +21,7 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use serde::{Deserialize, Serialize};
+use types::wire::metadata::WallTime;
 
 pub(super) const APPEND: &str = "/raft/append";
 pub(super) const VOTE: &str = "/raft/vote";
@@ -28,6 +31,8 @@ pub(super) const SNAPSHOT: &str = "/raft/snapshot";
 pub(super) const DIGEST: &str = "/raft/digest";
 pub(super) const VERDICT: &str = "/raft/verdict";
 pub(super) const LEVEL: &str = "/raft/level";
+pub(super) const CONDITION: &str = "/raft/condition";
+pub(super) const RESTORE: &str = "/raft/restore";
 
 fn positions(id: Option<LogId>) -> Option<Position> {
     id.map(Position::from)
@@ -257,6 +262,18 @@ pub(crate) struct Verdict {
     pub(crate) right: [u8; 32],
 }
 
+/// How a server is, as its leader asks every second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Condition {
+    /// Whether its disk has room for proposals.
+    pub(crate) room: bool,
+    /// What its wall clock shows.
+    pub(crate) wall: WallTime,
+    /// It has lost its state, and takes part again with a snapshot that reaches to this entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) needs: Option<u64>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -386,5 +403,17 @@ mod tests {
             golden(name, &sent);
             assert_eq!(TransferLeaderResponse::from(sent), answer);
         }
+        let well = Condition {
+            room: true,
+            wall: WallTime(1_700_000_000_000),
+            needs: None,
+        };
+        golden("condition", &well);
+        let lost = Condition {
+            room: false,
+            needs: Some(70),
+            ..well
+        };
+        golden("condition-lost", &lost);
     }
 }

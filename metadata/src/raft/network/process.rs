@@ -5,7 +5,7 @@
 //! sealed again under the receiver's.
 
 use super::message::{DigestAt, Noted, Verdict};
-use super::{Asks, Peer};
+use super::{Asks, Condition, Peer};
 use crate::level;
 use crate::raft::snapshot::Snapshots;
 use crate::raft::state_machine::Snapshot;
@@ -21,6 +21,7 @@ use openraft::raft::{
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::Future;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use types::NodeId;
@@ -114,6 +115,12 @@ impl ProcessLink {
         answer.await.map_err(StreamingError::from)
     }
 
+    pub(super) async fn condition(&self, limit: Duration) -> Result<Condition, String> {
+        let condition = |peer: Peer| async move { Ok::<_, io::Error>(peer.condition().await) };
+        let asked = self.call(limit, condition).await;
+        asked.map_err(|error| error.to_string())
+    }
+
     /// Calls the peer. The answer is lost if either end has left meanwhile.
     async fn call<T, E, F>(
         &self,
@@ -171,8 +178,13 @@ impl RaftNetworkV2<TypeConfig> for ProcessLink {
         rpc: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let entries = rpc.entries.len();
         self.call(option.soft_ttl(), |peer| async move {
-            peer.raft.append_entries(rpc).await
+            if !peer.takes(entries).await {
+                return Err(io::Error::other(super::FULL));
+            }
+            let appended = peer.raft.append_entries(rpc).await;
+            appended.map_err(|error| io::Error::other(error.to_string()))
         })
         .await
     }

@@ -1,10 +1,10 @@
 //! Raft over the wire, the answering end.
 
-use super::Peer;
 use super::message::{
-    APPEND, Append, Appended, Ballot, DIGEST, DigestAt, LEVEL, PRE_VOTE, SNAPSHOT, TRANSFER,
-    Transfer, Transferred, VERDICT, VOTE, Verdict, Voted,
+    APPEND, Append, Appended, Ballot, CONDITION, Condition, DIGEST, DigestAt, LEVEL, PRE_VOTE,
+    RESTORE, SNAPSHOT, TRANSFER, Transfer, Transferred, VERDICT, VOTE, Verdict, Voted,
 };
+use super::{FULL, Peer};
 use crate::level;
 use crate::raft::snapshot::{SnapshotError, SnapshotFile, Snapshots, label_of};
 use crate::raft::state_machine::Snapshot;
@@ -12,8 +12,9 @@ use crate::raft::types::StoredVote;
 use rpc::{Answer, Incoming, PartError, PartReader, StatusCode, answer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::mpsc;
 use types::codec::{self, DecodeError};
 
 /// Longest call but a snapshot: as many entries as are sent at once, of the longest.
@@ -22,9 +23,20 @@ const LONGEST: usize = 32 << 20;
 const LONGEST_PART: usize = 8 << 20;
 
 /// Answers Raft's calls for one server, while it runs.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct RaftCalls {
     own: Arc<Mutex<Option<Peer>>>,
+    /// While it waits for a snapshot, to take part with.
+    waiting: Arc<Mutex<Option<Waiting>>>,
+}
+
+/// A server that has lost its state.
+#[derive(Clone)]
+struct Waiting {
+    snapshots: Arc<Snapshots>,
+    /// The entry that a snapshot must reach.
+    needs: u64,
+    came: mpsc::Sender<()>,
 }
 
 /// Why a call is not carried out.
@@ -38,6 +50,10 @@ enum Refused {
     Malformed(#[from] DecodeError),
     #[error("the server is not running")]
     NotRunning,
+    #[error("{FULL}")]
+    Full,
+    #[error("the snapshot does not reach entry {0}")]
+    Early(u64),
     #[error("{0}")]
     Raft(String),
     #[error("the snapshot does not arrive")]
@@ -51,7 +67,9 @@ impl Refused {
         match self {
             Self::Unknown => StatusCode::NOT_FOUND,
             Self::Long | Self::Malformed(_) | Self::Part(_) => StatusCode::BAD_REQUEST,
-            Self::NotRunning | Self::Raft(_) | Self::Snapshot(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotRunning | Self::Full | Self::Early(_) | Self::Raft(_) | Self::Snapshot(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 }
@@ -61,8 +79,33 @@ fn raft(error: impl std::fmt::Display) -> Refused {
 }
 
 impl RaftCalls {
-    pub(super) fn new(own: Arc<Mutex<Option<Peer>>>) -> Self {
-        Self { own }
+    /// From now on these answer for this server; none: it does not run.
+    pub(super) fn answer_for(&self, peer: Option<Peer>) {
+        *self.own.lock().unwrap_or_else(PoisonError::into_inner) = peer;
+    }
+
+    /// Waits until a leader has sent a snapshot that reaches an entry, which is the current one then; whether it came
+    /// in time.
+    pub(super) async fn restored(
+        &self,
+        snapshots: &Arc<Snapshots>,
+        needs: u64,
+        limit: Duration,
+    ) -> bool {
+        let (came, mut comes) = mpsc::channel(1);
+        *self.waiting() = Some(Waiting {
+            snapshots: Arc::clone(snapshots),
+            needs,
+            came,
+        });
+        let came = tokio::time::timeout(limit, comes.recv()).await;
+        *self.waiting() = None;
+        snapshots.sweep().await;
+        matches!(came, Ok(Some(())))
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Option<Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Answers a call of a metadata server. One that this server has not heard of may lead by now: it is Raft
@@ -78,14 +121,19 @@ impl RaftCalls {
     }
 
     async fn carry_out(&self, path: &str, body: Incoming) -> Result<Vec<u8>, Refused> {
-        let Peer {
-            raft: server,
-            snapshots,
-            audits,
-        } = self.own()?;
+        let waiting = self.waiting().clone();
+        if let Some(waiting) = waiting {
+            return waiting.carry_out(path, body).await;
+        }
+        let own = self.own()?;
+        let (server, snapshots, audits) = (&own.raft, &own.snapshots, &own.audits);
         match path {
+            CONDITION => told(&own.condition().await),
             APPEND => {
                 let append: Append = read(body).await?;
+                if !own.takes(append.entries.len()).await {
+                    return Err(Refused::Full);
+                }
                 let appended = server.append_entries(append.into()).await;
                 told(&Appended::from(&appended.map_err(raft)?))
             }
@@ -115,7 +163,11 @@ impl RaftCalls {
             }
             LEVEL => told(&level::KNOWN),
             SNAPSHOT => {
-                let received = receive(&snapshots, body).await;
+                let mut parts = PartReader::new(body, LONGEST_PART);
+                let received = match vote_of(&mut parts).await {
+                    Ok(vote) => receive(snapshots, parts).await.map(|file| (vote, file)),
+                    Err(refused) => Err(refused),
+                };
                 let installed = match received {
                     Ok((vote, file)) => {
                         let snapshot = Snapshot {
@@ -151,18 +203,45 @@ fn told(message: &impl Serialize) -> Result<Vec<u8>, Refused> {
     Ok(codec::encode(message))
 }
 
+impl Waiting {
+    async fn carry_out(&self, path: &str, body: Incoming) -> Result<Vec<u8>, Refused> {
+        match path {
+            CONDITION => told(&Condition {
+                room: true,
+                wall: crate::server::wall_now(),
+                needs: Some(self.needs),
+            }),
+            RESTORE => {
+                let parts = PartReader::new(body, LONGEST_PART);
+                let file = receive(&self.snapshots, parts).await?;
+                if file.label.applied.is_none_or(|at| at.index < self.needs) {
+                    return Err(Refused::Early(self.needs));
+                }
+                self.snapshots.forget_current().await;
+                self.snapshots.publish(&file).await?;
+                // Who no longer waits starts again, and finds it.
+                let _starts_again = self.came.send(()).await;
+                told(&())
+            }
+            _ => Err(Refused::NotRunning),
+        }
+    }
+}
+
+async fn vote_of(parts: &mut PartReader) -> Result<StoredVote, Refused> {
+    let vote = parts.next().await?.ok_or(PartError::Short)?;
+    Ok(codec::decode(&vote)?)
+}
+
 /// Takes a snapshot to this server's disk, part by part, and verifies it from there.
 async fn receive(
     snapshots: &Snapshots,
-    body: Incoming,
-) -> Result<(StoredVote, Arc<SnapshotFile>), Refused> {
-    let mut parts = PartReader::new(body, LONGEST_PART);
-    let vote = parts.next().await?.ok_or(PartError::Short)?;
-    let vote: StoredVote = codec::decode(&vote)?;
+    mut parts: PartReader,
+) -> Result<Arc<SnapshotFile>, Refused> {
     let label = parts.next().await?.ok_or(PartError::Short)?;
     let mut writer = snapshots.begin(&label_of(&label)?).await?;
     while let Some(part) = parts.next().await? {
         writer.add_received(&part).await?;
     }
-    Ok((vote, snapshots.finish(writer).await?))
+    Ok(snapshots.finish(writer).await?)
 }

@@ -1,8 +1,8 @@
 //! Raft over the wire, the caller's end: one channel to each peer, shared by all that is sent to it.
 
 use super::message::{
-    APPEND, Append, Appended, Ballot, DIGEST, DigestAt, LEVEL, Noted, PRE_VOTE, SNAPSHOT, TRANSFER,
-    Transfer, Transferred, VERDICT, VOTE, Verdict, Voted,
+    APPEND, Append, Appended, Ballot, CONDITION, Condition, DIGEST, DigestAt, LEVEL, Noted,
+    PRE_VOTE, RESTORE, SNAPSHOT, TRANSFER, Transfer, Transferred, VERDICT, VOTE, Verdict, Voted,
 };
 use super::{Asks, Peer, RaftCalls};
 use crate::raft::snapshot::SnapshotFile;
@@ -30,7 +30,7 @@ use types::{ClusterId, NodeId};
 #[derive(Clone)]
 pub(super) struct Wire {
     shared: Arc<Shared>,
-    own: Arc<Mutex<Option<Peer>>>,
+    calls: RaftCalls,
 }
 
 struct Shared {
@@ -59,23 +59,20 @@ impl Wire {
                 book: book.clone(),
                 channels: Mutex::default(),
             }),
-            own: Arc::default(),
+            calls: RaftCalls::default(),
         })
     }
 
     pub(super) fn calls(&self) -> RaftCalls {
-        RaftCalls::new(Arc::clone(&self.own))
+        self.calls.clone()
     }
 
     pub(super) fn join(&self, peer: Peer) {
-        *self.own.lock().unwrap_or_else(PoisonError::into_inner) = Some(peer);
+        self.calls.answer_for(Some(peer));
     }
 
     pub(super) fn leave(&self) {
-        self.own
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        self.calls.answer_for(None);
     }
 
     /// A link to a member, which is at this address if it is one; else others know where it is.
@@ -137,6 +134,23 @@ impl WireLink {
             return Err(Unreachable::from_string(text).into());
         }
         types::codec::decode(&answer).map_err(|error| NetworkError::new(&error).into())
+    }
+
+    pub(super) async fn condition(&self, limit: Duration) -> Result<Condition, String> {
+        let asked = self.ask(CONDITION, &(), limit).await;
+        asked.map_err(|error| error.to_string())
+    }
+
+    /// Sends a snapshot's parts to one that has lost its state.
+    pub(super) async fn restore(&self, file: &SnapshotFile, limit: Duration) -> Result<(), String> {
+        let (parts, body) = rpc::streamed();
+        let asked = self.send::<()>(RESTORE, body, limit);
+        let (fed, answered) = futures::join!(feed(file, parts), asked);
+        match (answered, fed) {
+            (Ok(()), _) => Ok(()),
+            (Err(_), Err(why)) => Err(why),
+            (Err(error), Ok(())) => Err(error.to_string()),
+        }
     }
 }
 
@@ -210,7 +224,11 @@ impl RaftNetworkV2<TypeConfig> for WireLink {
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let (parts, body) = rpc::streamed();
         let asked = self.send::<StoredVote>(SNAPSHOT, body, option.soft_ttl());
-        let fed = feed(vote, &snapshot.snapshot, parts);
+        let fed = async {
+            let vote = types::codec::encode(&StoredVote::from(&vote));
+            parts.send(&vote).await.map_err(hungup)?;
+            feed(&snapshot.snapshot, parts).await
+        };
         let sent = async {
             let (fed, answered) = futures::join!(fed, asked);
             // A peer that answers no longer takes parts.
@@ -227,12 +245,13 @@ impl RaftNetworkV2<TypeConfig> for WireLink {
     }
 }
 
-/// Sends the vote, then a snapshot's parts, opened under this server's key. One that does not add up to its
-/// trailer is never finished.
-async fn feed(vote: Vote, file: &SnapshotFile, parts: Parts) -> Result<(), String> {
-    let vote = types::codec::encode(&StoredVote::from(&vote));
-    let hungup = |error: rpc::Hungup| error.to_string();
-    parts.send(&vote).await.map_err(hungup)?;
+fn hungup(error: rpc::Hungup) -> String {
+    error.to_string()
+}
+
+/// Sends a snapshot's parts, opened under this server's key. One that does not add up to its trailer is never
+/// finished.
+async fn feed(file: &SnapshotFile, parts: Parts) -> Result<(), String> {
     let unread = |error: crate::raft::SnapshotError| format!("reading the snapshot: {error}");
     let mut pieces = file.pieces().await.map_err(unread)?;
     while let Some(piece) = pieces.next().await.map_err(unread)? {

@@ -7,6 +7,7 @@
 mod certificates;
 mod faults;
 mod load;
+mod lost;
 mod own;
 mod proxy;
 mod snapshot;
