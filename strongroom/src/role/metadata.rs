@@ -253,8 +253,8 @@ impl Running {
         home: Home,
         listen: SocketAddr,
         settings: ServerSettings,
-        backups: Option<PathBuf>,
         log_sizes: LogSizes,
+        backups: Option<PathBuf>,
     ) -> Result<Self> {
         let lock = files::lock(home.folder())?;
         let certificate = home.certificate();
