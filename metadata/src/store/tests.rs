@@ -13,7 +13,7 @@ fn a_store_in_use_is_waited_for() {
     txn.put(b"row".to_vec(), b"value".to_vec());
     let changes = txn.into_changes();
     store.commit(changes, b"mark").unwrap();
-    let again = Store::open_within(folder.path(), Duration::from_millis(50));
+    let again = Store::open_within(&Sled::default(), folder.path(), Duration::from_millis(50));
     assert!(matches!(again, Err(StoreError::InUse { .. })));
     let held = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(200));
