@@ -69,10 +69,10 @@ pub struct Sample {
     pub p99: Duration,
 }
 
-/// The time below which `share` of these lie; nothing where there are none.
-pub fn percentile(times: &mut [Duration], share: f64) -> Duration {
+/// The time below which so many in a hundred of these lie; nothing where there are none.
+pub fn percentile(times: &mut [Duration], hundredths: usize) -> Duration {
     times.sort_unstable();
-    let at = (times.len() as f64 * share) as usize;
+    let at = times.len() * hundredths / 100;
     let last = times.len().saturating_sub(1);
     times.get(at.min(last)).copied().unwrap_or_default()
 }

@@ -57,7 +57,7 @@ where
         operations: took.len() as u64,
         took: elapsed,
         cpu: cpu_of("self").saturating_sub(cpu),
-        p50: percentile(&mut took, 0.5),
-        p99: percentile(&mut took, 0.99),
+        p50: percentile(&mut took, 50),
+        p99: percentile(&mut took, 99),
     })
 }
