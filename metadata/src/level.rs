@@ -6,7 +6,7 @@
 //! ```text
 //! level   what it brings
 //! 1       all that there was before there were levels
-//! 2       audits: servers compare their rows; usage and quotas
+//! 2       audits: servers compare their rows; usage and quotas; answers are forgotten from where they were before
 //! ```
 //!
 //! The level is in the state, one copy in each half, and rises by a command, for good. An operator asks for it once
@@ -25,6 +25,8 @@ pub const FIRST: u32 = 1;
 
 /// From which on servers compare their rows.
 pub const AUDITS: u32 = 2;
+/// From which on a session's row says below what its answers are forgotten.
+pub const FORGETTING: u32 = 2;
 /// From which on usage may be kept.
 pub const USAGE: u32 = 2;
 

@@ -6,13 +6,14 @@
 
 use crate::Options;
 use crate::fio::{self, Job};
-use crate::report::{Report, Sample};
-use crate::slow::Slow;
-use crate::world::{self, Shards, closed_loop};
+use crate::world::{self, Shards};
 use anyhow::Result;
 use disk::Choice;
 use std::sync::Arc;
 use std::time::Duration;
+use strongroom_benches::report::{Report, Sample};
+use strongroom_benches::run::{closed_loop, runtime};
+use strongroom_benches::slow::Slow;
 use types::block::SEALED_SEGMENT;
 use types::wire::ShardStore;
 
@@ -25,7 +26,7 @@ const RECORD: u64 = (1 << 20) + (8 << 10);
 const SYNC: Duration = Duration::from_millis(2);
 
 pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
-    let runtime = world::runtime()?;
+    let runtime = runtime()?;
     runtime.block_on(async {
         for (engine, name) in [(Choice::Auto, "io_uring"), (Choice::Threads, "threads")] {
             durable(options, report, engine, name).await?;

@@ -4,12 +4,13 @@
 //! what that takes counts, and so does laying out zeros. Old bytes are there for free: an emptied volume's.
 
 use crate::Options;
-use crate::report::{Report, median, print};
 use crate::world;
 use anyhow::Result;
 use disk::{Buffer, Choice, File};
 use futures::future::try_join_all;
 use std::time::{Duration, Instant};
+use strongroom_benches::report::{Report, median, print};
+use strongroom_benches::run::runtime;
 use types::{ByteCount, ByteOffset};
 
 /// As volumes take it.
@@ -38,7 +39,7 @@ const KINDS: [(Before, &str); 4] = [
 const BATCHED: [(u64, u64); 4] = [(4 << 10, 1), (68 << 10, 1), (1 << 20, 1), (1 << 20, 7)];
 
 pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
-    let runtime = world::runtime()?;
+    let runtime = runtime()?;
     runtime.block_on(async {
         for (bytes, at_once) in BATCHED {
             let mut of_kind = KINDS.map(|_| Vec::new());

@@ -1,11 +1,11 @@
 //! fio past the page cache, with io_uring, as the engine does it.
 
-use crate::report::Sample;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
+use strongroom_benches::report::Sample;
 
 /// What fio is to do.
 pub(crate) struct Job<'a> {
@@ -71,5 +71,6 @@ pub(crate) fn run(job: &Job<'_>) -> Result<Sample> {
         took: Duration::from_secs_f64(took),
         cpu: Duration::from_secs_f64(cpu),
         p99: Duration::from_secs_f64(p99 / 1e9),
+        ..Sample::default()
     })
 }

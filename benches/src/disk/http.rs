@@ -5,13 +5,14 @@
 
 use crate::Options;
 use crate::fio::{self, Job};
-use crate::report::{Report, Sample};
-use crate::world::{self, cpu_of};
+use crate::world;
 use anyhow::{Context, Result, ensure};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+use strongroom_benches::process::cpu_of;
+use strongroom_benches::report::{Report, Sample};
 use types::block::FRAMED_BLOCK;
 
 const SECONDS: u64 = 3;
@@ -132,6 +133,7 @@ impl Server {
             took: Duration::from_secs_f64(bytes as f64 / 1e9 / told_of("GB/s")?.parse::<f64>()?),
             cpu,
             p99: Duration::from_secs_f64(told_of("p99")?.parse::<f64>()? / 1e3),
+            ..Sample::default()
         })
     }
 }

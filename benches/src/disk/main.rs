@@ -9,7 +9,6 @@
 //! appends.rs  durable appends; records a sync when a sync takes 2 ms       estimate: 0.85 of fio; 0.4 a writer
 //! extents.rs  what an append costs by what lies where it goes             estimate: written extents sync three times faster
 //! http.rs     shards through the HTTP API, beside bare hyper               estimate: 0.8 of the slower of hyper and fio
-//! slow.rs     a disk whose syncs take their time
 //! scale.rs    index and opening at 10 thousand to 2 million shards         estimate: 64 bytes a shard; 2 s, 5 s
 //! ```
 //!
@@ -21,16 +20,14 @@ mod extents;
 mod fio;
 mod http;
 mod reads;
-mod report;
 mod scale;
-mod slow;
 mod world;
 
 use anyhow::{Context, Result, bail};
 use mimalloc::MiMalloc;
-use report::Report;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use strongroom_benches::report::Report;
 
 /// As in `strongroom`.
 #[global_allocator]

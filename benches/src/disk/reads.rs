@@ -4,14 +4,15 @@
 
 use crate::Options;
 use crate::fio::{self, Job};
-use crate::report::{Report, Sample};
-use crate::world::{self, Shards, closed_loop, read};
+use crate::world::{self, Shards, read};
 use anyhow::{Context, Result};
 use disk::Choice;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use storage_node::Node;
+use strongroom_benches::report::{Report, Sample};
+use strongroom_benches::run::{closed_loop, runtime};
 use types::block::{FRAMED_BLOCK, SEALED_SEGMENT};
 use types::{ByteCount, ByteOffset};
 
@@ -35,7 +36,7 @@ fn aligned(first: u32, blocks: u32) -> u64 {
 
 pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let folder = options.folder.join("reads");
-    let runtime = world::runtime()?;
+    let runtime = runtime()?;
     runtime.block_on(async {
         world::fresh(&folder).await?;
         let node = world::open(&folder, Choice::Auto).await?;

@@ -4,15 +4,16 @@
 
 use crate::Options;
 use crate::reads::{ONE_BLOCK, scatter};
-use crate::report::{Report, Sample, median, print};
-use crate::world::{self, Shards, closed_loop, read};
+use crate::world::{self, Shards, read};
 use anyhow::{Context, Result, bail, ensure};
 use disk::Choice;
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use strongroom_benches::process::resident;
+use strongroom_benches::report::{Report, Sample, median, print};
+use strongroom_benches::run::{closed_loop, runtime};
 
 const TIME: Duration = Duration::from_secs(3);
 /// How the process of its own is asked for, and that it is to store until it is killed.
@@ -41,7 +42,7 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
 
 fn one(options: &Options, report: &mut Report, shards: u64) -> Result<Vec<f64>> {
     let folder = options.folder.join("scale");
-    let runtime = world::runtime()?;
+    let runtime = runtime()?;
     runtime.block_on(async {
         world::fresh(&folder).await?;
         let node = world::open(&folder, Choice::Auto).await?;
@@ -115,7 +116,7 @@ impl Opened {
 /// fast it reads.
 pub(crate) fn opened(folder: &str, shards: &str, rest: &[String]) -> Result<()> {
     let shards: u64 = shards.parse()?;
-    let runtime = world::runtime()?;
+    let runtime = runtime()?;
     runtime.block_on(async {
         let before = resident()?;
         let began = Instant::now();
@@ -144,12 +145,4 @@ pub(crate) fn opened(folder: &str, shards: &str, rest: &[String]) -> Result<()> 
         world::close(node).await;
         Ok(())
     })
-}
-
-/// Bytes that this process holds in memory.
-fn resident() -> Result<u64> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes = line.and_then(|line| line.split_whitespace().next());
-    Ok(kibibytes.context("VmRSS")?.parse::<u64>()? * 1024)
 }

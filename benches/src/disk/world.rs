@@ -1,6 +1,5 @@
 //! A storage node with one disk in a folder, and shards to store on it.
 
-use crate::report::Sample;
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use disk::{Choice, Disk};
@@ -9,7 +8,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use storage_node::{DiskDevice, DiskFolder, Limits, Node, NodeConfig, Stamp, Watch, stamp};
 use types::shard::{ChunkDescription, ShardDigest};
 use types::wire::ShardStore;
@@ -26,14 +25,6 @@ const STAMP: Stamp = Stamp {
 };
 /// Slots that a disk has.
 const GROUPS: u64 = 100;
-
-/// A runtime as servers have.
-pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
-    runtime.context("starting tokio")
-}
 
 /// An empty disk of our own.
 pub(crate) async fn fresh(folder: &Path) -> Result<()> {
@@ -188,60 +179,4 @@ pub(crate) async fn read(node: &Node, number: u64, first: u32, blocks: u32) -> R
         blocks,
     };
     Ok(node.read(request).await?.len())
-}
-
-/// Runs one operation after the other, so many at a time, for that long. `operation` is told a number that counts
-/// up, and tells how many bytes the disk moved for it.
-pub(crate) async fn closed_loop<F>(
-    at_once: usize,
-    time: Duration,
-    operation: impl Fn(u64) -> F + Clone + Send + 'static,
-) -> Result<Sample>
-where
-    F: Future<Output = Result<u64>> + Send,
-{
-    let next = Arc::new(std::sync::atomic::AtomicU64::new(0));
-    let (began, cpu) = (Instant::now(), cpu_of("self"));
-    let workers = (0..at_once).map(|_| {
-        let (next, operation) = (Arc::clone(&next), operation.clone());
-        tokio::spawn(async move {
-            let (mut bytes, mut took) = (0, Vec::new());
-            while began.elapsed() < time {
-                let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                let one = Instant::now();
-                bytes += operation(number).await?;
-                took.push(one.elapsed());
-            }
-            Ok::<_, anyhow::Error>((bytes, took))
-        })
-    });
-    let (mut bytes, mut took) = (0, Vec::new());
-    for worker in workers.collect::<Vec<_>>() {
-        let (some, times) = worker.await??;
-        bytes += some;
-        took.extend(times);
-    }
-    let elapsed = began.elapsed();
-    took.sort();
-    Ok(Sample {
-        bytes,
-        operations: took.len() as u64,
-        took: elapsed,
-        cpu: cpu_of("self").saturating_sub(cpu),
-        p99: took.get(took.len() * 99 / 100).copied().unwrap_or_default(),
-    })
-}
-
-/// Processor time that a process has used: `self`, or its number.
-pub(crate) fn cpu_of(process: &str) -> Duration {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    // Behind the name, which may hold anything.
-    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
-    let ticks: u64 = fields
-        .split(' ')
-        .skip(11)
-        .take(2)
-        .filter_map(|field| field.parse::<u64>().ok())
-        .sum();
-    Duration::from_millis(ticks * 10)
 }

@@ -7,6 +7,7 @@
 use super::sessions::{live, trailing_number};
 use super::{Applied, Stop, answered};
 use crate::asked::Asked;
+use crate::level;
 use crate::reply::{Refusal, Reply};
 use crate::store::StoreError;
 use crate::tables::{REPLIES, ReplyRow, SESSIONS, SessionRow, TableKey};
@@ -54,8 +55,11 @@ pub(super) fn once(
     let reply = answered(body(txn))?;
     if answered_below != session.answered_below {
         session.answered_below = answered_below;
+        let below = forget_answers(txn, request.session, &session)?;
+        if level::of_namespace(txn)? >= level::FORGETTING {
+            session.forgotten_below = below;
+        }
         SESSIONS.put(txn, &request.session, &session);
-        forget_answers(txn, request.session, answered_below)?;
     }
     if reply != Reply::Refused(Refusal::HeadMoved) {
         let row = ReplyRow {
@@ -105,14 +109,27 @@ fn admit(rows: &impl Rows, request: &RequestId, asked: Asked) -> Result<Admitted
     })
 }
 
-fn forget_answers(txn: &mut Txn<'_>, session: SessionId, below: u64) -> Result<(), StoreError> {
-    let (from, to) = ((session, 0_u64).bytes(), (session, below).bytes());
+/// Forgets answers that its gateway has, as many as one request may; below what none is stored any more. It does not
+/// look where they were forgotten before: within a batch they are all still there, to be stepped over.
+fn forget_answers(
+    txn: &mut Txn<'_>,
+    session: SessionId,
+    row: &SessionRow,
+) -> Result<u64, StoreError> {
+    let from = (session, row.forgotten_below).bytes();
+    let to = (session, row.answered_below).bytes();
     let forgotten: Vec<_> = REPLIES
         .range(txn, &from, &to)
         .take(FORGOTTEN_PER_REQUEST)
         .collect::<Result<_, _>>()?;
+    let all = forgotten.len() < FORGOTTEN_PER_REQUEST;
+    let mut below = row.answered_below;
     for (key, _) in forgotten {
-        REPLIES.delete(txn, &(session, trailing_number(&key)));
+        let number = trailing_number(&key);
+        REPLIES.delete(txn, &(session, number));
+        if !all {
+            below = number + 1;
+        }
     }
-    Ok(())
+    Ok(below)
 }

@@ -60,6 +60,7 @@ pub(super) fn open(txn: &mut Txn<'_>, gateway: NodeId) -> Applied {
         gateway,
         expires_ms: now(txn)?.saturating_add(SESSION_TTL_MS),
         answered_below: 1,
+        forgotten_below: 0,
     };
     SESSIONS.put(txn, &session, &row);
     SESSION_EXPIRY.put(txn, &(row.expires_ms, session), &session);

@@ -1,60 +1,80 @@
-//! Starting sled, and living through its panics.
+//! What keeps the stored rows: an ordered map that takes batches whole or not at all.
+//!
+//! sled does in every server (`sled_engine.rs`). Another engine is one file's work: `cargo xtask bench metadata
+//! engines` holds one against it, under the same frames, checksums and digest. An engine never has to be durable:
+//! the rows are a cache.
 
 use super::error::StoreError;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use crate::txn::RowIter;
+use std::ops::Bound;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-const CACHE_BYTES: u64 = 128 << 20;
-/// How long who used a store before may take to let go of it.
-pub(super) const LET_GO: Duration = Duration::from_secs(5);
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// A store's engine, running.
+pub trait Engine: Send + Sync {
+    /// What is stored under a key.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
-/// Starts sled. Its threads hold its lock a little longer than who started it: that is no damage.
-pub(super) fn start_engine(
-    rows: &Path,
-    let_go: Duration,
-) -> Result<(sled::Db, sled::Tree), StoreError> {
-    let since = Instant::now();
-    loop {
-        let started = guarded(|| {
-            let engine = sled::Config::new()
-                .path(rows)
-                .cache_capacity(CACHE_BYTES)
-                .open()?;
-            let tree = engine.open_tree(b"rows")?;
-            Ok((engine, tree))
-        });
-        match started {
-            Err(error) if is_locked(&error) => {
-                if since.elapsed() >= let_go {
-                    return Err(StoreError::InUse {
-                        path: rows.to_owned(),
-                    });
-                }
-                std::thread::sleep(LOOK_AGAIN);
-            }
-            started => return started,
-        }
+    /// What is stored between two keys, in order of key.
+    fn scan(&self, from: Bound<Vec<u8>>, to: Bound<Vec<u8>>) -> RowIter<'_>;
+
+    /// Makes all of these changes, in one step.
+    ///
+    /// # Errors
+    /// When the engine fails: none was made, or the engine is not used again.
+    fn apply(&self, batch: Batch) -> Result<(), StoreError>;
+
+    /// Removes everything.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    fn clear(&self) -> Result<(), StoreError>;
+
+    /// Hands everything to the file system. The store syncs the files then.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    fn flush(&self) -> Result<(), StoreError>;
+
+    /// Bytes in its files.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    fn size_on_disk(&self) -> Result<u64, StoreError>;
+}
+
+/// How an engine is started.
+pub trait Start {
+    /// Starts it in a folder that is its own. Who used it until now has `let_go` to end that.
+    ///
+    /// # Errors
+    /// When what is there cannot be used, or is still in use.
+    fn start(&self, rows: &Path, let_go: Duration) -> Result<Box<dyn Engine>, StoreError>;
+}
+
+/// Changes that are made in one step.
+#[derive(Default)]
+pub struct Batch(Vec<(Vec<u8>, Option<Vec<u8>>)>);
+
+impl Batch {
+    pub(super) fn insert(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.0.push((key, Some(value)));
+    }
+
+    pub(super) fn remove(&mut self, key: Vec<u8>) {
+        self.0.push((key, None));
     }
 }
 
-/// Whether somebody else holds sled's lock. It has no kind of its own.
-fn is_locked(error: &StoreError) -> bool {
-    let StoreError::Engine(error) = error else {
-        return false;
-    };
-    match error.downcast_ref() {
-        Some(sled::Error::Io(error)) => error.to_string().contains("could not acquire lock"),
-        _ => false,
-    }
-}
+impl IntoIterator for Batch {
+    type Item = (Vec<u8>, Option<Vec<u8>>);
+    type IntoIter = std::vec::IntoIter<Self::Item>;
 
-/// sled panics on some kinds of damage; a panic is as good as an error here.
-pub(super) fn guarded<T>(use_engine: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
-    match catch_unwind(AssertUnwindSafe(use_engine)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(StoreError::Engine(Box::new(error))),
-        Err(_) => Err(StoreError::Panicked),
+    /// Each key once, with its new value, or none where it goes.
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }

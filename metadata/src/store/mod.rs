@@ -26,14 +26,16 @@ mod error;
 mod examine;
 mod last_stop;
 mod rows;
+mod sled_engine;
 
 use crate::txn::{Row, RowIter, Rows, Txn};
 use digest::Digest;
-use engine::{LET_GO, guarded, start_engine};
 use error::at;
 use examine::Examination;
 use last_stop::LastStop;
-use rows::{MARK, ROW, continuation_key, continuations, framed, insert_row, row_key, unframed};
+use rows::{
+    FRAME, MARK, ROW, continuation_key, continuations, framed, insert_row, row_key, unframed,
+};
 use std::fs::{self, File};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
@@ -45,9 +47,14 @@ use std::time::Duration;
 const ALWAYS_VERIFIED: u64 = 1 << 30;
 const REPLACE_BATCH: usize = 500;
 
+/// How long who used a store before may take to let go of it.
+const LET_GO: Duration = Duration::from_secs(5);
+
+pub use engine::{Batch, Engine, Start};
 pub use error::StoreError;
 pub(crate) use error::describe;
 pub use examine::Examined;
+pub use sled_engine::Sled;
 
 /// What `open` found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,9 +73,7 @@ pub enum Opened {
 /// The rows.
 pub struct Store {
     folder: PathBuf,
-    /// Kept beside its tree: dropping it ends sled's threads.
-    _engine: sled::Db,
-    tree: sled::Tree,
+    engine: Box<dyn Engine>,
     head: Mutex<Head>,
     broken: AtomicBool,
     /// Why its rows are not believed any more.
@@ -91,10 +96,22 @@ impl Store {
     /// # Errors
     /// When the folder cannot be read or written, is still in use, or sled cannot start in an empty one.
     pub fn open(folder: &Path) -> Result<(Self, Opened), StoreError> {
-        Self::open_within(folder, LET_GO)
+        Self::open_with(&Sled::default(), folder)
     }
 
-    fn open_within(folder: &Path, let_go: Duration) -> Result<(Self, Opened), StoreError> {
+    /// The same, with sled set otherwise, or another engine.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_with(start: &dyn Start, folder: &Path) -> Result<(Self, Opened), StoreError> {
+        Self::open_within(start, folder, LET_GO)
+    }
+
+    fn open_within(
+        start: &dyn Start,
+        folder: &Path,
+        let_go: Duration,
+    ) -> Result<(Self, Opened), StoreError> {
         fs::create_dir_all(folder).map_err(|source| at(folder, source))?;
         let last = LastStop::read(folder);
         let rows = rows_folder(folder);
@@ -114,7 +131,7 @@ impl Store {
             }
             (_, true) => {
                 LastStop::WhileOpening.write(folder)?;
-                match Self::open_existing(folder, &last, let_go) {
+                match Self::open_existing(start, folder, &last, let_go) {
                     Err(error @ StoreError::InUse { .. }) => {
                         last.write(folder)?;
                         return Err(error);
@@ -125,27 +142,32 @@ impl Store {
         };
         let (store, opened) = match found {
             Ok(Some(store)) => (store, Opened::Intact),
-            Ok(None) => (Self::create(folder)?, Opened::Fresh),
-            Err(reason) => (Self::create(folder)?, Opened::Rebuilt { reason }),
+            Ok(None) => (Self::create(start, folder)?, Opened::Fresh),
+            Err(reason) => (Self::create(start, folder)?, Opened::Rebuilt { reason }),
         };
         LastStop::WhileRunning.write(folder)?;
         Ok((store, opened))
     }
 
-    fn create(folder: &Path) -> Result<Self, StoreError> {
+    fn create(start: &dyn Start, folder: &Path) -> Result<Self, StoreError> {
         let rows = rows_folder(folder);
         if rows.exists() {
             fs::remove_dir_all(&rows).map_err(|source| at(&rows, source))?;
         }
-        let (engine, tree) = start_engine(&rows, Duration::ZERO)?;
-        Ok(Self::new(folder, engine, tree, Head::default()))
+        let engine = start.start(&rows, Duration::ZERO)?;
+        Ok(Self::new(folder, engine, Head::default()))
     }
 
-    fn open_existing(folder: &Path, last: &LastStop, let_go: Duration) -> Result<Self, StoreError> {
-        let (engine, tree) = start_engine(&rows_folder(folder), let_go)?;
-        let head = read_head(&tree)?;
-        let store = Self::new(folder, engine, tree, head.clone());
-        let size = guarded(|| store._engine.size_on_disk())?;
+    fn open_existing(
+        start: &dyn Start,
+        folder: &Path,
+        last: &LastStop,
+        let_go: Duration,
+    ) -> Result<Self, StoreError> {
+        let engine = start.start(&rows_folder(folder), let_go)?;
+        let head = read_head(&*engine)?;
+        let store = Self::new(folder, engine, head.clone());
+        let size = store.engine.size_on_disk()?;
         let as_it_was_left = *last == LastStop::Clean(head.digest);
         match last {
             LastStop::Clean(_) if !as_it_was_left => return Err(StoreError::DigestMismatch),
@@ -159,11 +181,10 @@ impl Store {
         Ok(store)
     }
 
-    fn new(folder: &Path, engine: sled::Db, tree: sled::Tree, head: Head) -> Self {
+    fn new(folder: &Path, engine: Box<dyn Engine>, head: Head) -> Self {
         Self {
             folder: folder.to_owned(),
-            _engine: engine,
-            tree,
+            engine,
             head: Mutex::new(head),
             broken: AtomicBool::new(false),
             condemned: OnceLock::new(),
@@ -193,7 +214,7 @@ impl Store {
     fn write(&self, changes: Changes, mark: &[u8]) -> Result<(), StoreError> {
         let mut head = self.head();
         let (mut digest, mut examination) = (head.digest, head.examination.take());
-        let mut batch = sled::Batch::default();
+        let mut batch = Batch::default();
         for (key, value) in changes.0 {
             let old = self.read_row(&key)?;
             let old_pieces = old.as_deref().map_or(0, continuations);
@@ -215,8 +236,8 @@ impl Store {
                 batch.remove(continuation_key(&key, piece));
             }
         }
-        batch.insert(MARK, framed(MARK, &[&digest.to_bytes(), mark]));
-        guarded(|| self.tree.apply_batch(batch))?;
+        batch.insert(MARK.to_vec(), framed(MARK, &[&digest.to_bytes(), mark]));
+        self.engine.apply(batch)?;
         *head = Head::new(mark, digest, examination);
         Ok(())
     }
@@ -251,21 +272,23 @@ impl Store {
     ) -> Result<(), E> {
         let mut head = self.head();
         *head = Head::default();
-        guarded(|| self.tree.remove(MARK))?;
-        guarded(|| self.tree.clear())?;
+        let mut unmarked = Batch::default();
+        unmarked.remove(MARK.to_vec());
+        self.engine.apply(unmarked)?;
+        self.engine.clear()?;
         let mut digest = Digest::default();
-        let mut batch = sled::Batch::default();
+        let mut batch = Batch::default();
         for (count, row) in (1..).zip(rows) {
             let (key, value) = row?;
             digest.add(&key, &value);
             insert_row(&mut batch, &key, &value);
             if count % REPLACE_BATCH == 0 {
                 let full = std::mem::take(&mut batch);
-                guarded(|| self.tree.apply_batch(full))?;
+                self.engine.apply(full)?;
             }
         }
-        batch.insert(MARK, framed(MARK, &[&digest.to_bytes(), mark]));
-        guarded(|| self.tree.apply_batch(batch))?;
+        batch.insert(MARK.to_vec(), framed(MARK, &[&digest.to_bytes(), mark]));
+        self.engine.apply(batch)?;
         *head = Head::new(mark, digest, None);
         Ok(())
     }
@@ -326,27 +349,29 @@ impl Store {
         if self.broken.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
-        guarded(|| self.tree.flush())?;
+        self.engine.flush()?;
         sync_all(&rows_folder(&self.folder))?;
         LastStop::Clean(head.digest).write(&self.folder)
     }
 
     fn read_row(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let stored = row_key(key);
-        match guarded(|| self.tree.get(&stored))? {
+        match self.engine.get(&stored)? {
             None => Ok(None),
-            Some(value) => self.assemble(key, &stored, &value).map(Some),
+            Some(value) => self.assemble(key, &stored, value).map(Some),
         }
     }
 
     /// The value of the row `key`, whose first piece is stored as `value`.
-    fn assemble(&self, key: &[u8], stored: &[u8], value: &[u8]) -> Result<Vec<u8>, StoreError> {
-        let body = unframed(stored, value)?;
-        let (count, first) = body.split_first_chunk().ok_or(StoreError::Damaged)?;
-        let mut whole = first.to_vec();
-        for piece in 0..u16::from_be_bytes(*count) {
+    fn assemble(&self, key: &[u8], stored: &[u8], value: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+        let body = unframed(stored, &value)?;
+        let count = body.first_chunk().ok_or(StoreError::Damaged)?;
+        let count = u16::from_be_bytes(*count);
+        let mut whole = value;
+        whole.drain(..FRAME);
+        for piece in 0..count {
             let stored = continuation_key(key, piece);
-            let value = guarded(|| self.tree.get(&stored))?.ok_or(StoreError::Damaged)?;
+            let value = self.engine.get(&stored)?.ok_or(StoreError::Damaged)?;
             whole.extend_from_slice(unframed(&stored, &value)?);
         }
         Ok(whole)
@@ -396,16 +421,15 @@ impl Rows for Store {
             Bound::Unbounded => Bound::Excluded(vec![ROW + 1]),
             bound => bound.map(|key| row_key(&key)),
         };
-        let mut stored = self.tree.range((from, to));
-        Box::new(std::iter::from_fn(move || {
-            let next = guarded(|| stored.next().transpose()).transpose()?;
-            let row = next.and_then(|(stored, value)| {
+        let stored = self.engine.scan(from, to);
+        Box::new(stored.map(|row| {
+            let row = row.and_then(|(stored, value)| {
                 self.believed()?;
                 let key = stored[1..].to_vec();
-                let value = self.assemble(&key, &stored, &value)?;
+                let value = self.assemble(&key, &stored, value)?;
                 Ok((key, value))
             });
-            Some(self.note(row))
+            self.note(row)
         }))
     }
 }
@@ -432,8 +456,8 @@ fn rows_folder(folder: &Path) -> PathBuf {
     folder.join("rows")
 }
 
-fn read_head(tree: &sled::Tree) -> Result<Head, StoreError> {
-    let Some(stored) = guarded(|| tree.get(MARK))? else {
+fn read_head(engine: &dyn Engine) -> Result<Head, StoreError> {
+    let Some(stored) = engine.get(MARK)? else {
         return Ok(Head::default());
     };
     let body = unframed(MARK, &stored)?;

@@ -1,19 +1,20 @@
 //! How a row is stored: framed by a checksum, and in pieces where its value is long.
 
+use super::engine::Batch;
 use super::error::StoreError;
 use crc_fast::{CrcAlgorithm, Digest as Crc};
 
 /// Longest piece of a value in one stored row: with its frame it stays under 6 KiB, since sled puts 16
 /// rows on a page, and pages above about 128 KiB into files that it never syncs.
 const PIECE: usize = (6 << 10) - FRAME;
-const FRAME: usize = 8 + 2;
+pub(super) const FRAME: usize = 8 + 2;
 
 pub(super) const ROW: u8 = b'r';
 const CONTINUATION: u8 = b'c';
 pub(super) const MARK: &[u8] = b"m";
 
 /// Puts a row into a batch, in as many stored rows as its value needs.
-pub(super) fn insert_row(batch: &mut sled::Batch, key: &[u8], value: &[u8]) {
+pub(super) fn insert_row(batch: &mut Batch, key: &[u8], value: &[u8]) {
     let count = continuations(value).to_be_bytes();
     let (first, rest) = value.split_at(value.len().min(PIECE));
     let stored = row_key(key);

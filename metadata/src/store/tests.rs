@@ -13,7 +13,7 @@ fn a_store_in_use_is_waited_for() {
     txn.put(b"row".to_vec(), b"value".to_vec());
     let changes = txn.into_changes();
     store.commit(changes, b"mark").unwrap();
-    let again = Store::open_within(folder.path(), Duration::from_millis(50));
+    let again = Store::open_within(&Sled::default(), folder.path(), Duration::from_millis(50));
     assert!(matches!(again, Err(StoreError::InUse { .. })));
     let held = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(200));
@@ -81,13 +81,15 @@ fn rows_that_change_meanwhile_are_right() {
 #[test]
 fn rows_that_were_not_written_are_found() {
     let (_folder, store) = filled();
-    store.tree.remove(row_key(&70_u64.to_be_bytes())).unwrap();
+    let mut batch = Batch::default();
+    batch.remove(row_key(&70_u64.to_be_bytes()));
+    store.engine.apply(batch).unwrap();
     assert_eq!(examined(&store, |_| {}).0, Examined::Differs);
 
     let (_folder, store) = filled();
-    let mut batch = sled::Batch::default();
+    let mut batch = Batch::default();
     insert_row(&mut batch, b"never written", b"value");
-    store.tree.apply_batch(batch).unwrap();
+    store.engine.apply(batch).unwrap();
     assert_eq!(examined(&store, |_| {}).0, Examined::Differs);
 
     let (_folder, store) = filled();

@@ -82,6 +82,9 @@ pub struct SessionRow {
     pub expires_ms: u64,
     /// Requests below this have been answered.
     pub answered_below: u64,
+    /// No answer below this is stored any more.
+    #[serde(default, skip_serializing_if = "types::codec::is_default")]
+    pub forgotten_below: u64,
 }
 
 /// The answer to a numbered request.

@@ -423,6 +423,32 @@ fn answered_requests_are_forgotten_and_refused() {
     );
 }
 
+/// One request forgets a few answers only; those that it left are forgotten by the next.
+#[test]
+fn answers_that_pile_up_are_forgotten_bit_by_bit() {
+    let mut world = World::new();
+    for _ in 0..200 {
+        let mut request = world.request();
+        request.answered_below = 1;
+        let delete = Delete {
+            request,
+            bucket: world.bucket,
+            key: key("nothing"),
+            expected: None,
+        };
+        let delete = NamespaceCommand::DeleteObject(delete);
+        assert_eq!(world.machine.namespace(delete), Reply::Done);
+    }
+    let mut stored = vec![count(REPLIES.scan(&world.machine.store, &[]))];
+    assert!(stored[0] >= 200, "{stored:?}");
+    for _ in 0..5 {
+        world.delete("nothing");
+        stored.push(count(REPLIES.scan(&world.machine.store, &[])));
+    }
+    assert!(stored[1] > 100, "{stored:?}");
+    assert!(stored[5] <= 2, "{stored:?}");
+}
+
 /// Sessions end by ticks alone, exactly at their time; with them go their leases and answers.
 #[test]
 fn sessions_end_by_cluster_time_and_take_their_leases_along() {

@@ -703,8 +703,14 @@ fn rows_are_readable_for_ever() {
         gateway: NodeId::new(1),
         expires_ms: 62_001,
         answered_below: 20,
+        forgotten_below: 0,
     };
     g.check_row("session", &SESSIONS, &session, &row);
+    let forgot = SessionRow {
+        forgotten_below: 19,
+        ..row
+    };
+    g.check_row("session that forgot", &SESSIONS, &session, &forgot);
     g.check_row(
         "session expiry",
         &SESSION_EXPIRY,

@@ -53,6 +53,12 @@ pub(crate) enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
+    /// The metadata service at 10 million names: size, memory, starting, LIST, lookups, commits, snapshots
+    Metadata {
+        /// As `benches/src/metadata` takes it: --names, --rounds, --json, --folder, --keep, and which questions
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
     /// A disk with a gigabyte on it lost, replaced and made again, beside readers
     Repair,
     /// GET and PUT beside the reference, the disk and SeaweedFS, in turns
@@ -80,6 +86,7 @@ pub(crate) fn run(what: Bench) -> Result<()> {
             program("disk", &options)
         }
         Bench::Hop { options } => example("hop", &options),
+        Bench::Metadata { options } => program("metadata", &options),
         Bench::Repair => soak::repair(),
         Bench::S3(options) if options.short => {
             crate::suite::program()?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use types::{ByteCount, ByteOffset};
 
 /// The disk.
-pub(crate) struct Slow {
+pub struct Slow {
     disk: SimDisk,
     syncs: Arc<Syncs>,
 }
@@ -21,7 +21,8 @@ struct Syncs {
 }
 
 impl Slow {
-    pub(crate) fn new(takes: Duration) -> Arc<Self> {
+    /// An empty one.
+    pub fn new(takes: Duration) -> Arc<Self> {
         Arc::new(Self {
             disk: SimDisk::new(1),
             syncs: Arc::new(Syncs {
@@ -32,7 +33,7 @@ impl Slow {
     }
 
     /// How many there were, of files.
-    pub(crate) fn syncs(&self) -> u64 {
+    pub fn syncs(&self) -> u64 {
         self.syncs.count.load(Ordering::Relaxed)
     }
 

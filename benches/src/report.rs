@@ -7,13 +7,13 @@ use std::path::Path;
 use std::time::Duration;
 
 /// A line, for whoever looks on; one that nobody reads any more is no failure.
-pub(crate) fn print(line: &str) {
+pub fn print(line: &str) {
     let _closed = writeln!(io::stdout(), "{line}");
 }
 
 /// All rows.
 #[derive(Debug, Default, Serialize)]
-pub(crate) struct Report {
+pub struct Report {
     rows: Vec<Row>,
 }
 
@@ -33,7 +33,7 @@ struct Row {
 
 /// Several measurements.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Spread {
+struct Spread {
     median: f64,
     slowest: f64,
     fastest: f64,
@@ -42,7 +42,7 @@ pub(crate) struct Spread {
 impl Spread {
     /// # Panics
     /// When there is none.
-    pub(crate) fn of(mut values: Vec<f64>) -> Self {
+    fn of(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         Self {
             median: values[values.len() / 2],
@@ -54,23 +54,37 @@ impl Spread {
 
 /// One measurement.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Sample {
-    pub(crate) bytes: u64,
-    pub(crate) operations: u64,
-    pub(crate) took: Duration,
-    pub(crate) cpu: Duration,
+pub struct Sample {
+    /// Moved.
+    pub bytes: u64,
+    /// Done.
+    pub operations: u64,
+    /// By the clock.
+    pub took: Duration,
+    /// Processor time of the process.
+    pub cpu: Duration,
     /// Of an operation.
-    pub(crate) p99: Duration,
+    pub p50: Duration,
+    /// Of an operation.
+    pub p99: Duration,
+}
+
+/// The time below which so many in a hundred of these lie; nothing where there are none.
+pub fn percentile(times: &mut [Duration], hundredths: usize) -> Duration {
+    times.sort_unstable();
+    let at = times.len() * hundredths / 100;
+    let last = times.len().saturating_sub(1);
+    times.get(at.min(last)).copied().unwrap_or_default()
 }
 
 impl Sample {
     /// GB/s.
-    pub(crate) fn rate(&self) -> f64 {
+    pub fn rate(&self) -> f64 {
         self.bytes as f64 / self.took.as_secs_f64() / 1e9
     }
 
     /// Operations a second.
-    pub(crate) fn operations(&self) -> f64 {
+    pub fn operations(&self) -> f64 {
         self.operations as f64 / self.took.as_secs_f64()
     }
 
@@ -79,15 +93,17 @@ impl Sample {
     }
 }
 
+/// The one in the middle.
+///
 /// # Panics
 /// When there is none.
-pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     Spread::of(values.collect()).median
 }
 
 impl Report {
     /// A figure alone.
-    pub(crate) fn figure(&mut self, case: &str, unit: &str, values: Vec<f64>, wanted: Option<f64>) {
+    pub fn figure(&mut self, case: &str, unit: &str, values: Vec<f64>, wanted: Option<f64>) {
         let ours = Spread::of(values);
         self.push(Row {
             case: case.to_owned(),
@@ -100,8 +116,21 @@ impl Report {
         });
     }
 
+    /// Figures that were taken in turns, each beside what it is held against: the ratio is the median of theirs.
+    pub fn beside(&mut self, case: &str, unit: &str, pairs: &[(f64, f64)], wanted: Option<f64>) {
+        self.push(Row {
+            case: case.to_owned(),
+            unit: unit.to_owned(),
+            ours: Spread::of(pairs.iter().map(|(ours, _)| *ours).collect()),
+            other: Some(Spread::of(pairs.iter().map(|(_, other)| *other).collect())),
+            ratio: Some(median(pairs.iter().map(|(ours, other)| ours / other))),
+            wanted,
+            cpu: None,
+        });
+    }
+
     /// Samples that were taken in turns, ours and another's.
-    pub(crate) fn compare(
+    pub fn compare(
         &mut self,
         case: &str,
         unit: &str,
@@ -168,7 +197,10 @@ impl Report {
     }
 
     /// Keeps it.
-    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
         let text = serde_json::to_vec_pretty(self)?;
         std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
     }
