@@ -5,7 +5,8 @@
 
 use super::first::{self, First};
 use crate::home::Home;
-use crate::role::metadata::{LogSizes, Running, make_slot};
+use crate::role::metadata::{Running, make_slot};
+use crate::role::sizes::LogSizes;
 use anyhow::{Context, Result, ensure};
 use ca::Authority;
 use metadata::slot::{AuthorityKey, Slot};

@@ -304,3 +304,31 @@ fn add(node: NodeId, target: &Target) -> Result<()> {
     })?;
     done(target, node, "votes")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A full disk and a wrong clock are told of a server; a clock that is nearly right is not.
+    #[test]
+    fn trouble_is_told() {
+        let well = Member {
+            node: NodeId::new(2),
+            address: "10.0.0.2:9011".into(),
+            voter: true,
+            leader: false,
+            behind: 0,
+            silent_ms: Some(20),
+            full: false,
+            clock_ahead_ms: -900,
+        };
+        assert_eq!(trouble(&well), "");
+        let unwell = Member {
+            full: true,
+            clock_ahead_ms: 3_600_000,
+            ..well
+        };
+        let told = "disk almost full, clock 3600 s ahead of the leader's";
+        assert_eq!(row(&unwell).last().map(String::as_str), Some(told));
+    }
+}

@@ -12,6 +12,7 @@ use super::announce;
 use super::config::{credentials, said};
 use super::read;
 use super::renew::{self, Renewed};
+use super::sizes::LogSizes;
 use crate::files::{self, Access, FolderLock};
 use crate::home::Home;
 use crate::status::Status;
@@ -22,7 +23,6 @@ use disk::Choice;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use gateway::{AdminServer, Limits, Metrics, TlsListen};
-use metadata::raft::NodeConfig;
 use metadata::slot::{Before, Slot};
 use metadata::{Office, Replica, ReplicaConfig, ServerConfig};
 use rpc::AddressBook;
@@ -31,14 +31,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use types::size::MIB;
+use types::Profile;
 use types::wire::Upkeep;
 use types::wire::members::ServerSettings;
-use types::{ByteCount, NodeId, Profile};
 
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
-/// Fewer would have every follower that pauses wait for a snapshot.
-const FEWEST_ENTRIES: u64 = 100;
 
 #[derive(clap::Args)]
 // Beside the commands that ask metadata servers, whose group has the name.
@@ -142,64 +139,6 @@ pub(crate) struct Config {
     pub(crate) backups: Option<PathBuf>,
     pub(crate) log: LogSizes,
     renew_before_days: u32,
-}
-
-/// How large the log is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LogSizes {
-    file: ByteCount,
-    snapshot_after: ByteCount,
-    keep_entries: u64,
-}
-
-impl Default for LogSizes {
-    fn default() -> Self {
-        let usual = NodeConfig::new(NodeId::new(0));
-        Self {
-            file: usual.log_file,
-            snapshot_after: usual.snapshot_after,
-            keep_entries: usual.keep_entries,
-        }
-    }
-}
-
-impl LogSizes {
-    /// As these keys say, or by default.
-    fn new(
-        file_mib: Option<u64>,
-        snapshot_after_mib: Option<u64>,
-        keep_entries: Option<u64>,
-    ) -> Result<Self> {
-        let usual = Self::default();
-        let mib = |key: &str, said: Option<u64>, usual: ByteCount| match said {
-            None => Ok(usual),
-            Some(said) if (1..=1024).contains(&said) => Ok(ByteCount::new(said * MIB)),
-            Some(said) => bail!("{key} is {said}; it must be 1 to 1024"),
-        };
-        let keep_entries = keep_entries.unwrap_or(usual.keep_entries);
-        ensure!(
-            keep_entries >= FEWEST_ENTRIES,
-            "keep_entries is {keep_entries}; it must be at least {FEWEST_ENTRIES}"
-        );
-        Ok(Self {
-            file: mib("log_file_mib", file_mib, usual.file)?,
-            snapshot_after: mib(
-                "snapshot_after_mib",
-                snapshot_after_mib,
-                usual.snapshot_after,
-            )?,
-            keep_entries,
-        })
-    }
-
-    fn on(self, node: NodeId) -> NodeConfig {
-        NodeConfig {
-            log_file: self.file,
-            snapshot_after: self.snapshot_after,
-            keep_entries: self.keep_entries,
-            ..NodeConfig::new(node)
-        }
-    }
 }
 
 impl Config {

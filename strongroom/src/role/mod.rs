@@ -3,6 +3,7 @@
 //! ```text
 //! config.rs    what all are told: who they are (their certificate), and where the others listen
 //! metadata.rs  one metadata server
+//! sizes.rs     how large its log is
 //! storage.rs   disks, their upkeep, and the shard service
 //! folders.rs   which disk is in which folder; an empty one becomes a disk when an operator says so
 //! gateway.rs   S3 over metadata servers and storage nodes that are reached over the wire
@@ -21,6 +22,7 @@ pub(crate) mod gateway;
 pub(crate) mod metadata;
 mod renew;
 mod report;
+pub(crate) mod sizes;
 pub(crate) mod storage;
 
 pub(crate) use config::credentials;
