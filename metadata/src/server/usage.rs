@@ -8,7 +8,7 @@ use super::{Inner, Server, unexpected};
 use crate::apply;
 use crate::command::{Command, NamespaceCommand};
 use crate::log::Log;
-use crate::reply::Reply;
+use crate::reply::{Refusal, Reply};
 use crate::store::{Store, StoreError};
 use crate::tables::{
     BUCKET_USAGE, BUCKETS, CountRow, TENANT_USAGE, TableKey, TenantUsageRow, USAGE_COUNT, USERS,
@@ -45,6 +45,10 @@ impl Inner {
     }
 
     async fn set_quota(&self, holder: Holder, change: QuotaChange) -> Result<Quota, MetadataError> {
+        // A server that does not know usage could not read the command.
+        if !self.read(|store| USAGE_COUNT.contains(store, &())).await? {
+            return Err(Refusal::UsageNotKept.into());
+        }
         if let Holder::Tenant(tenant) = holder {
             // Users are the cluster half's, and a tenant is who has any: so it is looked at here.
             let known = self.read(tenant_usages).await?;

@@ -15,6 +15,7 @@ mod listing;
 mod manifest;
 mod model;
 mod multipart;
+mod quota_model;
 mod quotas;
 mod raft_audit;
 mod raft_backup;
