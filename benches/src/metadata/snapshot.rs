@@ -16,17 +16,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 use strongroom_benches::process::cpu_of;
 use strongroom_benches::report::{Report, percentile, print};
-use strongroom_benches::run::runtime;
+use strongroom_benches::run::{closed_loop, runtime};
 use tokio::runtime::{Handle, Runtime};
 use types::wire::metadata::Bucket;
 
 /// Of all processors.
 const BUSY: f64 = 0.6;
-/// How far the rate may be off that.
-const OFF: f64 = 0.03;
-/// Requests a second to begin with.
-const FIRST_RATE: f64 = 2000.0;
-const CALIBRATES: Duration = Duration::from_secs(4);
+/// Requests at once that keep them all busy.
+const AT_ONCE: usize = 64;
+const CALIBRATES: Duration = Duration::from_secs(10);
 const WITHOUT: Duration = Duration::from_secs(20);
 /// One request in so many commits.
 const COMMITS: u64 = 10;
@@ -100,21 +98,15 @@ fn snapshot(runtime: &Runtime, load: &Load) -> Result<()> {
     Ok(())
 }
 
-/// The rate that takes what is wanted of the processors.
+/// Requests a second that take what is wanted of the processors: so much of those that are answered when there are
+/// always enough. What else runs on the machine counts as if its processors were fewer.
 fn calibrate(runtime: &Runtime, load: &Arc<Load>) -> Result<f64> {
-    let mut rate = FIRST_RATE;
-    for _ in 0..8 {
-        let sample = load.run(runtime, rate, |began| {
-            thread::sleep(CALIBRATES.saturating_sub(began.elapsed()));
-            Ok(())
-        })?;
-        if (sample.busy - BUSY).abs() < OFF {
-            break;
-        }
-        // Not too far at once: beyond what it can do, requests only pile up.
-        rate *= (BUSY / sample.busy).clamp(0.5, 2.0);
-    }
-    Ok(rate)
+    let load = Arc::clone(load);
+    let most = closed_loop(AT_ONCE, CALIBRATES, move |number| {
+        let load = Arc::clone(&load);
+        async move { load.request(number).await.map(|()| 0) }
+    });
+    Ok(runtime.block_on(most)?.operations() * BUSY)
 }
 
 /// Who asks, and whom.
@@ -207,12 +199,16 @@ impl Load {
         }
     }
 
-    async fn one(&self, number: u64, due: Instant) {
-        let done = if number.is_multiple_of(COMMITS) {
+    async fn request(&self, number: u64) -> Result<()> {
+        if number.is_multiple_of(COMMITS) {
             self.commits.one().await
         } else {
             self.running.lookup(&self.bucket, random(self.names)).await
-        };
+        }
+    }
+
+    async fn one(&self, number: u64, due: Instant) {
+        let done = self.request(number).await;
         lock(&self.taken).push(due.elapsed());
         self.note(done);
     }
