@@ -14,6 +14,8 @@ use types::wire::members::{ServerRole, ServerSettings};
 use types::{ClusterId, NodeId};
 
 #[derive(clap::Args)]
+// Among the options of a command, whose group has the name.
+#[group(skip)]
 pub(super) struct Options {
     /// The folder of the server, which is made
     #[arg(long, value_name = "DIR", env = "STRONGROOM_DATA")]

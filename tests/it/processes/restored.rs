@@ -61,7 +61,7 @@ async fn a_cluster_goes_on_from_a_backup() {
         wait_until("the storage nodes are back", SOON, || {
             let disks = cluster.command(&["disk", "ls", "--json"]);
             let disks = disks.map(|disks| String::from_utf8_lossy(&disks.stdout).into_owned());
-            disks.is_ok_and(|disks| disks.matches("\"serving\"").count() == 3)
+            disks.is_ok_and(|disks| disks.matches("\"Serving\"").count() == 3)
         });
     });
     let client = client_of(&cluster, &cluster.gateway);
