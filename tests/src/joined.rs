@@ -200,9 +200,10 @@ impl Joined {
 
     /// A further metadata server, which runs and is not added yet. Its id.
     pub fn join_metadata(&mut self) -> Result<u64> {
-        let home = self
-            .folder
-            .join(format!("metadata-{}", self.metadata.len()));
+        // Those of servers that were lost are still there.
+        let homes = (self.metadata.len()..).map(|at| self.folder.join(format!("metadata-{at}")));
+        let home = homes.into_iter().find(|home| !home.exists());
+        let home = home.context("they are without end")?;
         let listen = self.listen()?;
         let id = self.join(&home, &self.token("metadata")?, &["--listen", &listen])?;
         self.run_metadata(id, &home)?;
