@@ -28,6 +28,10 @@ use types::{ByteCount, ByteOffset};
 
 /// Reads under way.
 const TASKS: usize = 32;
+/// Room for a bell beside them.
+const ENTRIES: u32 = 64;
+/// Of a read: a block.
+const BYTES: u32 = 4096;
 const WORKERS: usize = 2;
 const TIME: Duration = Duration::from_secs(3);
 /// Of the file that is read: about as many as `bench disk` reads.
@@ -82,7 +86,7 @@ async fn fill(folder: &Path) -> Result<()> {
     for start in (0..BLOCKS * BLOCK as u64).step_by(piece) {
         let mut bytes = Buffer::zeroed(piece);
         for (n, block) in bytes.chunks_exact_mut(BLOCK).enumerate() {
-            block.fill((start as usize / BLOCK + n) as u8 | 1);
+            block.fill(mark(start / BLOCK as u64 + n as u64));
         }
         file.write(ByteOffset::new(start), bytes).await?;
     }
@@ -174,7 +178,7 @@ impl Place {
     fn read(&mut self, file: &File, tag: u64) -> squeue::Entry {
         self.number += 1;
         let at = scatter(self.number) % BLOCKS * BLOCK as u64;
-        opcode::Read::new(Fd(file.as_raw_fd()), self.buffer.as_mut_ptr(), BLOCK as u32)
+        opcode::Read::new(Fd(file.as_raw_fd()), self.buffer.as_mut_ptr(), BYTES)
             .offset(at)
             .build()
             .user_data(tag)
@@ -186,11 +190,21 @@ impl Place {
             return Err(io::Error::from_raw_os_error(-result));
         }
         let block = scatter(self.number) % BLOCKS;
-        match result as usize == BLOCK && self.buffer[0] == block as u8 | 1 {
+        match result.cast_unsigned() == BYTES && self.buffer[0] == mark(block) {
             true => Ok(()),
             false => Err(io::Error::other("the ring read something else")),
         }
     }
+}
+
+/// What a block is filled with.
+fn mark(block: u64) -> u8 {
+    block.to_le_bytes()[0] | 1
+}
+
+/// The task that a completion is for.
+fn task_of(tag: u64) -> usize {
+    usize::try_from(tag).expect("tasks are few")
 }
 
 /// A number that looks like any other.
@@ -203,7 +217,7 @@ fn scatter(number: u64) -> u64 {
 
 /// `loop`.
 fn alone(file: &Arc<File>) -> Result<u64> {
-    let mut ring = IoUring::new(TASKS as u32)?;
+    let mut ring = IoUring::new(ENTRIES)?;
     let mut places: Vec<Place> = (0..TASKS).map(Place::new).collect();
     for (task, place) in places.iter_mut().enumerate() {
         // SAFETY: its buffer lives until all that was submitted completed, below.
@@ -214,7 +228,7 @@ fn alone(file: &Arc<File>) -> Result<u64> {
         ring.submit_and_wait(1)?;
         let completed: Vec<(u64, i32)> = taken_in(&mut ring);
         for (task, result) in completed {
-            let place = &mut places[task as usize];
+            let place = &mut places[task_of(task)];
             place.check(result)?;
             reads += 1;
             if began.elapsed() < TIME {
@@ -310,7 +324,7 @@ fn with_a_thread(file: &Arc<File>) -> Result<u64> {
     let served = (Arc::clone(&queue), Arc::clone(&bell));
     let server = std::thread::spawn(move || -> io::Result<()> {
         let (queue, bell) = served;
-        let mut ring = IoUring::new(2 * TASKS as u32)?;
+        let mut ring = IoUring::new(ENTRIES)?;
         let mut waiting: Vec<Option<oneshot::Sender<i32>>> = (0..TASKS).map(|_| None).collect();
         let mut rung = Box::new(0_u64);
         let listen = opcode::Read::new(Fd(bell.as_raw_fd()), (&raw mut *rung).cast(), 8)
@@ -326,7 +340,7 @@ fn with_a_thread(file: &Arc<File>) -> Result<u64> {
                 queue.asleep.store(false, Ordering::SeqCst);
             }
             for (entry, answer) in asked {
-                let task = entry.get_user_data() as usize;
+                let task = task_of(entry.get_user_data());
                 waiting[task] = Some(answer);
                 // SAFETY: whoever asked leaves the place alone until it is answered.
                 unsafe { ring.submission().push(&entry) }.map_err(io::Error::other)?;
@@ -337,7 +351,7 @@ fn with_a_thread(file: &Arc<File>) -> Result<u64> {
                 if tag == BELL {
                     // SAFETY: as above.
                     unsafe { ring.submission().push(&listen) }.map_err(io::Error::other)?;
-                } else if let Some(answer) = waiting[tag as usize].take() {
+                } else if let Some(answer) = waiting[task_of(tag)].take() {
                     // Nobody waits any more when a task failed.
                     let _gone = answer.send(result);
                 }
@@ -375,7 +389,7 @@ struct Shared {
 impl Shared {
     fn new() -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
-            ring: IoUring::new(2 * TASKS as u32)?,
+            ring: IoUring::new(ENTRIES)?,
             submitting: Mutex::default(),
             waiting: Default::default(),
         }))
@@ -405,7 +419,7 @@ impl Shared {
             let tag = completion.user_data();
             if tag == BELL {
                 closed = true;
-            } else if let Some(answer) = lock(&self.waiting[tag as usize]).take() {
+            } else if let Some(answer) = lock(&self.waiting[task_of(tag)]).take() {
                 let _gone = answer.send(completion.result());
             }
         }

@@ -35,7 +35,7 @@ fn commit(store: &Store, key: &[u8], value: Option<&[u8]>) {
 }
 
 /// Rows of three pieces, read to the end; between the pieces `meanwhile` is called.
-fn examined(store: &Store, mut meanwhile: impl FnMut(u64)) -> (Examined, u64) {
+fn examined(store: &Store, mut meanwhile: impl FnMut(usize)) -> (Examined, usize) {
     store.begin_examination();
     for piece in 0.. {
         match store.examine().unwrap() {
@@ -49,7 +49,7 @@ fn examined(store: &Store, mut meanwhile: impl FnMut(u64)) -> (Examined, u64) {
 fn filled() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
     let (store, _) = Store::open(folder.path()).unwrap();
-    for number in 0..150_u64 {
+    for number in 0..150_usize {
         commit(&store, &number.to_be_bytes(), Some(&[7; 8000]));
     }
     (folder, store)
@@ -62,7 +62,7 @@ fn rows_that_change_meanwhile_are_right() {
     let (_folder, store) = filled();
     let (found, pieces) = examined(&store, |piece| {
         for number in (piece..150).step_by(7) {
-            let value = vec![piece as u8; 100 * (number as usize % 90)];
+            let value = number.to_be_bytes().repeat(1 + piece * 100 % 900);
             commit(&store, &number.to_be_bytes(), Some(&value));
         }
         for number in (piece..150).step_by(11) {
@@ -82,7 +82,7 @@ fn rows_that_change_meanwhile_are_right() {
 fn rows_that_were_not_written_are_found() {
     let (_folder, store) = filled();
     let mut batch = Batch::default();
-    batch.remove(row_key(&70_u64.to_be_bytes()));
+    batch.remove(row_key(&70_usize.to_be_bytes()));
     store.engine.apply(batch).unwrap();
     assert_eq!(examined(&store, |_| {}).0, Examined::Differs);
 

@@ -156,7 +156,7 @@ async fn an_odd_leader_stops() {
     plant(&odd);
     let found = audit(&odd).await;
     assert!(found.contains(&(leader, Finding::Odd)), "{found:?}");
-    let read = odd.linearizable(|store| level::of_cluster(store)).await;
+    let read = odd.linearizable(level::of_cluster).await;
     assert!(
         !matches!(read, Ok(Ok(_))),
         "it still reads its rows: {read:?}"
