@@ -453,6 +453,19 @@ impl Node {
     }
 }
 
+/// One that was not shut down, since it did not come so far, is let go of all the same.
+impl Drop for Node {
+    fn drop(&mut self) {
+        let tasks = self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tasks) = tasks.take() {
+            self.network.leave(self.id);
+            for task in [tasks.rounds, tasks.due, tasks.audits, tasks.peers] {
+                task.abort();
+            }
+        }
+    }
+}
+
 fn leadership(metrics: &RaftMetrics<TypeConfig>) -> Leadership {
     Leadership {
         term: metrics.current_term,

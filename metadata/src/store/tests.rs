@@ -49,7 +49,7 @@ fn examined(store: &Store, mut meanwhile: impl FnMut(usize)) -> (Examined, usize
 fn filled() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
     let (store, _) = Store::open(folder.path()).unwrap();
-    for number in 0..150_usize {
+    for number in 0..300_usize {
         commit(&store, &number.to_be_bytes(), Some(&[7; 8000]));
     }
     (folder, store)
@@ -61,11 +61,11 @@ fn filled() -> (tempfile::TempDir, Store) {
 fn rows_that_change_meanwhile_are_right() {
     let (_folder, store) = filled();
     let (found, pieces) = examined(&store, |piece| {
-        for number in (piece..150).step_by(7) {
-            let value = number.to_be_bytes().repeat(1 + piece * 100 % 900);
+        for number in (piece..300).step_by(7) {
+            let value = number.to_be_bytes().repeat(1 + piece * 300 % 900);
             commit(&store, &number.to_be_bytes(), Some(&value));
         }
-        for number in (piece..150).step_by(11) {
+        for number in (piece..300).step_by(11) {
             commit(&store, &number.to_be_bytes(), None);
         }
         commit(&store, &[0, 0, 0, 0, 0, 0, 0, 3, 1], Some(b"new"));

@@ -84,6 +84,7 @@ async fn power_loss_keeps_what_was_acknowledged() {
             assert!(cut > 20, "the workload has {cut} changes only");
             return;
         }
+        server.closed().await;
         server.after_power_cut(cut);
         let node = server.alone().await;
         let node = node.unwrap_or_else(|error| panic!("cut {cut}: {error}"));

@@ -85,6 +85,9 @@ pub(super) fn row(name: &str, value: &str) -> Vec<String> {
     vec![name.to_owned(), value.to_owned()]
 }
 
+/// No limit.
+const NONE: &str = "none";
+
 fn bytes(text: &str) -> Result<Limit, String> {
     let units = [
         ("KiB", KIB),
@@ -94,8 +97,9 @@ fn bytes(text: &str) -> Result<Limit, String> {
         ("PiB", GIB * MIB),
     ];
     let unit = units.iter().find_map(|(name, unit)| {
-        let number = text.strip_suffix(name)?;
-        Some((number.trim_end(), *unit))
+        let number = text.strip_suffix(name)?.trim_end();
+        // Only of a number: there is no unit of none.
+        (number != NONE).then_some((number, *unit))
     });
     let (number, unit) = unit.unwrap_or((text, 1));
     let most = |number: u64| number.checked_mul(unit);
@@ -109,7 +113,7 @@ fn objects(text: &str) -> Result<Limit, String> {
 }
 
 fn limit(text: &str, most: impl Fn(u64) -> Option<u64>) -> Option<Limit> {
-    if text == "none" {
+    if text == NONE {
         return Some(Limit::Unlimited);
     }
     // `parse` would take a sign.
