@@ -69,7 +69,13 @@ fn steps(report: &mut Report) -> Result<()> {
     system.args(["--workspace", "--no-fail-fast", "--test", "system"]);
     // It takes an earlier build besides: `cargo xtask upgrade`.
     system.args(["--", "--skip", "processes::upgrade::"]);
+    // Beside other clusters it did not come to rest in time in two runs of three, why is not known; alone it did in
+    // all. So it has the machine to itself until that is found.
+    system.args(["--skip", "nemesis::"]);
     report.tests("whole system", &mut system)?;
+    let mut alone = cargo("test");
+    alone.args(["--workspace", "--test", "system", "--", "nemesis::"]);
+    report.tests("faults of every kind", &mut alone)?;
 
     let mut python = None;
     report.step("python environment", || {
