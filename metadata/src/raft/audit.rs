@@ -14,15 +14,14 @@
 use crate::command::{Command, Proposal};
 use crate::level;
 use crate::log::LogError;
+use crate::raft::members::who;
 use crate::raft::network::{Link, Links, Noted, Server};
 use crate::raft::state_machine::Gate;
-use crate::raft::types::{Encoded, TypeConfig};
+use crate::raft::types::Encoded;
 use crate::reply::{Refusal, Reply};
 use crate::server::millis;
 use crate::store::{Examined, Store, StoreError};
 use futures::future::join_all;
-use openraft::RaftMetrics;
-use openraft::async_runtime::watch::WatchReceiver;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -228,18 +227,12 @@ impl Auditor {
         }
     }
 
+    /// Links to the others, and who votes.
     fn members(&self) -> (BTreeMap<u64, Link>, BTreeSet<u64>) {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        (self.peers(&metrics), voters(&metrics))
-    }
-
-    fn peers(&self, metrics: &RaftMetrics<TypeConfig>) -> BTreeMap<u64, Link> {
-        let membership = metrics.membership_config.membership();
-        let peers = membership.nodes().filter(|(id, _)| **id != self.id);
-        peers
-            .map(|(id, node)| (*id, self.links.to(*id, &node.addr)))
-            .collect()
+        let (members, voters) = who(&self.raft);
+        let peers = members.into_iter().filter(|(id, _)| *id != self.id);
+        let peers = peers.map(|(id, address)| (id, self.links.to(id, &address)));
+        (peers.collect(), voters)
     }
 
     /// The highest level that each server knows; none of one that does not say.
@@ -253,10 +246,6 @@ impl Auditor {
         levels.insert(NodeId::new(self.id), Some(level::KNOWN));
         levels
     }
-}
-
-fn voters(metrics: &RaftMetrics<TypeConfig>) -> BTreeSet<u64> {
-    metrics.membership_config.membership().voter_ids().collect()
 }
 
 /// What most voters have, if most have the same.

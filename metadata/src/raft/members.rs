@@ -10,6 +10,7 @@
 //! taken out unless those that stay and answer are a majority without it. Raft itself makes one change at a time,
 //! through both memberships at once.
 
+use super::network::Server;
 use super::node::Node;
 use crate::raft::types::{Membership, TypeConfig};
 use openraft::async_runtime::instant::Instant;
@@ -82,7 +83,7 @@ impl Node {
     /// When this server does not lead, or another change is under way.
     pub async fn add_member(&self, node: NodeId, address: &str) -> Result<Added, MembersError> {
         let id = node.get();
-        let (members, voters) = self.who();
+        let (members, voters) = who(&self.raft);
         if voters.contains(&id) {
             return Ok(Added::Voter);
         }
@@ -112,7 +113,7 @@ impl Node {
     /// When it is the last voter, or those who stay would have no quorum; or this server does not lead.
     pub async fn remove_member(&self, node: NodeId) -> Result<(), MembersError> {
         let id = node.get();
-        let (members, voters) = self.who();
+        let (members, voters) = who(&self.raft);
         if !members.contains_key(&id) {
             return Ok(());
         }
@@ -152,7 +153,7 @@ impl Node {
     /// # Errors
     /// When this server does not lead, there is no such voter, or it does not take over in time.
     pub async fn hand_over(&self, to: Option<NodeId>) -> Result<NodeId, MembersError> {
-        let (_, voters) = self.who();
+        let (_, voters) = who(&self.raft);
         let heir = {
             let metrics = self.raft.metrics();
             let metrics = metrics.borrow_watched();
@@ -191,13 +192,6 @@ impl Node {
         leader.ok_or_else(|| MembersError::Unavailable("nobody leads".to_owned()))
     }
 
-    fn who(&self) -> (BTreeMap<u64, String>, BTreeSet<u64>) {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        let membership = metrics.membership_config.membership();
-        (addresses(membership), membership.voter_ids().collect())
-    }
-
     /// Whether a server has answered this leader lately; itself, it has.
     fn answers(&self, metrics: &RaftMetrics<TypeConfig>, id: u64) -> bool {
         id == self.id || silent(metrics, id).is_some_and(|silent| silent < self.election * THERE)
@@ -223,6 +217,14 @@ impl Node {
         }
         Ok(())
     }
+}
+
+/// The members as a server knows them, decided or not: where they listen, and which of them vote.
+pub(super) fn who(raft: &Server) -> (BTreeMap<u64, String>, BTreeSet<u64>) {
+    let metrics = raft.metrics();
+    let metrics = metrics.borrow_watched();
+    let membership = metrics.membership_config.membership();
+    (addresses(membership), membership.voter_ids().collect())
 }
 
 fn addresses(membership: &Membership) -> BTreeMap<u64, String> {

@@ -14,7 +14,7 @@
 //! is compared with the others', and the majority is right. What was not told counts as well.
 
 use crate::raft::due::snapshot;
-use crate::raft::members::behind;
+use crate::raft::members::{behind, who};
 use crate::raft::network::{Condition, Links, Server};
 use crate::raft::room::Room;
 use crate::raft::snapshot::Snapshots;
@@ -198,7 +198,7 @@ impl Peers {
 
     /// Asks all; one that has lost its state, where it is, and what it needs.
     async fn look(&self) -> Option<(u64, String, u64)> {
-        let (members, voters) = self.members();
+        let (members, voters) = who(&self.raft);
         let mut lost = None;
         let mut known = BTreeMap::new();
         let room = self.room.for_proposals().await;
@@ -252,7 +252,7 @@ impl Peers {
 
     /// Says why the others do not answer, to whoever looks for what is wrong with this server.
     async fn complain(&self) {
-        let (members, _) = self.members();
+        let (members, _) = who(&self.raft);
         if members.is_empty() {
             return;
         }
@@ -262,18 +262,9 @@ impl Peers {
         }
     }
 
-    fn members(&self) -> (BTreeMap<u64, String>, BTreeSet<u64>) {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        let membership = metrics.membership_config.membership();
-        let nodes = membership.nodes();
-        let members = nodes.map(|(id, node)| (*id, node.addr.clone())).collect();
-        (members, membership.voter_ids().collect())
-    }
-
     /// Hands leadership to one that is fit, if this server is not; whether it has.
     async fn give_way(&self) -> bool {
-        let (_, voters) = self.members();
+        let (_, voters) = who(&self.raft);
         let known = self.held().clone();
         let judged = Voters {
             voters: &voters,
@@ -299,7 +290,7 @@ impl Peers {
     /// Whether the others' wall clocks confirm this server's: at least one does, and no more contradict it. A server
     /// without others is its own witness.
     pub(crate) async fn wall_is_confirmed(&self) -> bool {
-        let (members, _) = self.members();
+        let (members, _) = who(&self.raft);
         if members.keys().all(|id| *id == self.id) {
             return true;
         }
