@@ -6,18 +6,20 @@ use crate::error::PutError;
 use crate::groups::Groups;
 use crate::lease::Ids;
 use crate::session::{Session, Sessions, lock, patiently};
+use crate::shared::Lookups;
 use crate::speed::Speed;
 use erasure::Coder;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use types::id::{BucketId, RequestId, VersionId};
 use types::profile::Profile;
-use types::wire::metadata::{Answer, IssuedBlob, MetadataError};
+use types::wire::metadata::{Answer, IssuedBlob, Located, Lookup, MetadataError};
 use types::wire::{Metadata, ShardStore};
 
 pub(crate) struct Inner {
     pub(crate) config: ClientConfig,
     pub(crate) metadata: Arc<dyn Metadata>,
+    lookups: Lookups,
     pub(crate) shards: Arc<dyn ShardStore>,
     pub(crate) sessions: Sessions,
     pub(crate) groups: Groups,
@@ -39,6 +41,7 @@ impl Inner {
             budget: Budget::new(config.memory, config.memory_patience),
             speed: Speed::default(),
             coders: Mutex::default(),
+            lookups: Lookups::new(Arc::clone(&metadata)),
             config,
             metadata,
             shards,
@@ -103,6 +106,12 @@ impl Inner {
                 other => return other.map(|blob| (session, blob)),
             }
         }
+    }
+
+    /// Looks an object up, patiently: in a call of its own, or together with others that are looked up now.
+    pub(crate) async fn look_up(&self, lookup: Lookup) -> Result<Located, MetadataError> {
+        let ask = || self.lookups.ask(lookup.clone());
+        patiently(self.config.metadata_patience, ask).await
     }
 
     /// Asks what changes nothing, patiently.

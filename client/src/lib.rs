@@ -52,6 +52,7 @@ mod runs;
 mod sending;
 mod servers;
 mod session;
+mod shared;
 mod speed;
 mod tags;
 mod task;
@@ -187,14 +188,13 @@ impl Client {
         key: &ObjectKey,
         wanted: Wanted,
     ) -> Result<Head, GetError> {
-        let lookup = || Lookup {
+        let lookup = Lookup {
             bucket: bucket.id,
             key: key.clone(),
             wanted,
             version: None,
         };
-        let ask = || self.inner.metadata.lookup(lookup());
-        Ok(Head::of(&self.inner.ask(ask).await?))
+        Ok(Head::of(&self.inner.look_up(lookup).await?))
     }
 
     /// Deletes an object, if `condition` holds of its current version. Deleting what is not there

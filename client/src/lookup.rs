@@ -90,15 +90,14 @@ struct Told {
 
 impl Question {
     async fn ask(&self, wanted: Wanted, version: Option<VersionId>) -> Result<Located, GetError> {
-        let lookup = || Lookup {
+        let lookup = Lookup {
             bucket: self.bucket,
             key: self.key.clone(),
             wanted,
             version,
         };
-        let ask = || self.inner.metadata.lookup(lookup());
         let asked = Instant::now();
-        let found = self.inner.ask(ask).await?;
+        let found = self.inner.look_up(lookup).await?;
         metrics::histogram!("strongroom_gateway_lookup_seconds").record(asked.elapsed());
         Ok(found)
     }

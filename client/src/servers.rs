@@ -80,6 +80,8 @@ enum Failed {
     InVain(String),
     /// It may have been carried out.
     Unknown(String),
+    /// Nobody knows how to.
+    NoSuchCall,
 }
 
 impl Servers {
@@ -153,6 +155,7 @@ impl Servers {
         };
         match status.as_u16() {
             200 => Ok(answer.to_vec()),
+            404 => Err(Failed::NoSuchCall),
             421 => Err(Failed::InVain(format!("{} does not lead", channel.peer()))),
             status => {
                 let text = String::from_utf8_lossy(&answer);
@@ -192,6 +195,7 @@ impl Carrier for Servers {
                         _ => return Ok(answer),
                     },
                     Ok(Err(Failed::InVain(text))) => why = text,
+                    Ok(Err(Failed::NoSuchCall)) => return Err(MetadataError::NoSuchCall),
                     Ok(Err(Failed::Unknown(text))) => {
                         unknown = true;
                         why = text;

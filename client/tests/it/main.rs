@@ -8,6 +8,7 @@ mod copies;
 mod degraded;
 mod fake;
 mod long;
+mod lookups;
 mod memory;
 mod multipart;
 mod quotas;

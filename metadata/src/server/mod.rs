@@ -270,6 +270,10 @@ impl<L: Log> Metadata for Server<L> {
         Box::pin(self.inner.lookup(request))
     }
 
+    fn lookups(&self, requests: Vec<Lookup>) -> Answer<'_, Vec<Result<Located, MetadataError>>> {
+        Box::pin(self.inner.lookups(requests))
+    }
+
     fn list(&self, request: List) -> Answer<'_, ListPage> {
         Box::pin(self.inner.list(request))
     }

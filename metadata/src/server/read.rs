@@ -19,15 +19,53 @@ use types::name::{BucketName, ObjectKey};
 use types::placement::GroupTable;
 use types::size::{ByteCount, ByteOffset};
 use types::wire::metadata::{
-    Bucket, List, ListEntry, ListPage, Located, Lookup, MetadataError, WallTime,
+    Bucket, List, ListEntry, ListPage, Located, Lookup, MAX_LOOKUPS, MetadataError, WallTime,
 };
 
 impl Inner {
     pub(super) async fn lookup(&self, request: Lookup) -> Result<Located, MetadataError> {
-        let asked = request.clone();
+        let (request, found) = self
+            .read(move |store| {
+                let found = locate::locate(store, &request)?;
+                Ok((request, found))
+            })
+            .await?;
+        self.located(&request, found?).await
+    }
+
+    /// Many lookups, which see the rows of one moment after one round.
+    pub(super) async fn lookups(
+        &self,
+        requests: Vec<Lookup>,
+    ) -> Result<Vec<Result<Located, MetadataError>>, MetadataError> {
+        if requests.len() > MAX_LOOKUPS {
+            let text = format!("{} lookups; {MAX_LOOKUPS} are allowed", requests.len());
+            return Err(MetadataError::Malformed(text));
+        }
         let found = self
-            .read(move |store| locate::locate(store, &asked))
-            .await??;
+            .read(move |store| {
+                let locate = |request: Lookup| {
+                    let found = locate::locate(store, &request)?;
+                    Ok((request, found))
+                };
+                requests
+                    .into_iter()
+                    .map(locate)
+                    .collect::<Result<Vec<_>, _>>()
+            })
+            .await?;
+        let mut answers = Vec::with_capacity(found.len());
+        for (request, found) in found {
+            answers.push(match found {
+                Ok(found) => self.located(&request, found).await,
+                Err(error) => Err(error),
+            });
+        }
+        Ok(answers)
+    }
+
+    /// Opens what was found.
+    async fn located(&self, request: &Lookup, found: Found) -> Result<Located, MetadataError> {
         let valid_for_ms = self.valid_for_ms(&found)?;
         let object = (request.bucket, &request.key);
         self.verify(object, found.version, found.length, &found.looked_at)
@@ -38,7 +76,7 @@ impl Inner {
         };
         let mut extents = Vec::with_capacity(found.extents.len());
         for extent in &found.extents {
-            extents.push(self.open_extent(&request, &found, extent).await?);
+            extents.push(self.open_extent(request, &found, extent).await?);
         }
         let parts = found.head.as_ref().and_then(|head| head.manifest);
         Ok(Located {

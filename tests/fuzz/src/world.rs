@@ -241,6 +241,10 @@ impl Metadata for Service {
         self.of_objects(no())
     }
 
+    fn lookups(&self, requests: Vec<Lookup>) -> Answer<'_, Vec<Result<Located, MetadataError>>> {
+        self.of_objects(Ok(requests.into_iter().map(|_| no()).collect()))
+    }
+
     fn list(&self, _: List) -> Answer<'_, ListPage> {
         self.of_objects(Ok(ListPage {
             entries: Vec::new(),

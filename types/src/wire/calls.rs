@@ -190,6 +190,7 @@ calls! {
     Harmless commit_object(request: CommitObject) -> WallTime;
     Harmless delete_object(request: DeleteObject) -> ();
     Harmless lookup(request: Lookup) -> Located;
+    Harmless lookups(requests: Vec<Lookup>) -> Vec<Result<Located, MetadataError>>;
     Harmless list(request: List) -> ListPage;
     Harmless set_tags(request: SetTags) -> ();
     Harmless tags(bucket: BucketId, key: ObjectKey) -> Tags;

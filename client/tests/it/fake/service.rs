@@ -5,6 +5,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use std::sync::Mutex;
 use std::time::Duration;
+use tokio::sync::watch;
 use types::ObjectKey;
 use types::id::{BlobId, BucketId, ChunkId, LeaseId, NodeId, SessionId, TenantId, VersionId};
 use types::placement::GroupTable;
@@ -26,6 +27,8 @@ pub(crate) const LEASE_STRIDE: u64 = 1_000;
 
 pub(crate) struct Service {
     state: Mutex<State>,
+    /// Whether lookups are held.
+    hold: watch::Sender<bool>,
 }
 
 pub(crate) fn bucket(profile: Profile) -> Bucket {
@@ -45,6 +48,7 @@ impl Service {
         let state = State::new(table);
         Self {
             state: Mutex::new(state),
+            hold: watch::Sender::new(false),
         }
     }
 
@@ -107,6 +111,27 @@ impl Service {
 
     pub(crate) fn lie(&self, lie: Lie) {
         self.state.lock().unwrap().lie = Some(lie);
+    }
+
+    /// From now on calls for many lookups are unknown.
+    pub(crate) fn forget_lookups(&self) {
+        self.state.lock().unwrap().older = true;
+    }
+
+    /// Lookups that are asked for by themselves are answered later; or no more.
+    pub(crate) fn hold_lookups(&self, hold: bool) {
+        self.hold.send_replace(hold);
+    }
+
+    /// Answers once nothing is held any more.
+    fn held<'a, T: Send + 'a>(&'a self, answer: Answer<'a, T>) -> Answer<'a, T> {
+        let mut held = self.hold.subscribe();
+        async move {
+            let answer = answer.await;
+            held.wait_for(|held| !held).await.expect("it is there");
+            answer
+        }
+        .boxed()
     }
 
     /// From now on nothing longer fits.
@@ -271,7 +296,16 @@ impl Metadata for Service {
     }
 
     fn lookup(&self, request: Lookup) -> Answer<'_, Located> {
-        self.answer("lookup", move |state| state.lookup(request))
+        self.held(self.answer("lookup", move |state| state.lookup(request)))
+    }
+
+    fn lookups(&self, requests: Vec<Lookup>) -> Answer<'_, Vec<Result<Located, MetadataError>>> {
+        self.answer("lookups", move |state| {
+            if state.older {
+                return Err(MetadataError::NoSuchCall);
+            }
+            Ok(requests.into_iter().map(|one| state.lookup(one)).collect())
+        })
     }
 
     fn list(&self, _: List) -> Answer<'_, ListPage> {

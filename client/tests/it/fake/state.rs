@@ -55,6 +55,8 @@ pub(super) struct State {
     pub(super) wraps_expired: bool,
     pub(super) refuse_leases: bool,
     pub(super) lie: Option<Lie>,
+    /// Calls for many lookups are unknown, as to an older build.
+    pub(super) older: bool,
     /// Nothing longer fits.
     pub(super) room: Option<u64>,
 }

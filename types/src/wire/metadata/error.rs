@@ -105,6 +105,9 @@ pub enum MetadataError {
     /// The request is not well-formed; a fault of the gateway.
     #[error("malformed request: {0}")]
     Malformed(String),
+    /// The server is of a build that does not know the call. Nothing was done.
+    #[error("the metadata server is of an older build, which does not know this call")]
+    NoSuchCall,
     /// A stored row does not open: damage, or an attack. Nothing of it is returned.
     #[error("a stored row does not open")]
     RowDamaged,

@@ -27,8 +27,8 @@ pub use copy::{CopyObject, CopyPart, CopySource};
 pub use error::MetadataError;
 pub use list::{List, ListEntry, ListPage};
 pub use object::{
-    CommitObject, DeleteObject, Located, Lookup, MAX_EXTENTS, SetTags, Wanted, WrittenPlace,
-    WrittenRun,
+    CommitObject, DeleteObject, Located, Lookup, MAX_EXTENTS, MAX_LOOKUPS, SetTags, Wanted,
+    WrittenPlace, WrittenRun,
 };
 pub use session::{IssuedBlob, Session, WriteLease};
 pub use tags::Tags;
@@ -83,6 +83,9 @@ pub trait Metadata: Send + Sync + 'static {
     fn delete_object(&self, request: DeleteObject) -> Answer<'_, ()>;
     /// Locates an object. Linearizable.
     fn lookup(&self, request: Lookup) -> Answer<'_, Located>;
+    /// Locates up to [`MAX_LOOKUPS`] objects at one moment, each as [`Self::lookup`] does: answers in the order of the
+    /// questions. Servers of older builds do not know it, and answer [`MetadataError::NoSuchCall`].
+    fn lookups(&self, requests: Vec<Lookup>) -> Answer<'_, Vec<Result<Located, MetadataError>>>;
     /// Lists a bucket. Linearizable.
     fn list(&self, request: List) -> Answer<'_, ListPage>;
 

@@ -172,3 +172,6 @@ pub struct Located {
 
 /// Most extents that one lookup tells of.
 pub const MAX_EXTENTS: usize = 128;
+
+/// Most lookups in one call.
+pub const MAX_LOOKUPS: usize = 64;
