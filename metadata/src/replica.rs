@@ -4,7 +4,7 @@ use crate::front::{ADMITTED, Front};
 use crate::raft::{InitializeError, Network, Node, NodeConfig, StartError};
 use crate::server::registrar::{Office, Registrar};
 use crate::slot::Slot;
-use crate::store::{Opened, Store, StoreError};
+use crate::store::{Opened, Sled, Store, StoreError};
 use crate::{Keyring, Server, ServerConfig};
 use ca::Credentials;
 use disk::Disk;
@@ -35,6 +35,8 @@ pub struct ReplicaConfig {
     pub listen: SocketAddr,
     /// Where it caches its rows.
     pub store: PathBuf,
+    /// How much of them it keeps in memory.
+    pub cache: Sled,
     /// Its keys.
     pub slot: Slot,
     /// Who seals.
@@ -91,7 +93,7 @@ impl Replica {
             &config.addresses,
             &config.book,
         )?;
-        let (store, opened) = Store::open(&config.store)?;
+        let (store, opened) = Store::open_with(&config.cache, &config.store)?;
         if let Opened::Rebuilt { reason } = &opened {
             tracing::warn!(%node, "the metadata cache is made anew from snapshot and log: {reason}");
         }

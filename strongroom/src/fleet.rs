@@ -24,6 +24,7 @@ use disk::{Choice, Disk};
 use futures::FutureExt;
 use metadata::raft::{self, NodeConfig};
 use metadata::slot::{Before, KeyFiles, Slot};
+use metadata::store::Sled;
 use metadata::supervise::{Start, State};
 use metadata::{
     Keyring, Opened, Replica, ReplicaConfig, ReplicaError, Server, ServerConfig, Store, Supervised,
@@ -94,6 +95,7 @@ impl Fleet {
                 book: book.clone(),
                 listen: *listen,
                 store: member.folder.join("sled"),
+                cache: Sled::default(),
                 slot,
                 provider: seal::provider::default(),
                 office: None,

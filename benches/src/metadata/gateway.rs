@@ -12,14 +12,16 @@ use crate::{FEW, Options};
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use ca::{Authority, Identity, Role};
-use client::Servers;
+use client::{Client, ClientConfig, Servers};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use metadata::front::ADMITTED;
 use metadata::raft::NodeConfig;
+use metadata::store::Sled;
 use metadata::{Replica, ReplicaConfig, ServerConfig, locate};
 use rpc::{AddressBook, Addresses, Answer, Channel, Listener, Request, StatusCode};
 use std::fs;
+use std::future::ready;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,9 +29,12 @@ use std::time::Duration;
 use strongroom_benches::report::{Report, Sample};
 use strongroom_benches::run::closed_loop;
 use tokio::runtime::{Builder, Runtime};
-use types::wire::Metadata;
+use types::DiskId;
+use types::shard::{ChunkDescription, ShardKey};
 use types::wire::calls::Remote;
 use types::wire::metadata::Bucket;
+use types::wire::storage::{DiskReport, PutError, PutShard, ReadError, ReadShard};
+use types::wire::{Metadata, ShardStore};
 
 const TIME: Duration = Duration::from_secs(3);
 const AT_ONCE: [usize; 3] = [1, 16, 256];
@@ -59,7 +64,8 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
         bucket: bucket.clone(),
     };
     let remote = measuring.remote(&authority, &book)?;
-    measuring.over_the_wire(report, &remote)?;
+    measuring.of_a_client(report, &remote)?;
+    measuring.in_calls_of_their_own(report, &remote)?;
     measuring.without_the_wire(report, &replica)?;
     measuring.bare_wire(report, &inside, &authority)?;
     inside.block_on(replica.stop());
@@ -121,23 +127,40 @@ impl Measuring<'_> {
         Ok(())
     }
 
-    fn over_the_wire(&self, report: &mut Report, remote: &Arc<dyn Metadata>) -> Result<()> {
+    /// As a gateway asks: lookups share calls.
+    fn of_a_client(&self, report: &mut Report, remote: &Arc<dyn Metadata>) -> Result<()> {
+        let inside = self.outside.enter();
+        let config = ClientConfig::new(GATEWAY);
+        let client = Client::start(config, Arc::clone(remote), Arc::new(Nowhere));
+        drop(inside);
+        for at_once in AT_ONCE {
+            let (client, bucket) = (Arc::clone(&client), self.bucket.clone());
+            let wanted = (at_once == 256).then_some(WANTED);
+            let case = "lookups of one gateway";
+            self.figures(report, case, at_once, wanted, move |_| {
+                let (client, bucket) = (Arc::clone(&client), bucket.clone());
+                async move {
+                    let asked = whole(&bucket, random(FEW));
+                    client.head(&bucket, &asked.key, asked.wanted).await?;
+                    Ok(0)
+                }
+            })?;
+        }
+        self.outside.block_on(client.shutdown());
+        Ok(())
+    }
+
+    fn in_calls_of_their_own(&self, report: &mut Report, remote: &Arc<dyn Metadata>) -> Result<()> {
         for at_once in AT_ONCE {
             let (remote, bucket) = (Arc::clone(remote), self.bucket.clone());
-            let wanted = (at_once == 256).then_some(WANTED);
-            self.figures(
-                report,
-                "lookups of one gateway",
-                at_once,
-                wanted,
-                move |_| {
-                    let (remote, bucket) = (Arc::clone(&remote), bucket.clone());
-                    async move {
-                        remote.lookup(whole(&bucket, random(FEW))).await?;
-                        Ok(0)
-                    }
-                },
-            )?;
+            let case = "lookups in calls of their own";
+            self.figures(report, case, at_once, None, move |_| {
+                let (remote, bucket) = (Arc::clone(&remote), bucket.clone());
+                async move {
+                    remote.lookup(whole(&bucket, random(FEW))).await?;
+                    Ok(0)
+                }
+            })?;
         }
         Ok(())
     }
@@ -207,6 +230,33 @@ impl Measuring<'_> {
     }
 }
 
+/// Lookups read no shards.
+struct Nowhere;
+
+impl ShardStore for Nowhere {
+    fn put(&self, request: PutShard) -> BoxFuture<'_, Result<(), PutError>> {
+        let disk = request.disk;
+        ready(Err(PutError::DiskUnavailable { disk })).boxed()
+    }
+
+    fn read(&self, request: ReadShard) -> BoxFuture<'_, Result<Bytes, ReadError>> {
+        let disk = request.disk;
+        ready(Err(ReadError::DiskUnavailable { disk })).boxed()
+    }
+
+    fn describe(
+        &self,
+        disk: DiskId,
+        _: ShardKey,
+    ) -> BoxFuture<'_, Result<ChunkDescription, ReadError>> {
+        ready(Err(ReadError::DiskUnavailable { disk })).boxed()
+    }
+
+    fn report(&self) -> BoxFuture<'_, Vec<DiskReport>> {
+        ready(Vec::new()).boxed()
+    }
+}
+
 /// Answers every call alike.
 struct Echo;
 
@@ -236,6 +286,7 @@ async fn replica(folder: &Path, authority: &Authority, book: &AddressBook) -> Re
         book: book.clone(),
         listen: local(),
         store: rows_of(folder),
+        cache: Sled::default(),
         slot: slot(),
         provider: seal::provider::default(),
         office: None,

@@ -13,7 +13,7 @@ use types::size::MIB;
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// How sled is started.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sled {
     /// Pages that it keeps in memory. Its table of all pages comes on top.
     pub cache: ByteCount,

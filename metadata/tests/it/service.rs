@@ -18,7 +18,8 @@ use types::size::{ByteCount, ByteOffset};
 use types::wire::Metadata;
 use types::wire::metadata::{
     Bucket, CommitObject, Condition, CreateBucket, DeleteBucket, DeleteObject, IssuedBlob, List,
-    ListEntry, Lookup, MetadataError, Tags, Wanted, WriteLease, WrittenPlace, WrittenRun,
+    ListEntry, Located, Lookup, MAX_LOOKUPS, MetadataError, Tags, Wanted, WriteLease, WrittenPlace,
+    WrittenRun,
 };
 
 pub(crate) struct Gateway {
@@ -195,17 +196,58 @@ impl Gateway {
         &self,
         name: &str,
         wanted: Wanted,
-    ) -> Result<types::wire::metadata::Located, MetadataError> {
-        let (bucket, key) = (self.bucket.id, key(name));
-        self.server
-            .lookup(Lookup {
-                bucket,
-                key,
-                wanted,
-                version: None,
-            })
-            .await
+    ) -> Result<Located, MetadataError> {
+        self.server.lookup(self.asked(name, wanted)).await
     }
+
+    fn asked(&self, name: &str, wanted: Wanted) -> Lookup {
+        Lookup {
+            bucket: self.bucket.id,
+            key: key(name),
+            wanted,
+            version: None,
+        }
+    }
+}
+
+/// Many lookups in one call are each answered as by themselves, refusals too; more than are allowed are refused.
+#[tokio::test]
+async fn many_lookups_in_one_call() {
+    let mut gateway = Gateway::new().await;
+    for (name, length) in [("one", 100), ("two", 200)] {
+        let (put, _) = gateway.inline(name, length).await;
+        gateway.server.commit_object(put).await.unwrap();
+    }
+    let beyond = Wanted::From(ByteOffset::new(5000));
+    let asked: Vec<Lookup> = [
+        ("two", Wanted::All),
+        ("none", Wanted::All),
+        ("one", Wanted::Nothing),
+        ("one", beyond),
+        ("two", Wanted::All),
+    ]
+    .map(|(name, wanted)| gateway.asked(name, wanted))
+    .into();
+    let together = gateway.server.lookups(asked.clone()).await.unwrap();
+    assert_eq!(together.len(), asked.len());
+    let mut found = 0;
+    for (lookup, answer) in asked.iter().zip(together) {
+        let alone = gateway.server.lookup(lookup.clone()).await;
+        found += usize::from(answer.is_ok());
+        assert_eq!(format!("{answer:?}"), format!("{alone:?}"));
+        let key = |answer: Result<Located, _>| Some(answer.ok()?.extents.pop()?.key);
+        assert!(key(answer) == key(alone), "{lookup:?}");
+    }
+    assert_eq!(found, 3);
+    assert!(gateway.server.lookups(Vec::new()).await.unwrap().is_empty());
+    let most = vec![asked[0].clone(); MAX_LOOKUPS];
+    assert_eq!(
+        gateway.server.lookups(most).await.unwrap().len(),
+        MAX_LOOKUPS
+    );
+    let more = vec![asked[0].clone(); MAX_LOOKUPS + 1];
+    let refused = gateway.server.lookups(more).await.unwrap_err();
+    assert!(matches!(refused, MetadataError::Malformed(_)), "{refused}");
 }
 
 /// What was committed is found: attributes, keys and the runs that cover the range, no others.

@@ -6,7 +6,7 @@
 use super::first::{self, First};
 use crate::home::Home;
 use crate::role::metadata::{Running, make_slot};
-use crate::role::sizes::LogSizes;
+use crate::role::sizes::Sizes;
 use anyhow::{Context, Result, ensure};
 use ca::Authority;
 use metadata::slot::{AuthorityKey, Slot};
@@ -82,14 +82,8 @@ async fn begin(
     settings: ServerSettings,
     key: &[u8],
 ) -> Result<()> {
-    let running = Running::start(
-        Home::at(folder)?,
-        listen,
-        settings,
-        LogSizes::default(),
-        None,
-    )
-    .await?;
+    let running =
+        Running::start(Home::at(folder)?, listen, settings, Sizes::default(), None).await?;
     let replica = &running.replica;
     replica.begin_alone(listen).await?;
     replica.node().leader().await?;

@@ -12,7 +12,7 @@ use super::announce;
 use super::config::{credentials, said};
 use super::read;
 use super::renew::{self, Renewed};
-use super::sizes::LogSizes;
+use super::sizes::Sizes;
 use crate::files::{self, Access, FolderLock};
 use crate::home::Home;
 use crate::status::Status;
@@ -83,6 +83,9 @@ pub(crate) struct Keys {
     /// The folder in which backups of the metadata are written [default: `backups` in the server's folder]
     #[arg(long, value_name = "DIR", env = "STRONGROOM_BACKUPS")]
     pub(crate) backups: Option<PathBuf>,
+    /// Rows that are kept in memory: what is looked up or listed and is not among them is read from disk [default: 1024]
+    #[arg(long, value_name = "MIB", env = "STRONGROOM_ROW_CACHE_MIB")]
+    pub(crate) row_cache_mib: Option<u64>,
     /// Size of one file of the log; with less than twice as much free, proposals are refused [default: 64]
     #[arg(long, value_name = "MIB", env = "STRONGROOM_LOG_FILE_MIB")]
     pub(crate) log_file_mib: Option<u64>,
@@ -137,7 +140,7 @@ pub(crate) struct Config {
     admin: SocketAddr,
     pub(crate) settings: ServerSettings,
     pub(crate) backups: Option<PathBuf>,
-    pub(crate) log: LogSizes,
+    pub(crate) sizes: Sizes,
     renew_before_days: u32,
 }
 
@@ -154,10 +157,11 @@ impl Config {
         let reclaim = keys.reclaim_after_seconds.or(file.reclaim_after_seconds);
         Ok(Self {
             backups: keys.backups.or(file.backups),
-            log: LogSizes::new(
+            sizes: Sizes::new(
                 keys.log_file_mib.or(file.log_file_mib),
                 keys.snapshot_after_mib.or(file.snapshot_after_mib),
                 keys.keep_entries.or(file.keep_entries),
+                keys.row_cache_mib.or(file.row_cache_mib),
             )?,
             renew_before_days: keys
                 .renew_before_days
@@ -192,7 +196,7 @@ impl Running {
         home: Home,
         listen: SocketAddr,
         settings: ServerSettings,
-        log_sizes: LogSizes,
+        sizes: Sizes,
         backups: Option<PathBuf>,
     ) -> Result<Self> {
         let lock = files::lock(home.folder())?;
@@ -221,7 +225,7 @@ impl Running {
         let seconds = Duration::from_secs;
         let replica = Replica::start(
             ReplicaConfig {
-                raft: log_sizes.on(node),
+                raft: sizes.on(node),
                 service: ServerConfig {
                     abandoned_after: seconds(settings.abandoned_after_seconds),
                     reclaim_after: seconds(settings.reclaim_after_seconds),
@@ -233,6 +237,7 @@ impl Running {
                 book,
                 listen,
                 store: home.rows(),
+                cache: sizes.cache(),
                 slot,
                 provider,
                 office: Some(Arc::clone(&office)),
@@ -354,7 +359,7 @@ async fn serve(options: Options) -> Result<()> {
     let metrics = Metrics::install();
     let (admin, days) = (config.admin, config.renew_before_days);
     let running = tokio::select! {
-        started = Running::start(config.home, config.listen, config.settings, config.log, config.backups) => {
+        started = Running::start(config.home, config.listen, config.settings, config.sizes, config.backups) => {
             Arc::new(started.context("starting the metadata server")?)
         }
         () = stop.asked() => return Ok(()),

@@ -242,6 +242,23 @@ fn lookups_of_parts_and_versions() {
             lookup(Wanted::All, Some(upload())),
         ],
     );
+    let both: Vec<Result<Located, MetadataError>> = vec![
+        Ok(Located {
+            version: upload(),
+            length: ByteCount::new(10),
+            modified: WallTime(1_700_000_000_000),
+            attributes: attributes(),
+            first: ByteOffset::ZERO,
+            wanted: ByteCount::new(10),
+            parts: 0,
+            tags: 0,
+            extents: Vec::new(),
+            valid_for_ms: 300_000,
+        }),
+        Err(MetadataError::NoSuchObject),
+    ];
+    golden("answers-to-lookups", &both);
+    golden("no-such-call", &MetadataError::NoSuchCall);
     golden(
         "located-part",
         &Located {

@@ -11,6 +11,7 @@ mod lost;
 mod own;
 mod proxy;
 mod snapshot;
+mod unknown;
 
 use crate::fixture::profile;
 use ca::{Authority, Credentials, Identity, Removed, Role};
@@ -104,6 +105,7 @@ impl World {
                 book: book.clone(),
                 listen: local(),
                 store: own.join("sled"),
+                cache: strongroom_metadata::store::Sled::default(),
                 slot: Slot {
                     authority: None,
                     storage: StorageKey::random(),
