@@ -4,12 +4,15 @@
 //! but for a deeper tree and pages that are not in sled's cache; 1.3 times at most. With a delimiter it seeks once for
 //! each of a thousand prefixes, ten names apart.
 
-use crate::world::{Running, cache, filled, log_of, name, prefix_of, random, rows_of};
+use crate::world::{CACHES, Running, cache, filled, log_of, name, prefix_of, random, rows_of};
 use crate::{FEW, Options};
 use anyhow::{Result, ensure};
+use metadata::store::Sled;
+use std::path::Path;
 use std::time::{Duration, Instant};
 use strongroom_benches::report::{Report, percentile};
 use strongroom_benches::run::runtime;
+use types::size::MIB;
 use types::wire::Metadata;
 use types::wire::metadata::{Bucket, List};
 
@@ -29,38 +32,51 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let many = filled(&options.folder, options.names)?;
     cache(&rows_of(&few))?;
     cache(&rows_of(&many))?;
-    runtime()?.block_on(async {
-        let few_running = Running::start(&few, log_of(&few)?).await?;
-        let many_running = Running::start(&many, log_of(&many)?).await?;
-        let bucket = many_running.bucket().await?;
-        ensure!(
-            bucket.id == few_running.bucket().await?.id,
-            "they were made alike"
-        );
-        let kinds = [
-            (Kind::Objects, "1000 objects"),
-            (Kind::Prefixes, "1000 common prefixes"),
-        ];
-        for (kind, what) in kinds {
-            let mut pairs = Vec::new();
-            for round in 0..=options.rounds {
-                let ours = pages(&many_running, &bucket, kind, options.names).await?;
-                let other = pages(&few_running, &bucket, kind, FEW).await?;
-                // The first round warms.
-                if round > 0 {
-                    pairs.push((ours.as_secs_f64() * 1e3, other.as_secs_f64() * 1e3));
-                }
+    for sled in CACHES {
+        runtime()?.block_on(measure_with(options, report, sled, (&few, &many)))?;
+    }
+    Ok(())
+}
+
+async fn measure_with(
+    options: &Options,
+    report: &mut Report,
+    sled: Sled,
+    (few, many): (&Path, &Path),
+) -> Result<()> {
+    let few_running = Running::start_with(few, log_of(few)?, sled).await?;
+    let many_running = Running::start_with(many, log_of(many)?, sled).await?;
+    let bucket = many_running.bucket().await?;
+    ensure!(
+        bucket.id == few_running.bucket().await?.id,
+        "they were made alike"
+    );
+    few_running.warm(&bucket, FEW).await?;
+    many_running.warm(&bucket, options.names).await?;
+    let kinds = [
+        (Kind::Objects, "1000 objects"),
+        (Kind::Prefixes, "1000 common prefixes"),
+    ];
+    for (kind, what) in kinds {
+        let mut pairs = Vec::new();
+        for round in 0..=options.rounds {
+            let ours = pages(&many_running, &bucket, kind, options.names).await?;
+            let other = pages(&few_running, &bucket, kind, FEW).await?;
+            // The first round warms.
+            if round > 0 {
+                pairs.push((ours.as_secs_f64() * 1e3, other.as_secs_f64() * 1e3));
             }
-            let case = format!(
-                "LIST of {what}, p50, among {} beside {FEW}, files cached, warm",
-                options.names
-            );
-            report.beside(&case, "ms", &pairs, Some(1.3));
         }
-        few_running.stop().await;
-        many_running.stop().await;
-        Ok(())
-    })
+        let case = format!(
+            "LIST of {what}, p50, among {} beside {FEW}, sled's cache {} MiB, files cached, warm",
+            options.names,
+            sled.cache.get() / MIB
+        );
+        report.beside(&case, "ms", &pairs, Some(1.3));
+    }
+    few_running.stop().await;
+    many_running.stop().await;
+    Ok(())
 }
 
 /// The time of half of the pages, at random places.

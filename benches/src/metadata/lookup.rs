@@ -5,40 +5,30 @@
 //! from the page cache, 10 µs. Of ten million names hardly a page is, of a hundred thousand nearly all: 1.3 times as
 //! long needs a cache that holds what is asked for, or pages that cost little to read.
 
-use crate::world::{Running, cache, filled, log_of, random, rows_of};
+use crate::world::{CACHES, Running, cache, filled, log_of, random, rows_of};
 use crate::{FEW, Options};
 use anyhow::Result;
-use metadata::store::Sled;
 use std::time::{Duration, Instant};
 use strongroom_benches::report::{Report, percentile};
 use strongroom_benches::run::runtime;
-use types::ByteCount;
 use types::size::MIB;
 use types::wire::metadata::Bucket;
 
 /// Lookups of a round.
 const LOOKUPS: u64 = 20_000;
-/// Lookups that fill sled's cache, for each MiB of it.
-const WARMING: u64 = 500;
-/// sled's cache as it is shipped, and larger.
-const CACHES: [u64; 2] = [128 * MIB, 2048 * MIB];
 
 pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let few = filled(&options.folder, FEW)?;
     let many = filled(&options.folder, options.names)?;
     cache(&rows_of(&few))?;
     cache(&rows_of(&many))?;
-    for bytes in CACHES {
-        let sled = Sled {
-            cache: ByteCount::new(bytes),
-        };
+    for sled in CACHES {
         runtime()?.block_on(async {
             let few_running = Running::start_with(&few, log_of(&few)?, sled).await?;
             let many_running = Running::start_with(&many, log_of(&many)?, sled).await?;
             let bucket = many_running.bucket().await?;
-            let warming = WARMING * (bytes / MIB);
-            lookups(&few_running, &bucket, FEW, warming).await?;
-            lookups(&many_running, &bucket, options.names, warming).await?;
+            few_running.warm(&bucket, FEW).await?;
+            many_running.warm(&bucket, options.names).await?;
             let (mut p50, mut p99) = (Vec::new(), Vec::new());
             for _ in 0..options.rounds {
                 let ours = lookups(&many_running, &bucket, options.names, LOOKUPS).await?;
@@ -49,7 +39,7 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
             let state = format!(
                 "among {} beside {FEW}, sled's cache {} MiB, files cached, warm",
                 options.names,
-                bytes / MIB
+                sled.cache.get() / MIB
             );
             report.beside(&format!("lookup, p50, {state}"), "µs", &p50, Some(1.3));
             report.beside(&format!("lookup, p99, {state}"), "µs", &p99, None);

@@ -6,10 +6,9 @@
 //!
 //! Each start is that of a process of its own.
 
-use crate::world::{Running, cache, cool, filled, log_of, random, rows_of, size};
+use crate::world::{CACHES, Running, cache, cool, filled, log_of, random, rows_of, size};
 use crate::{FEW, Options, child};
 use anyhow::{Result, bail};
-use metadata::store::Sled;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::Instant;
@@ -114,7 +113,7 @@ pub(crate) fn child(arguments: &[String]) -> Result<()> {
     let (folder, names) = (Path::new(folder), names.parse()?);
     match what.as_str() {
         START => started(folder, names),
-        STORE => child::store(&Sled::default(), &rows_of(folder)),
+        STORE => child::store(&CACHES[0], &rows_of(folder)),
         other => bail!("{other:?}"),
     }
 }

@@ -19,6 +19,7 @@ use strongroom_benches::report::print;
 use strongroom_benches::run::runtime;
 use types::placement::Disk as AdmittedDisk;
 use types::profile::{DiskClass, Profile};
+use types::size::MIB;
 use types::wire::Metadata;
 use types::wire::metadata::{Bucket, CreateBucket, Lookup, Wanted};
 use types::{ByteCount, ClusterId, Label, NodeId, ObjectKey, RequestId, TenantId};
@@ -27,6 +28,17 @@ pub(crate) const CLUSTER: ClusterId = ClusterId::new([0x5e; 16]);
 pub(crate) const SERVER: NodeId = NodeId::new(1);
 pub(crate) const GATEWAY: NodeId = NodeId::new(101);
 const BUCKET: &str = "training";
+/// sled's cache as a server has it unless it is said otherwise, and as one has it with room for more.
+pub(crate) const CACHES: [Sled; 2] = [
+    Sled {
+        cache: ByteCount::new(1024 * MIB),
+    },
+    Sled {
+        cache: ByteCount::new(8192 * MIB),
+    },
+];
+/// One name in so many is looked up to warm: rows of names that follow each other lie on the same pages.
+const WARMS: usize = 8;
 /// sled's cache while names are made.
 const FILLS_WITH: u64 = 4 << 30;
 
@@ -88,9 +100,9 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts it, with sled as it is shipped.
+    /// Starts it, with sled as a server has it unless it is said otherwise.
     pub(crate) async fn start(folder: &Path, log: Arc<dyn Disk>) -> Result<Self> {
-        Self::start_with(folder, log, Sled::default()).await
+        Self::start_with(folder, log, CACHES[0]).await
     }
 
     pub(crate) async fn start_with(folder: &Path, log: Arc<dyn Disk>, sled: Sled) -> Result<Self> {
@@ -157,6 +169,14 @@ impl Running {
     pub(crate) async fn lookup(&self, bucket: &Bucket, number: u64) -> Result<()> {
         let found = self.server.lookup(whole(bucket, number)).await?;
         ensure!(found.extents.len() == 1, "it has one extent");
+        Ok(())
+    }
+
+    /// Has its cache filled, as far as it goes.
+    pub(crate) async fn warm(&self, bucket: &Bucket, names: u64) -> Result<()> {
+        for number in (0..names).step_by(WARMS) {
+            self.lookup(bucket, number).await?;
+        }
         Ok(())
     }
 

@@ -148,6 +148,11 @@ impl FrameFile {
         }
     }
 
+    /// Which file it is.
+    pub(crate) fn id(&self) -> FileId {
+        self.id
+    }
+
     /// A frame as it goes to the disk.
     pub(crate) fn encode(&self, number: u64, plain: &[u8]) -> Buffer {
         let mut sealed = Vec::with_capacity(plain.len() + types::block::SEAL_OVERHEAD);

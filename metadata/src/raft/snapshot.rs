@@ -22,16 +22,20 @@
 //! written under another name, synced, read back and only then renamed; an older snapshot never
 //! replaces a newer one; `Verified` is raised, and so the log may be purged, only after all that.
 
+mod incoming;
 mod parts;
 mod unfinished;
 
+pub(crate) use incoming::{GoesOn, Incoming, Place};
 pub(crate) use parts::{Changes, encode_mutations, encode_rows, rows_of};
 
 use crate::raft::frames::{FrameError, FrameFile, Frames, Kind, Sealing};
 use crate::raft::log::Verified;
 use crate::raft::types::Mark;
 use disk::{BLOCK, Disk};
+use incoming::Kept;
 use parts::{LABEL, MUTATIONS, Sum, TRAILER, Trailer, decode_mutations, split};
+use seal::frame::FileId;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -107,6 +111,11 @@ impl SnapshotFile {
             label,
             bytes,
         })
+    }
+
+    /// Which file it is: no other has its id.
+    pub(crate) fn id(&self) -> FileId {
+        self.frames.id()
     }
 
     /// Reads the whole file and checks it against its trailer. Returns the mutations, which go over
@@ -232,6 +241,8 @@ pub(crate) struct Snapshots {
     unread: std::sync::Mutex<Option<SnapshotError>>,
     leftovers: Arc<Leftovers>,
     written: AtomicU64,
+    /// What came of a snapshot whose sender broke off.
+    kept: Kept,
 }
 
 impl Snapshots {
@@ -265,6 +276,7 @@ impl Snapshots {
             unread: std::sync::Mutex::new(unread),
             leftovers: Arc::default(),
             written: AtomicU64::new(0),
+            kept: Kept::default(),
         })
     }
 
@@ -435,6 +447,7 @@ impl Snapshots {
         if let Some(at) = published.label.applied {
             self.verified.raise(at.index);
         }
+        self.kept.outdated_by(&published.label);
         *current = Some(Arc::clone(&published));
         Ok(published)
     }

@@ -8,9 +8,10 @@
 //! | `/raft/digest` | [`DigestAt`] | [`Noted`], or none: not in time |
 //! | `/raft/verdict` | [`Verdict`] | nothing |
 //! | `/raft/level` | nothing | the highest feature level that the server knows |
-//! | `/raft/snapshot` | [`StoredVote`], then the snapshot's parts but its trailer | [`StoredVote`] |
+//! | `/raft/received` | 16 bytes: the id of a snapshot file | how many parts of it have come |
+//! | `/raft/snapshot` | [`StoredVote`], then the snapshot's parts but its trailer; in front of them, if some have come, which follow | [`StoredVote`] |
 //! | `/raft/condition` | nothing | [`Condition`] |
-//! | `/raft/restore` | a snapshot's parts but its trailer | nothing |
+//! | `/raft/restore` | a snapshot's parts, likewise | nothing |
 //!
 //! They mirror openraft's own types, as what is stored does: an upgrade of openraft that renames a field
 //! cannot make servers of two builds misunderstand each other.
@@ -28,6 +29,7 @@ pub(super) const VOTE: &str = "/raft/vote";
 pub(super) const PRE_VOTE: &str = "/raft/pre-vote";
 pub(super) const TRANSFER: &str = "/raft/transfer";
 pub(super) const SNAPSHOT: &str = "/raft/snapshot";
+pub(super) const RECEIVED: &str = "/raft/received";
 pub(super) const DIGEST: &str = "/raft/digest";
 pub(super) const VERDICT: &str = "/raft/verdict";
 pub(super) const LEVEL: &str = "/raft/level";
@@ -41,6 +43,10 @@ fn positions(id: Option<LogId>) -> Option<Position> {
 fn ids(position: Option<Position>) -> Option<LogId> {
     position.map(LogId::from)
 }
+
+/// The id of a snapshot's file, at its sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SentFile(#[serde(with = "serde_bytes")] pub(crate) [u8; 16]);
 
 /// Take these entries behind that one; so much is committed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -323,6 +329,7 @@ mod tests {
             ],
             leader_commit: Some(id(5)),
         };
+        golden("sent-file", &SentFile([9; 16]));
         let sent = Append::from(&append);
         golden("append", &sent);
         assert_eq!(

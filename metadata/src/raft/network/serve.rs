@@ -2,14 +2,18 @@
 
 use super::message::{
     APPEND, Append, Appended, Ballot, CONDITION, Condition, DIGEST, DigestAt, LEVEL, PRE_VOTE,
-    RESTORE, SNAPSHOT, TRANSFER, Transfer, Transferred, VERDICT, VOTE, Verdict, Voted,
+    RECEIVED, RESTORE, SNAPSHOT, SentFile, TRANSFER, Transfer, Transferred, VERDICT, VOTE, Verdict,
+    Voted,
 };
 use super::{FULL, Peer};
 use crate::level;
-use crate::raft::snapshot::{SnapshotError, SnapshotFile, Snapshots, label_of};
+use crate::raft::snapshot::{
+    GoesOn, Incoming as Received, Place, SnapshotError, SnapshotFile, Snapshots,
+};
 use crate::raft::state_machine::Snapshot;
 use crate::raft::types::StoredVote;
 use rpc::{Answer, Incoming, PartError, PartReader, StatusCode, answer};
+use seal::frame::FileId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +23,8 @@ use types::codec::{self, DecodeError};
 
 /// Longest call but a snapshot: as many entries as are sent at once, of the longest.
 const LONGEST: usize = 32 << 20;
+/// A sender that broke off is noticed within this, or the connection is alive.
+const BROKEN_OFF_WITHIN: Duration = Duration::from_secs(10);
 /// Longest part of a snapshot: what is gathered, and one more row.
 const LONGEST_PART: usize = 8 << 20;
 
@@ -58,6 +64,8 @@ enum Refused {
     Raft(String),
     #[error("the snapshot does not arrive")]
     Part(#[from] PartError),
+    #[error("a snapshot is being received")]
+    Busy,
     #[error("the snapshot is refused")]
     Snapshot(#[from] SnapshotError),
 }
@@ -67,9 +75,12 @@ impl Refused {
         match self {
             Self::Unknown => StatusCode::NOT_FOUND,
             Self::Long | Self::Malformed(_) | Self::Part(_) => StatusCode::BAD_REQUEST,
-            Self::NotRunning | Self::Full | Self::Early(_) | Self::Raft(_) | Self::Snapshot(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::NotRunning
+            | Self::Full
+            | Self::Early(_)
+            | Self::Raft(_)
+            | Self::Busy
+            | Self::Snapshot(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
@@ -162,6 +173,7 @@ impl RaftCalls {
                 told(&())
             }
             LEVEL => told(&level::KNOWN),
+            RECEIVED => received(snapshots, body).await,
             SNAPSHOT => {
                 let mut parts = PartReader::new(body, LONGEST_PART);
                 let received = match vote_of(&mut parts).await {
@@ -211,6 +223,7 @@ impl Waiting {
                 wall: crate::server::wall_now(),
                 needs: Some(self.needs),
             }),
+            RECEIVED => received(&self.snapshots, body).await,
             RESTORE => {
                 let parts = PartReader::new(body, LONGEST_PART);
                 let file = receive(&self.snapshots, parts).await?;
@@ -233,15 +246,55 @@ async fn vote_of(parts: &mut PartReader) -> Result<StoredVote, Refused> {
     Ok(codec::decode(&vote)?)
 }
 
-/// Takes a snapshot to this server's disk, part by part, and verifies it from there.
+/// How many parts have come of a snapshot: told once none are coming any more.
+async fn received(snapshots: &Arc<Snapshots>, body: Incoming) -> Result<Vec<u8>, Refused> {
+    let SentFile(of) = read(body).await?;
+    let place = tokio::time::timeout(BROKEN_OFF_WITHIN, Place::of(snapshots)).await;
+    let place = place.map_err(|_| Refused::Busy)?;
+    told(&place.has(FileId(of)))
+}
+
+/// Takes a snapshot to this server's disk, part by part, and verifies it from there. A call that breaks off is dropped
+/// wherever it is: so this is a task of its own, which ends soon after, and keeps what has come.
 async fn receive(
-    snapshots: &Snapshots,
+    snapshots: &Arc<Snapshots>,
+    parts: PartReader,
+) -> Result<Arc<SnapshotFile>, Refused> {
+    let receiving = tokio::spawn(receive_parts(Arc::clone(snapshots), parts));
+    match receiving.await {
+        Ok(received) => received,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(Refused::NotRunning),
+    }
+}
+
+async fn receive_parts(
+    snapshots: Arc<Snapshots>,
     mut parts: PartReader,
 ) -> Result<Arc<SnapshotFile>, Refused> {
-    let label = parts.next().await?.ok_or(PartError::Short)?;
-    let mut writer = snapshots.begin(&label_of(&label)?).await?;
-    while let Some(part) = parts.next().await? {
-        writer.add_received(&part).await?;
+    let first = parts.next().await?.ok_or(PartError::Short)?;
+    let mut place = Place::of(&snapshots).await;
+    let mut incoming = match GoesOn::decode(&first) {
+        None => place.begin(None, &first).await?,
+        Some(GoesOn { of, with: 0 }) => {
+            let label = parts.next().await?.ok_or(PartError::Short)?;
+            place.begin(Some(of), &label).await?
+        }
+        Some(from) => place.go_on(from)?,
+    };
+    match add_all(&mut incoming, &mut parts).await {
+        Ok(()) => Ok(place.finish(incoming).await?),
+        Err(broke_off @ Refused::Part(_)) => {
+            place.keep(incoming);
+            Err(broke_off)
+        }
+        Err(error) => Err(error),
     }
-    Ok(snapshots.finish(writer).await?)
+}
+
+async fn add_all(incoming: &mut Received, parts: &mut PartReader) -> Result<(), Refused> {
+    while let Some(part) = parts.next().await? {
+        incoming.add(&part).await?;
+    }
+    Ok(())
 }

@@ -2,10 +2,11 @@
 
 use super::message::{
     APPEND, Append, Appended, Ballot, CONDITION, Condition, DIGEST, DigestAt, LEVEL, Noted,
-    PRE_VOTE, RESTORE, SNAPSHOT, TRANSFER, Transfer, Transferred, VERDICT, VOTE, Verdict, Voted,
+    PRE_VOTE, RECEIVED, RESTORE, SNAPSHOT, SentFile, TRANSFER, Transfer, Transferred, VERDICT,
+    VOTE, Verdict, Voted,
 };
 use super::{Asks, Peer, RaftCalls};
-use crate::raft::snapshot::SnapshotFile;
+use crate::raft::snapshot::{GoesOn, SnapshotFile};
 use crate::raft::state_machine::Snapshot;
 use crate::raft::types::{StoredVote, TypeConfig, Vote};
 use ca::{Credentials, Identity, Role};
@@ -16,7 +17,7 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
-use rpc::{AddressBook, Addresses, Body, CallError, Channel, Parts};
+use rpc::{AddressBook, Addresses, Body, CallError, Channel, Parts, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -25,6 +26,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use types::{ClusterId, NodeId};
+
+/// How long a peer may take to notice that an earlier sender broke off, and a little longer.
+const RECEIVED_WITHIN: Duration = Duration::from_secs(12);
 
 /// Connects one server with its peers: those that Raft names.
 #[derive(Clone)]
@@ -141,11 +145,33 @@ impl WireLink {
         asked.map_err(|error| error.to_string())
     }
 
+    /// How many parts of a snapshot the peer has. None: it is of an older build, and begins anew whenever it breaks off.
+    async fn received(&self, file: &SnapshotFile) -> Result<Option<u64>, String> {
+        let body = rpc::whole(types::codec::encode(&SentFile(file.id().0)));
+        let call = self.channel.call(RECEIVED, body);
+        let answered = tokio::time::timeout(RECEIVED_WITHIN, call).await;
+        let answered = answered.map_err(|_| "the peer is too slow".to_owned())?;
+        let (status, answer) = answered.map_err(|error| error.to_string())?;
+        match status {
+            StatusCode::OK => {
+                let has = types::codec::decode(&answer);
+                has.map(Some).map_err(|error| error.to_string())
+            }
+            StatusCode::NOT_FOUND => Ok(None),
+            other => Err(format!(
+                "the peer answered {other}: {}",
+                String::from_utf8_lossy(&answer)
+            )),
+        }
+    }
+
     /// Sends a snapshot's parts to one that has lost its state.
     pub(super) async fn restore(&self, file: &SnapshotFile, limit: Duration) -> Result<(), String> {
+        // One of an older build that waits does not say: it begins anew.
+        let has = self.received(file).await.unwrap_or(None);
         let (parts, body) = rpc::streamed();
         let asked = self.send::<()>(RESTORE, body, limit);
-        let (fed, answered) = futures::join!(feed(file, parts), asked);
+        let (fed, answered) = futures::join!(feed(file, has, parts), asked);
         match (answered, fed) {
             (Ok(()), _) => Ok(()),
             (Err(_), Err(why)) => Err(why),
@@ -222,14 +248,16 @@ impl RaftNetworkV2<TypeConfig> for WireLink {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
-        let (parts, body) = rpc::streamed();
-        let asked = self.send::<StoredVote>(SNAPSHOT, body, option.soft_ttl());
-        let fed = async {
-            let vote = types::codec::encode(&StoredVote::from(&vote));
-            parts.send(&vote).await.map_err(hungup)?;
-            feed(&snapshot.snapshot, parts).await
-        };
         let sent = async {
+            let has = self.received(&snapshot.snapshot).await;
+            let has = has.map_err(Unreachable::from_string)?;
+            let (parts, body) = rpc::streamed();
+            let asked = self.send::<StoredVote>(SNAPSHOT, body, option.soft_ttl());
+            let fed = async {
+                let vote = types::codec::encode(&StoredVote::from(&vote));
+                parts.send(&vote).await.map_err(hungup)?;
+                feed(&snapshot.snapshot, has, parts).await
+            };
             let (fed, answered) = futures::join!(fed, asked);
             // A peer that answers no longer takes parts.
             match (answered, fed) {
@@ -249,13 +277,31 @@ fn hungup(error: rpc::Hungup) -> String {
     error.to_string()
 }
 
-/// Sends a snapshot's parts, opened under this server's key. One that does not add up to its trailer is never
-/// finished.
-async fn feed(file: &SnapshotFile, parts: Parts) -> Result<(), String> {
+/// Sends a snapshot's parts, opened under this server's key, but for those that the peer has. One that does not add up
+/// to its trailer is never finished.
+async fn feed(file: &SnapshotFile, has: Option<u64>, parts: Parts) -> Result<(), String> {
     let unread = |error: crate::raft::SnapshotError| format!("reading the snapshot: {error}");
     let mut pieces = file.pieces().await.map_err(unread)?;
+    let mut skip = has.unwrap_or(0);
+    if let Some(with) = has {
+        let goes_on = GoesOn {
+            of: file.id(),
+            with,
+        };
+        parts.send(&goes_on.encode()).await.map_err(hungup)?;
+    }
+    if skip > 0 {
+        tracing::info!(
+            parts = skip,
+            "a snapshot is sent on from where it broke off"
+        );
+    }
     while let Some(piece) = pieces.next().await.map_err(unread)? {
-        parts.send(&piece).await.map_err(hungup)?;
+        if skip > 0 {
+            skip -= 1;
+        } else {
+            parts.send(&piece).await.map_err(hungup)?;
+        }
     }
     parts.finish().await.map_err(hungup)
 }

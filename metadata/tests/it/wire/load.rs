@@ -78,9 +78,21 @@ impl Registers {
     }
 
     pub(crate) async fn write(&self, register: u64, value: u64) -> Result<(), PutError> {
-        let body = Bytes::from(value.to_string());
+        self.put(key(register), value.to_string().into()).await
+    }
+
+    /// So many objects that are no registers, each as long as one may be that is stored in the rows.
+    pub(crate) async fn fill(&self, first: u64, count: u64) {
+        for number in first..first + count {
+            let key = format!("filling-{number}").try_into().unwrap();
+            let put = self.put(key, vec![0x5a; 4000].into());
+            put.await.unwrap();
+        }
+    }
+
+    async fn put(&self, key: ObjectKey, body: Bytes) -> Result<(), PutError> {
         let length = ByteCount::new(body.len() as u64);
-        let upload = self.client.put(&self.bucket, key(register), Some(length));
+        let upload = self.client.put(&self.bucket, key, Some(length));
         let mut upload = upload.await?;
         upload.write(body).await?;
         let finished = upload.finish(Attributes::default(), Tags::default(), Condition::default());
