@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use types::NodeId;
 use types::wire::Members;
 use types::wire::members::{Added, Audited, Finding, Levels, Member};
+use types::wire::metadata::MetadataError;
 
 /// Between two looks at a server that learns.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -221,8 +222,12 @@ fn status(target: &Target) -> Result<()> {
     let (members, held) = ask(target, async |servers: &RemoteMetadata| {
         let members = servers.members().await;
         let members = members.context("asking for the metadata servers")?;
-        // A build before this one holds nothing, and does not know the question.
-        Ok((members, servers.held().await.unwrap_or_default()))
+        let held = match servers.held().await {
+            // A build before this one holds nothing.
+            Err(MetadataError::NoSuchCall) => None,
+            held => held.context("asking whether deletions are held")?,
+        };
+        Ok((members, held))
     })?;
     if held.is_some() {
         eprintln!(
