@@ -10,6 +10,7 @@
 //! state_machine.rs   batches of entries into transactions of the store         a cache
 //! backup.rs          a snapshot for another day, and a cluster begun of one
 //! rebuild.rs         at start: may the store be used, or is it made anew
+//! apart.rs           work that may block
 //! audit.rs           whether every server has the same rows
 //! due.rs             when a snapshot is to be taken
 //! room.rs            whether there is space for what is to be written
@@ -20,6 +21,7 @@
 //!
 //! All of openraft stays in this folder.
 
+mod apart;
 mod audit;
 mod backup;
 mod config;

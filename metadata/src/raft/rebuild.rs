@@ -16,6 +16,7 @@
 //! until a leader, who hears of it, has sent a snapshot that reaches beyond all of them: what it goes on
 //! with is decided, and holds everything that it was ever counted for.
 
+use crate::raft::apart::at_once;
 use crate::raft::log::LogView;
 use crate::raft::network::Network;
 use crate::raft::snapshot::{Changes, SnapshotError, SnapshotFile, Snapshots, rows_of};
@@ -198,9 +199,12 @@ pub(crate) async fn load(
     file: &Arc<SnapshotFile>,
     changes: Changes,
 ) -> Result<(), RebuildError> {
-    let (batches, incoming) = mpsc::channel::<Result<Vec<Row>, SnapshotError>>(2);
     let mark = types::codec::encode(&file.label);
     let closed = gate.write().await;
+    if at_once() {
+        return load_at_once(store, file, changes, &mark).await;
+    }
+    let (batches, incoming) = mpsc::channel::<Result<Vec<Row>, SnapshotError>>(2);
     let target = Arc::clone(store);
     let replacing = tokio::task::spawn_blocking(move || {
         let _closed = closed;
@@ -211,6 +215,33 @@ pub(crate) async fn load(
     replacing
         .await
         .map_err(|error| SnapshotError::Disk(io::Error::other(error)))?
+}
+
+/// The same in a runtime of one thread, which cannot read and write by turns: it reads all before it writes.
+async fn load_at_once(
+    store: &Store,
+    file: &SnapshotFile,
+    changes: Changes,
+    mark: &[u8],
+) -> Result<(), RebuildError> {
+    let (batches, mut incoming) = mpsc::channel::<Result<Vec<Row>, SnapshotError>>(2);
+    let read = async {
+        let mut all = Vec::new();
+        while let Some(batch) = incoming.recv().await {
+            all.push(batch);
+        }
+        all
+    };
+    let fed = async {
+        feed(file, changes, &batches).await;
+        drop(batches);
+    };
+    let (all, ()) = futures::join!(read, fed);
+    let rows = all.into_iter().flat_map(|batch| match batch {
+        Ok(rows) => rows.into_iter().map(Ok).collect(),
+        Err(error) => vec![Err(error.into())],
+    });
+    store.replace(rows, mark)
 }
 
 /// Sends a snapshot's rows, and then what changed after they were scanned.

@@ -13,6 +13,7 @@
 use crate::apply::apply;
 use crate::command::{Command, Proposal};
 use crate::level;
+use crate::raft::apart::apart;
 use crate::raft::audit::Audits;
 use crate::raft::log::Progress;
 use crate::raft::rebuild;
@@ -419,7 +420,7 @@ impl Builder {
     /// The rows from here on, as many as make a piece, as they are between two batches.
     async fn piece(&self, from: Bound<Vec<u8>>) -> Result<Vec<Row>, SnapshotError> {
         let (store, open) = (Arc::clone(&self.store), self.gate.read_owned().await);
-        let read = tokio::task::spawn_blocking(move || {
+        let read = apart(move || {
             let _open = open;
             let (mut rows, mut bytes): (Vec<Row>, usize) = (Vec::new(), 0);
             for row in store.scan(from, Bound::Unbounded) {
@@ -432,8 +433,7 @@ impl Builder {
             }
             Ok::<_, StoreError>(rows)
         });
-        let read = read.await.map_err(io::Error::other)?;
-        Ok(read.map_err(io::Error::other)?)
+        Ok(read.await?.map_err(io::Error::other)?)
     }
 
     /// Writes what was told last, and stops being told; the label of what is written then.
