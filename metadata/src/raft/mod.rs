@@ -46,6 +46,8 @@ mod types;
 pub use backup::{About, BackupError, Restore};
 pub use config::NodeConfig;
 pub use log::LogOpenError;
+#[cfg(debug_assertions)]
+pub use log::{Carries, Logged};
 pub use members::MembersError;
 pub use network::{Between, Network, RaftCalls};
 pub use node::{InitializeError, Node, StartError, Status};

@@ -8,6 +8,8 @@ use crate::raft::config::NodeConfig;
 use crate::raft::due::{Due, snapshot};
 use crate::raft::frames::Sealing;
 use crate::raft::log::{self, LogConfig, LogOpenError, LogTask, Verified};
+#[cfg(debug_assertions)]
+use crate::raft::log::{LogView, Logged};
 use crate::raft::network::{Network, Peer, Server};
 use crate::raft::peers::Peers;
 use crate::raft::reads::Rounds;
@@ -96,6 +98,8 @@ pub struct Node {
     snapshots: Arc<Snapshots>,
     room: Arc<Room>,
     rounds: Rounds,
+    #[cfg(debug_assertions)]
+    log: LogView,
     pub(super) patience: Duration,
     pub(super) peers: Arc<Peers>,
     tasks: Mutex<Option<Tasks>>,
@@ -181,6 +185,8 @@ impl Node {
             Arc::clone(&snapshots),
             Arc::clone(&room),
         ));
+        #[cfg(debug_assertions)]
+        let seen = view.clone();
         let due = Due {
             raft: raft.clone(),
             log: view,
@@ -207,6 +213,8 @@ impl Node {
             snapshots,
             room,
             rounds,
+            #[cfg(debug_assertions)]
+            log: seen,
             patience: config.patience,
             tasks: Mutex::new(Some(Tasks {
                 log,
@@ -310,6 +318,16 @@ impl Node {
     #[cfg(debug_assertions)]
     pub fn unconfirmed_rows(&self) -> Arc<Store> {
         Arc::clone(&self.store)
+    }
+
+    /// The entries of this server's log from an index on, committed or not, or from the first one that was not
+    /// purged. A simulation holds logs against each other with it; release builds do not have it.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    #[cfg(debug_assertions)]
+    pub async fn logged(&self, from: u64) -> io::Result<Vec<Logged>> {
+        self.log.entries(from).await
     }
 
     /// What this server knows of itself and its peers.

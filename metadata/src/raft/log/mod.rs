@@ -29,6 +29,8 @@ mod tests;
 mod writer;
 
 pub(crate) use reader::LogReader;
+#[cfg(debug_assertions)]
+pub use reader::{Carries, Logged};
 pub(crate) use storage::LogStore;
 
 use crate::raft::frames::{FrameError, FrameFile, Sealing};
@@ -187,6 +189,13 @@ impl LogView {
     /// The id of the entry at an index, unless it was purged or is not there yet.
     pub(crate) fn position_of(&self, index: u64) -> Option<Position> {
         self.shared.memory().position_of(index)
+    }
+
+    /// Its entries from an index on, or from the first one that is there.
+    #[cfg(debug_assertions)]
+    pub(crate) async fn entries(&self, from: u64) -> io::Result<Vec<Logged>> {
+        let reader = LogReader::new(Arc::clone(&self.shared));
+        reader.logged(from).await
     }
 
     /// Whether nothing was ever written.

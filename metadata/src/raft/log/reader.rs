@@ -4,6 +4,10 @@ use crate::raft::log::Shared;
 use crate::raft::log::memory::{Found, Location};
 use crate::raft::log::record::{self, Record};
 use crate::raft::types::{Entry, TypeConfig, Vote};
+#[cfg(debug_assertions)]
+use crate::raft::types::{Position, StoredEntry, StoredPayload};
+#[cfg(debug_assertions)]
+use bytes::Bytes;
 use futures::stream::{self, Stream, StreamExt};
 use openraft::{OptionalSend, RaftLogReader};
 use std::fmt::Debug;
@@ -14,6 +18,28 @@ use std::sync::Arc;
 /// Entries that are brought into memory at a time when many are wanted in order.
 const STEP: u64 = 256;
 
+/// An entry as a test sees it.
+#[cfg(debug_assertions)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logged {
+    /// Who led when it was written, and where it stands.
+    pub at: Position,
+    /// What it carries.
+    pub carries: Carries,
+}
+
+/// What an entry carries, as a test sees it.
+#[cfg(debug_assertions)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Carries {
+    /// Nothing: a new leader's first entry.
+    Nothing,
+    /// An encoded proposal.
+    Proposal(Bytes),
+    /// An encoded membership.
+    Servers(Vec<u8>),
+}
+
 /// Reads the log; any number of them may do so.
 #[derive(Clone)]
 pub(crate) struct LogReader {
@@ -23,6 +49,22 @@ pub(crate) struct LogReader {
 impl LogReader {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
+    }
+
+    #[cfg(debug_assertions)]
+    pub(super) async fn logged(&self, from: u64) -> io::Result<Vec<Logged>> {
+        let first = self.shared.memory().first_index();
+        let from = from.max(first.unwrap_or(from));
+        let entries = self.read(from..u64::MAX).await?;
+        let entries = entries.into_iter().map(|entry| Logged {
+            at: entry.log_id.into(),
+            carries: match StoredEntry::from(&entry).payload {
+                StoredPayload::Blank => Carries::Nothing,
+                StoredPayload::Proposal(proposal) => Carries::Proposal(proposal.0),
+                StoredPayload::Servers(servers) => Carries::Servers(types::codec::encode(&servers)),
+            },
+        });
+        Ok(entries.collect())
     }
 
     async fn read(&self, range: Range<u64>) -> io::Result<Vec<Entry>> {
