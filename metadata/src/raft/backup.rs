@@ -134,14 +134,17 @@ impl About {
     }
 }
 
-/// The snapshot files in a backup's folder.
+fn folder_disk(folder: &Path) -> Result<Arc<dyn Disk>, BackupError> {
+    disk::open(folder, Choice::Threads).map_err(at(folder))
+}
+
+/// The snapshot files of a backup.
 async fn open(
-    folder: &Path,
+    disk: Arc<dyn Disk>,
     provider: Arc<dyn Provider>,
     ring: &RingKey,
     cluster: ClusterId,
 ) -> Result<Snapshots, BackupError> {
-    let disk = disk::open(folder, Choice::Threads).map_err(at(folder))?;
     let sealing = Sealing::new(provider, StorageKey::of_backups(ring, cluster));
     Ok(Snapshots::open(disk, sealing, Arc::default()).await?)
 }
@@ -175,13 +178,8 @@ impl Node {
             // What an attempt before this one left.
             _ => fs::create_dir_all(&folder).map_err(at(&folder))?,
         }
-        let backup = open(&folder, provider, ring, cluster).await?;
-        let written = backup.publish(&current).await?;
-        let about = About {
-            cluster,
-            ring: ring.version(),
-            entry: written.label.applied.map_or(0, |at| at.index),
-        };
+        let backup = open(folder_disk(&folder)?, provider, ring, cluster).await?;
+        let about = write_onto(&backup, &current, ring, cluster).await?;
         let path = folder.join(ABOUT);
         let noted = fs::File::create(&path).and_then(|mut file| {
             file.write_all(about.text().as_bytes())?;
@@ -194,6 +192,36 @@ impl Node {
         named.map_err(at(&whole))?;
         Ok(about)
     }
+
+    /// Writes the snapshot of a backup onto a disk that holds nothing else: what describes it is to be kept with it.
+    ///
+    /// # Errors
+    /// When this server cannot take a snapshot, or a disk fails.
+    pub async fn backup_onto(
+        &self,
+        disk: Arc<dyn Disk>,
+        provider: Arc<dyn Provider>,
+        ring: &RingKey,
+        cluster: ClusterId,
+    ) -> Result<About, BackupError> {
+        let current = self.snapshot_of_now().await?;
+        let backup = open(disk, provider, ring, cluster).await?;
+        write_onto(&backup, &current, ring, cluster).await
+    }
+}
+
+async fn write_onto(
+    backup: &Snapshots,
+    current: &Arc<SnapshotFile>,
+    ring: &RingKey,
+    cluster: ClusterId,
+) -> Result<About, BackupError> {
+    let written = backup.publish(current).await?;
+    Ok(About {
+        cluster,
+        ring: ring.version(),
+        entry: written.label.applied.map_or(0, |at| at.index),
+    })
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
@@ -227,10 +255,18 @@ impl Restore<'_> {
     /// # Errors
     /// When the backup is damaged or of a later build, or a disk fails.
     pub async fn run(self) -> Result<NodeId, BackupError> {
-        let about = About::read(self.backup)?;
+        let (about, disk) = (About::read(self.backup)?, folder_disk(self.backup)?);
+        self.run_from(about, disk).await
+    }
+
+    /// The same, of a backup on a disk (see [`Node::backup_onto`]); the folder plays no part.
+    ///
+    /// # Errors
+    /// As [`Restore::run`].
+    pub async fn run_from(self, about: About, disk: Arc<dyn Disk>) -> Result<NodeId, BackupError> {
         let ring = self.rings.iter().find(|ring| ring.version() == about.ring);
         let ring = ring.ok_or(BackupError::NoRingKey(about.ring))?;
-        let backup = open(self.backup, Arc::clone(&self.provider), ring, about.cluster);
+        let backup = open(disk, Arc::clone(&self.provider), ring, about.cluster);
         let backup = backup.await?;
         let changes = backup.verify_current().await?;
         let missing = SnapshotError::from(io::Error::from(io::ErrorKind::NotFound));
