@@ -69,6 +69,13 @@ impl Batch {
     }
 }
 
+impl FromIterator<(Vec<u8>, Option<Vec<u8>>)> for Batch {
+    /// Each key once, in any order: an engine that changes what another is given.
+    fn from_iter<T: IntoIterator<Item = (Vec<u8>, Option<Vec<u8>>)>>(changes: T) -> Self {
+        Self(changes.into_iter().collect())
+    }
+}
+
 impl IntoIterator for Batch {
     type Item = (Vec<u8>, Option<Vec<u8>>);
     type IntoIter = std::vec::IntoIter<Self::Item>;

@@ -177,6 +177,11 @@ impl<K: TableKey, V: Serialize + DeserializeOwned> Table<K, V> {
         }
     }
 
+    /// What the keys of its rows begin with, as stored.
+    pub const fn prefix(&self) -> u8 {
+        self.prefix
+    }
+
     /// The row under `key`, if there is one.
     ///
     /// # Errors
