@@ -24,7 +24,10 @@ const ARRIVED: u32 = 10;
 
 /// Shards whose bits were flipped, and of which nobody has seen yet that they are whole or gone.
 #[derive(Default)]
-pub(crate) struct Damaged(Mutex<BTreeSet<(DiskId, ShardKey)>>);
+pub(crate) struct Damaged(Mutex<BTreeSet<(DiskId, ShardKey)>>, Mutex<Spoilt>);
+
+/// Shards whose bits were flipped at some time.
+type Spoilt = BTreeSet<(DiskId, ShardKey)>;
 
 /// A shard's record, or an earlier one under its key.
 struct Record {
@@ -64,7 +67,19 @@ impl World {
             ));
             self.faults.note("damaged shard");
             lock(&self.damaged.0).insert((id, key));
+            lock(&self.damaged.1).insert((id, key));
         }
+    }
+
+    /// Has what disks hold now judged.
+    pub(crate) fn look_at_disks(&self) {
+        let Some(node) = self.running_node() else {
+            return;
+        };
+        let disks = self.disks().into_iter();
+        let held = disks.filter_map(|(_, disk)| Some((disk, living(&node, disk)?)));
+        let spoilt = lock(&self.damaged.1);
+        self.wires.watch.look_at_disks(&held.collect(), &spoilt);
     }
 
     /// Those of the damaged shards that are neither whole nor gone.

@@ -28,7 +28,7 @@ pub struct Faults(Arc<Mutex<BTreeMap<&'static str, u64>>>);
 
 impl Faults {
     /// All kinds that a run can meet.
-    pub const KINDS: [&'static str; 22] = [
+    pub const KINDS: [&'static str; 28] = [
         "power of a disk",
         "power of a metadata server",
         "full disk of a metadata server",
@@ -51,6 +51,12 @@ impl Faults {
         "metadata server cut off",
         "gateway cut off",
         "storage node cut off",
+        "metadata server stands still",
+        "gateway stands still",
+        "storage node stands still",
+        "lost cache of a metadata server",
+        "lying storage node",
+        "copied object",
     ];
 
     pub(crate) fn note(&self, kind: &'static str) {
@@ -165,26 +171,41 @@ impl Nemesis {
         }
     }
 
-    /// One end hears of no other for a while: of three metadata servers the leader in half of the cases.
+    /// One end hears of no other for a while: of three metadata servers the leader in half of the cases. In some
+    /// cases nothing is lost: it stands still, and goes on with what it held, as a process does that was stopped.
     async fn cut_off(&self, dice: &mut Dice) {
         let _one_at_a_time = self.wires.lock().await;
         let fleet = &self.world.fleet;
-        let (end, kind) = match dice.below(4) {
-            0 => (End::Storage, "storage node cut off"),
-            1 => (End::Gateway(1 + dice.below(2)), "gateway cut off"),
+        let still = dice.below(3) == 0;
+        let (end, kinds) = match dice.below(4) {
+            0 => (
+                End::Storage,
+                ["storage node cut off", "storage node stands still"],
+            ),
+            1 => (
+                End::Gateway(1 + dice.below(2)),
+                ["gateway cut off", "gateway stands still"],
+            ),
             _ => {
                 let any = usize::try_from(dice.below(fleet.size() as u64)).expect("one of three");
                 let leads = fleet.leads().filter(|_| dice.below(2) == 0);
-                (fleet.end(leads.unwrap_or(any)), "metadata server cut off")
+                let kinds = ["metadata server cut off", "metadata server stands still"];
+                (fleet.end(leads.unwrap_or(any)), kinds)
             }
         };
         // A gateway longer than its session lives, now and then.
         let long = matches!(end, End::Gateway(_)) && dice.below(4) == 0;
-        let longest = if long { 90_000 } else { 6000 };
-        self.world.wires.cut_off(end, true);
-        self.faults.note(kind);
+        let longest = if long { 150_000 } else { 6000 };
+        let wires = &self.world.wires;
+        self.faults.note(kinds[usize::from(still)]);
+        if still {
+            wires.hold(end, true);
+        } else {
+            wires.cut_off(end, true);
+        }
         self.pause(dice, longest).await;
-        self.world.wires.cut_off(end, false);
+        wires.hold(end, false);
+        wires.cut_off(end, false);
     }
 
     /// One that nothing is the matter with.

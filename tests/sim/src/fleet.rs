@@ -1,7 +1,11 @@
 //! One metadata server or three on simulated disks, over wires that fail; and the way to whichever leads.
 
 use crate::bay::lock;
+use crate::flaky::Flaky;
+use crate::invariant;
 use crate::pipes::Pipes;
+use crate::plant::Plant;
+use crate::watch::Watch;
 use crate::wires::{End, LOST, LOST_CHANGE, Wires};
 use crate::world::CLUSTER;
 use ca::{Authority, Identity, Removed, Role};
@@ -11,10 +15,11 @@ use disk::sim::SimDisk;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use metadata::front::{ADMITTED, Front};
-use metadata::raft::{Between, Network, Node, NodeConfig, StartError};
+use metadata::raft::{Between, Network, Node, NodeConfig, Position, StartError};
 use metadata::{Keyring, Registrar, Server, ServerConfig, Store};
 use rpc::{AddressBook, Listener};
 use seal::{RingKey, StorageKey};
+use serde::Deserialize;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -63,6 +68,7 @@ pub(crate) struct Fleet {
     dice: Mutex<Dice>,
     rings: Vec<RingKey>,
     config: ServerConfig,
+    plant: Option<Plant>,
 }
 
 /// Of a log.
@@ -71,6 +77,8 @@ pub(crate) const LOG_FILE: ByteCount = ByteCount::new(64 << 10);
 struct Member {
     id: NodeId,
     disk: Mutex<SimDisk>,
+    /// Its disk as it was at the last power cut.
+    earlier: Mutex<Option<SimDisk>>,
     /// The folder of its cache.
     cache: TempDir,
     open: Mutex<Weak<Store>>,
@@ -90,12 +98,14 @@ impl Fleet {
         dice: &mut Dice,
         config: ServerConfig,
         wires: Arc<Wires>,
+        plant: Option<Plant>,
     ) -> Arc<Self> {
         let count = [1, 1, 3][usize::try_from(dice.below(3)).expect("one of three")];
         let members = (1..=count).map(|id| Member {
             id: NodeId::new(id),
             disk: Mutex::new(SimDisk::new(dice.next_word())),
             cache: cache(),
+            earlier: Mutex::default(),
             open: Mutex::default(),
             running: Mutex::default(),
         });
@@ -114,6 +124,7 @@ impl Fleet {
             dice: Mutex::new(dice.split()),
             rings: vec![RingKey::random(1)],
             config,
+            plant,
         };
         fleet.start().await;
         let voters = fleet.members.iter();
@@ -190,22 +201,27 @@ impl Fleet {
     }
 
     async fn start_node(&self, member: &Member, network: &Network) -> Result<Node, StartError> {
-        let (store, _) = Store::open(member.cache.path()).expect("the cache opens");
+        let engine = Flaky::of(self.plant);
+        let opened = Store::open_with(&engine, member.cache.path());
+        let (store, _) = opened.expect("the cache opens");
         let store = Arc::new(store);
         *lock(&member.open) = Arc::downgrade(&store);
+        let disk = lock(&member.disk).clone();
+        self.wires
+            .trace
+            .watch(&disk, End::Metadata(member.id.get()));
         let config = NodeConfig {
             heartbeat: Duration::from_millis(400),
             election: Duration::from_millis(1600),
             patience: Duration::from_secs(3),
             log_file: LOG_FILE,
-            keep_entries: 50,
+            // Some things take hundreds of entries and no time, and whoever looks on is to see them all.
+            keep_entries: 2000,
+            snapshot_after: LOG_FILE,
+            audit_every: Duration::from_secs(30),
             seed: Some(lock(&self.dice).next_word()),
             ..NodeConfig::new(member.id)
         };
-        let disk = lock(&member.disk).clone();
-        self.wires
-            .trace
-            .watch(&disk, End::Metadata(member.id.get()));
         let disk: Arc<dyn Disk> = Arc::new(disk);
         let storage = StorageKey::new([7; 32]);
         let provider = seal::provider::default();
@@ -228,7 +244,19 @@ impl Fleet {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let mut disk = lock(&member.disk);
-        *disk = disk.crash(seed);
+        let after = disk.crash(seed);
+        let earlier = lock(&member.earlier).replace(disk.crash(seed));
+        *disk = match (self.plant, earlier) {
+            (Some(Plant::RolledBackDisks), Some(earlier)) => earlier,
+            _ => after,
+        };
+        // Nothing counts on the cache after a cut.
+        if seed.is_multiple_of(3) {
+            let rows = member.cache.path().join("rows");
+            if rows.exists() && std::fs::remove_dir_all(rows).is_ok() {
+                self.wires.faults.note("lost cache of a metadata server");
+            }
+        }
     }
 
     /// A server's disk, by its number from 0.
@@ -255,6 +283,40 @@ impl Fleet {
         for at in 0..self.members.len() {
             self.cut(at, dice.next_word()).await;
         }
+    }
+
+    /// Has what the servers say judged now.
+    pub(crate) async fn look(&self) {
+        self.wires.watch.look(self).await;
+    }
+
+    /// The servers that run, with their logs from an entry on; with their stored rows read, or not.
+    pub(crate) async fn seen(&self, from: u64, whole: bool) -> Vec<invariant::Server> {
+        let mut seen = Vec::new();
+        for server in self.members.iter().filter_map(Member::server) {
+            let node = server.log();
+            let Ok(log) = node.logged(from).await else {
+                continue;
+            };
+            let (status, rows) = (node.status(), node.unconfirmed_rows());
+            if status.stopped.is_some() {
+                continue;
+            }
+            let id = node.id().get();
+            let leads = status.leader == Some(node.id());
+            let mark = rows
+                .mark()
+                .map(|mark| codec::decode(&mark).expect("a mark"));
+            seen.push(invariant::Server {
+                id,
+                leads: leads.then_some(status.term),
+                applied: mark.and_then(|mark: Mark| mark.applied),
+                kept: rows.running_digest(),
+                stored: whole.then(|| rows.digest().ok()).flatten(),
+                log,
+            });
+        }
+        seen
     }
 
     /// The servers that lead, as far as they know; the one of the latest term last.
@@ -321,8 +383,14 @@ impl Fleet {
     }
 }
 
+/// What a server's rows say of how far they have come.
+#[derive(Deserialize)]
+struct Mark {
+    applied: Option<Position>,
+}
+
 /// A folder for rows, in memory where the machine has such folders: nothing counts on it after a cut.
-fn cache() -> TempDir {
+pub(crate) fn cache() -> TempDir {
     let folder = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new());
     folder.expect("a temporary folder")
 }
@@ -336,6 +404,11 @@ pub(crate) struct Way {
 }
 
 impl Way {
+    /// Who judges what passes here.
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.fleet.wires.watch
+    }
+
     /// By a function call, over a wire that may lose it.
     async fn call(&self, call: Call) -> Result<Vec<u8>, MetadataError> {
         let unavailable = |why: &str| MetadataError::Unavailable(why.to_owned());
@@ -348,9 +421,15 @@ impl Way {
             "/metadata/commit_object" | "/metadata/delete_object" => LOST_CHANGE,
             _ => LOST,
         };
-        let answer = wires.carry(self.from, to, lost, answer(server, call));
-        let answer = answer.await;
-        let Some(answer) = answer else {
+        // A question that is on its way keeps no server running.
+        let there = Arc::downgrade(&server);
+        drop(server);
+        let answered = async move {
+            let server = there.upgrade()?;
+            Some(answer(server, call).await)
+        };
+        let answer = wires.carry(self.from, to, lost, answered).await;
+        let Some(Some(answer)) = answer else {
             let millis = lock(&self.fleet.dice).below(2000);
             tokio::time::sleep(Duration::from_millis(millis)).await;
             return Err(unavailable("no answer came"));

@@ -18,17 +18,21 @@
 //! `select` is looked at first. Keys and nonces are the system's: they decide nothing.
 
 mod bay;
+mod chronicle;
 mod damage;
 mod faults;
+mod flaky;
 mod fleet;
 mod forged;
 mod history;
+mod invariant;
 mod judge;
 mod load;
 mod pipes;
 mod plant;
 mod run;
 mod trace;
+mod watch;
 mod wires;
 mod world;
 

@@ -3,7 +3,10 @@
 
 use crate::faults::Faults;
 use crate::history::History;
+use crate::invariant::Told;
 use crate::judge::Did;
+use crate::plant::Plant;
+use crate::watch::Watch;
 use bytes::Bytes;
 use client::{Client, DeleteError, GetError, PutError};
 use futures::TryStreamExt;
@@ -11,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use strongroom_tests::Dice;
-use types::wire::metadata::{Bucket, Condition, EtagMatch, Tags, Wanted};
+use types::wire::metadata::{Bucket, Condition, CopySource, EtagMatch, Tags, Wanted};
 use types::{Attributes, ByteCount, ObjectKey};
 
 /// How many keys there are.
@@ -45,6 +48,8 @@ pub(crate) struct Worker {
     /// Numbers contents.
     pub(crate) next: Arc<AtomicU64>,
     pub(crate) faults: Faults,
+    pub(crate) watch: Watch,
+    pub(crate) plant: Option<Plant>,
 }
 
 /// The bytes of a content: nothing in it is like another.
@@ -93,6 +98,7 @@ impl Worker {
                 }
                 9 => self.give_up(key, &mut dice).await,
                 10 | 11 => self.delete(key).await,
+                12 => self.copy(key, dice.below(BUSY), &mut dice).await,
                 _ => known = self.get(key).await.unwrap_or(None),
             }
             tokio::time::sleep(Duration::from_millis(dice.below(150))).await;
@@ -197,6 +203,52 @@ impl Worker {
         }
     }
 
+    /// Makes one key show what another shows; which is deleted at the same time, now and then.
+    async fn copy(&self, from: u64, to: u64, dice: &mut Dice) {
+        let head = self
+            .client
+            .head(&self.bucket, &name(from), Wanted::All)
+            .await;
+        let Ok(head) = head else { return };
+        let (number, _) = told(&head.attributes.etag).expect("an ETag of ours");
+        let did = Did::Wrote(Some(number));
+        let begun = self.history.begin(to, did);
+        let source = CopySource {
+            bucket: self.bucket.id,
+            key: name(from),
+            version: head.version,
+        };
+        let copied = self.client.copy(
+            source,
+            &self.bucket,
+            name(to),
+            head.attributes,
+            Tags::default(),
+            Condition::default(),
+        );
+        let raced = dice.below(3) == 0;
+        let deleted = async {
+            if raced {
+                self.delete(from).await;
+            }
+        };
+        let (answer, ()) = futures::join!(copied, deleted);
+        match answer {
+            Ok(_) => {
+                self.faults.note("copied object");
+                self.history.end(begun, Some(did));
+            }
+            Err(PutError::OutcomeUnknown(_)) => {}
+            Err(
+                PutError::SlowDown(_)
+                | PutError::NoSuchObject
+                | PutError::SourceChanged
+                | PutError::NotShareable,
+            ) => self.history.end(begun, None),
+            Err(other) => self.history.wrong(format!("a copy: {other:?}")),
+        }
+    }
+
     /// Reads a key: what was found, if that is known.
     pub(crate) async fn get(&self, key: u64) -> Result<Option<(u64, u64)>, GetError> {
         // What it will have found is not known yet; without an answer it says nothing.
@@ -238,6 +290,18 @@ impl Worker {
         }
     }
 
+    /// What was read, or what a disk says that nobody checked.
+    fn as_told(&self, piece: Bytes) -> Bytes {
+        if self.plant != Some(Plant::UncheckedPlaintext) {
+            return piece;
+        }
+        let mut bytes = piece.to_vec();
+        if let Some(byte) = bytes.first_mut() {
+            *byte ^= 1;
+        }
+        bytes.into()
+    }
+
     async fn read(&self, key: u64) -> Result<Option<(u64, u64)>, GetError> {
         let found = self.client.get(&self.bucket, &name(key), Wanted::All).await;
         let download = match found {
@@ -250,9 +314,10 @@ impl Worker {
         loop {
             let piece = body.try_next().await?;
             let Some(piece) = piece else { break };
+            let piece = self.as_told(piece);
             if expected.get(at..at + piece.len()) != Some(&piece[..]) {
-                self.history
-                    .wrong(format!("a wrong byte of content {number} behind {at}"));
+                let (content, behind) = (number, at);
+                self.watch.told(&Told::ReadWrongly { content, behind });
             }
             at += piece.len();
         }

@@ -3,19 +3,22 @@
 
 use crate::bay::lock;
 use crate::fleet::Way;
+use crate::invariant::Told;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 use strongroom_tests::Dice;
 use types::placement::GroupTable;
-use types::wire::calls::{Call, Carrier, Repeat};
-use types::wire::metadata::{CommitObject, DeleteObject, Located, MetadataError, WrittenPlace};
-use types::wire::upkeep::{ChunkRange, Covered};
-use types::{SessionId, codec};
+use types::wire::calls::{Call, Carrier, METADATA, Repeat};
+use types::wire::metadata::{
+    CommitObject, DeleteObject, Located, MetadataError, WriteLease, WrittenPlace,
+};
+use types::wire::upkeep::{ChunkRange, Covered, RepairTask, Repaired};
+use types::{ChunkId, DiskId, RequestId, SessionId, codec};
 
 /// A bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +45,22 @@ pub enum Plant {
     SkippedDamage,
     /// Repairs write what was not proved (`forged`).
     UnprovedRepairs,
+    /// A metadata server's disk comes back from a power cut as it was at the one before.
+    RolledBackDisks,
+    /// A gateway that gets no answer to a deletion is told that it is done.
+    MadeUpAnswers,
+    /// A metadata server's cache does not remove rows (`flaky`).
+    LossyRows,
+    /// What a metadata server's cache is loaded with lacks a row (`flaky`).
+    LossyLoads,
+    /// Every lease begins with the first chunk id, and disks take a second chunk under one id.
+    ReusedChunks,
+    /// The metadata servers keep what is dead for a shorter time than the cluster was told.
+    ShortDelay,
+    /// The upkeep says that shards are made again that it is only told to make.
+    HastyRepairs,
+    /// Readers are given bytes whose tag nobody checked.
+    UncheckedPlaintext,
 }
 
 /// The way of one end to the metadata service, with a bug in it or none.
@@ -127,6 +146,43 @@ impl Planted {
         Ok(answer)
     }
 
+    /// Makes an answer up where none came.
+    async fn made_up(&self, call: Call) -> Result<Vec<u8>, MetadataError> {
+        let answer = self.way.carry(call).await;
+        let done: Result<(), MetadataError> = Ok(());
+        answer.or_else(|_| Ok(codec::encode(&done)))
+    }
+
+    /// Reports repairs as done, and hides that they are to be.
+    async fn hasty_repairs(&self, call: Call) -> Result<Vec<u8>, MetadataError> {
+        #[derive(Deserialize)]
+        struct Asked {
+            disk: DiskId,
+        }
+        #[derive(Serialize)]
+        struct Report {
+            disk: DiskId,
+            done: Vec<Repaired>,
+        }
+        let Asked { disk } = decode(&call.body);
+        let answer = self.way.carry(call).await?;
+        let tasks: Result<Vec<RepairTask>, MetadataError> = decode(&answer);
+        let tasks = tasks?.into_iter();
+        let done = tasks.map(|task| Repaired {
+            at: task.at,
+            epoch: task.epoch,
+        });
+        let done = done.collect();
+        let report = self.way.carry(Call {
+            path: "/upkeep/repaired",
+            body: codec::encode(&Report { disk, done }),
+            repeat: Repeat::Harmless,
+        });
+        drop(report.await);
+        let none: Result<Vec<RepairTask>, MetadataError> = Ok(Vec::new());
+        Ok(codec::encode(&none))
+    }
+
     /// Loses two of three answers.
     async fn often_lost(&self, call: Call) -> Result<Vec<u8>, MetadataError> {
         let answer = self.way.carry(call).await;
@@ -148,7 +204,28 @@ impl Planted {
 }
 
 impl Carrier for Planted {
-    fn carry(&self, mut call: Call) -> BoxFuture<'_, Result<Vec<u8>, MetadataError>> {
+    fn carry(&self, call: Call) -> BoxFuture<'_, Result<Vec<u8>, MetadataError>> {
+        let watch = self.way.watch();
+        let request = numbered(&call);
+        if let Some(request) = request {
+            watch.told(&Told::Asked(request));
+        }
+        let carried = self.planted(call);
+        async move {
+            let answer = carried.await;
+            if let (Some(request), Ok(answer)) = (request, &answer)
+                && decode::<Result<IgnoredAny, MetadataError>>(answer).is_ok()
+            {
+                watch.told(&Told::Done(request));
+            }
+            answer
+        }
+        .boxed()
+    }
+}
+
+impl Planted {
+    fn planted(&self, mut call: Call) -> BoxFuture<'_, Result<Vec<u8>, MetadataError>> {
         match (self.plant, call.path) {
             (Some(Plant::StaleLookups), "/metadata/lookup") => self.stale_lookup(call).boxed(),
             (Some(Plant::UnrecordedMissing), "/metadata/commit_object") => {
@@ -180,6 +257,12 @@ impl Carrier for Planted {
                 let told: Result<(), MetadataError> = Ok(());
                 std::future::ready(Ok(codec::encode(&told))).boxed()
             }
+            (Some(Plant::MadeUpAnswers), "/metadata/delete_object") => self.made_up(call).boxed(),
+            (Some(Plant::HastyRepairs), "/upkeep/repairs") => self.hasty_repairs(call).boxed(),
+            (Some(Plant::ReusedChunks), "/metadata/open_lease") => {
+                let first = |lease: &mut WriteLease| lease.first = ChunkId::new(1);
+                self.changed(call, first).boxed()
+            }
             (Some(Plant::EndlessReads), "/metadata/lookup") => {
                 let endless = |located: &mut Located| located.valid_for_ms = 0;
                 self.changed(call, endless).boxed()
@@ -187,6 +270,18 @@ impl Carrier for Planted {
             _ => self.way.carry(call),
         }
     }
+}
+
+/// The number of a call that has one.
+fn numbered(call: &Call) -> Option<RequestId> {
+    #[derive(Deserialize)]
+    struct Numbered {
+        request: RequestId,
+    }
+    let numbered = ["commit_object", "delete_object", "copy_object"];
+    let name = call.path.strip_prefix(METADATA)?;
+    let asked = numbered.contains(&name);
+    asked.then(|| decode::<Request<Numbered>>(&call.body).request.request)
 }
 
 fn without_missing(commit: &mut Request<CommitObject>) {

@@ -6,6 +6,8 @@ use crate::load::{KEYS, Worker};
 use crate::plant::Plant;
 use crate::trace::{Record, Trace};
 use crate::world::World;
+use futures::FutureExt;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -68,10 +70,24 @@ pub fn run(seed: u64, plant: Option<Plant>, record: Record) -> Outcome {
             next: Arc::new(AtomicU64::new(1)),
             dice,
         };
-        let verdict = match run.live().await {
-            Ok(()) => run.history.judge(),
-            // What a client saw says more than what came of it.
-            Err(why) => run.history.judge().and(Err(why)),
+        let lived = AssertUnwindSafe(run.live()).catch_unwind().await;
+        let watch = run.world.wires.watch.clone();
+        if matches!(lived, Ok(Ok(()))) {
+            run.world.fleet.look().await;
+            watch.end();
+        }
+        // What is broken says more than what a client saw, and that more than what came of it.
+        let mut wrong = watch.broken();
+        wrong.extend(run.history.judge().err());
+        let lived = match lived {
+            Ok(lived) => lived,
+            Err(panic) if wrong.is_empty() => resume_unwind(panic),
+            Err(_) => Ok(()),
+        };
+        wrong.extend(lived.err());
+        let verdict = match wrong.is_empty() {
+            true => Ok(()),
+            false => Err(wrong.join("\n")),
         };
         run.world.stop().await;
         run.world.fleet.stop().await;
@@ -101,6 +117,8 @@ impl Run {
             history: Arc::clone(&self.history),
             next: Arc::clone(&self.next),
             faults: self.world.faults.clone(),
+            watch: self.world.wires.watch.clone(),
+            plant: self.world.plant,
         }
     }
 

@@ -5,7 +5,10 @@
 
 use crate::bay::lock;
 use crate::faults::Faults;
+use crate::invariant::Told;
+use crate::plant::Plant;
 use crate::trace::Trace;
+use crate::watch::Watch;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -17,10 +20,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use storage_node::Node;
 use strongroom_tests::Dice;
+use types::block;
+use types::placement::{Epoch, Slot};
 use types::shard::ChunkDescription;
 use types::wire::ShardStore;
 use types::wire::storage::{DiskReport, PutError, PutShard, ReadError, ReadShard};
-use types::{DiskId, NodeId, ShardKey};
+use types::{DiskId, NodeId, ShardKey, codec};
 
 /// One message in so many is lost.
 pub(crate) const LOST: u64 = 150;
@@ -32,6 +37,8 @@ const BROKEN: u64 = 600;
 const SLOW: u64 = 12;
 /// And one of these in so many very slow.
 const VERY: u64 = 10;
+/// One answer in so many to a reader is a lie.
+const LIES: u64 = 60;
 /// Who waits for a lost answer of the storage node gives up after this: longer than a client's patience.
 const GIVEN_UP: Duration = Duration::from_secs(30);
 
@@ -59,18 +66,22 @@ pub(crate) struct Wires {
     /// Whether the weather is bad.
     bad: Mutex<bool>,
     cut: Mutex<BTreeSet<End>>,
-    faults: Faults,
+    held: Mutex<BTreeSet<End>>,
+    pub(crate) faults: Faults,
     pub(crate) trace: Trace,
+    pub(crate) watch: Watch,
 }
 
 impl Wires {
-    pub(crate) fn new(dice: Dice, faults: Faults, trace: Trace) -> Self {
+    pub(crate) fn new(dice: Dice, faults: Faults, trace: Trace, watch: Watch) -> Self {
         Self {
             dice: Mutex::new(dice),
             bad: Mutex::default(),
             cut: Mutex::default(),
+            held: Mutex::default(),
             faults,
             trace,
+            watch,
         }
     }
 
@@ -90,12 +101,36 @@ impl Wires {
         }
     }
 
+    /// Has one end stand still, or go on: what it sends and is sent meanwhile arrives afterwards.
+    pub(crate) fn hold(&self, end: End, holds: bool) {
+        self.trace
+            .note(format_args!("{end}: stands still: {holds}"));
+        let mut held = lock(&self.held);
+        if holds {
+            held.insert(end);
+        } else {
+            held.remove(&end);
+        }
+    }
+
+    /// Returns once neither stands still.
+    async fn both_go_on(&self, from: End, to: End) {
+        let held = || {
+            let held = lock(&self.held);
+            held.contains(&from) || held.contains(&to)
+        };
+        while held() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// The way of one message; false: it is lost, as one in so many is, and that is of this kind.
     async fn pass(&self, from: End, to: End, lost: u64, kind: &'static str) -> bool {
         let (lost, millis) = self.weather(lost);
         if millis > 0 {
             self.slow(millis).await;
         }
+        self.both_go_on(from, to).await;
         if lost {
             self.faults.note(kind);
         }
@@ -122,6 +157,7 @@ impl Wires {
         while self.is_cut(from) || self.is_cut(to) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        self.both_go_on(from, to).await;
         Ok(())
     }
 
@@ -130,6 +166,16 @@ impl Wires {
             self.faults.note("slow message");
         }
         tokio::time::sleep(Duration::from_millis(millis)).await;
+    }
+
+    /// Which bit a storage node's answer has wrong: in bad weather, one answer in so many.
+    fn lie(&self) -> Option<u64> {
+        let mut dice = lock(&self.dice);
+        let lies = *lock(&self.bad) && dice.below(LIES) == 0;
+        lies.then(|| {
+            self.faults.note("lying storage node");
+            dice.below(1 << 20)
+        })
     }
 
     fn is_cut(&self, end: End) -> bool {
@@ -193,11 +239,27 @@ impl Between for Wires {
     }
 }
 
+/// Blocks with one bit of the first flipped, and checksums to match: no disk's damage, but somebody's lie.
+fn lied(key: ShardKey, first: u32, told: &Bytes, bit: u64) -> Bytes {
+    let blocks = block::verify(key, first, told).expect("the node has checked it");
+    let mut lied = Vec::with_capacity(told.len());
+    for (number, block) in (first..).zip(blocks) {
+        let mut block = block.to_vec();
+        if number == first {
+            let at = usize::try_from(bit / 8).expect("it is small") % block.len();
+            block[at] ^= 1 << (bit % 8);
+        }
+        block::frame(key, number, &block, &mut lied);
+    }
+    lied.into()
+}
+
 /// The storage node, as a gateway reaches it.
 pub(crate) struct Shards {
     pub(crate) node: Arc<Node>,
     pub(crate) wires: Arc<Wires>,
     pub(crate) from: End,
+    pub(crate) plant: Option<Plant>,
 }
 
 impl Shards {
@@ -220,14 +282,35 @@ impl Shards {
 impl ShardStore for Shards {
     fn put(&self, request: PutShard) -> BoxFuture<'_, Result<(), PutError>> {
         let (node, disk) = (Arc::clone(&self.node), request.disk);
-        let put = async move { node.put(request).await };
+        let (watch, key) = (self.wires.watch.clone(), request.key);
+        let chunk = *blake3::hash(&codec::encode(&request.chunk)).as_bytes();
+        let overwrites = self.plant == Some(Plant::ReusedChunks);
+        let put = async move {
+            let mut put = node.put(request.clone()).await;
+            if overwrites && matches!(put, Err(PutError::Conflict { .. })) {
+                let (slot, chunks) = (Slot(key.index), key.chunk..=key.chunk);
+                let epoch = Epoch(u64::MAX);
+                let gone = node.delete(disk, key.group, slot, chunks, epoch).await;
+                drop(gone);
+                put = node.put(request).await;
+            }
+            if put.is_ok() {
+                watch.told(&Told::Stored { disk, key, chunk });
+            }
+            put
+        };
         self.ask(put, Err(PutError::DiskUnavailable { disk }))
             .boxed()
     }
 
     fn read(&self, request: ReadShard) -> BoxFuture<'_, Result<Bytes, ReadError>> {
         let (node, disk) = (Arc::clone(&self.node), request.disk);
-        let read = async move { node.read(request).await };
+        let lie = self.wires.lie();
+        let (key, first) = (request.key, request.first_block);
+        let read = async move {
+            let told = node.read(request).await?;
+            Ok(lie.map_or_else(|| told.clone(), |bit| lied(key, first, &told, bit)))
+        };
         self.ask(read, Err(ReadError::DiskUnavailable { disk }))
             .boxed()
     }

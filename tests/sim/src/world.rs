@@ -7,11 +7,12 @@ use crate::fleet::Fleet;
 use crate::forged::Forged;
 use crate::plant::{Plant, Planted};
 use crate::trace::Trace;
+use crate::watch::{self, DISKS_EVERY, OFTEN};
 use crate::wires::{End, Shards, Wires};
 use client::{Chance, Client, ClientConfig, NewBucket, Sealing};
 use disk::sim::SimDisk;
 use metadata::ServerConfig;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use storage_node::upkeep::{Clock, Keeper, KeeperConfig, Quiet};
 use storage_node::{DiskDevice, Limits, Node, Stamp, Watch, stamp};
@@ -41,7 +42,7 @@ pub(crate) struct World {
     /// The storage node's way to the metadata service, and the operator's.
     upkeep: Arc<dyn Upkeep>,
     pub(crate) operator: Arc<dyn Upkeep>,
-    plant: Option<Plant>,
+    pub(crate) plant: Option<Plant>,
     server: NodeId,
     pub(crate) bays: Vec<Bay>,
     /// Which disk should be in each bay.
@@ -65,14 +66,20 @@ impl World {
     /// A cluster that has just begun.
     pub(crate) async fn begin(mut dice: Dice, plant: Option<Plant>, trace: Trace) -> Arc<Self> {
         let faults = Faults::default();
-        let wires = Wires::new(dice.split(), faults.clone(), trace.clone());
+        let weather = dice.split();
+        let kept = Duration::from_secs(1 + dice.below(8));
+        let watch = watch::Watch::begin(kept);
+        let wires = Wires::new(weather, faults.clone(), trace.clone(), watch);
         let wires = Arc::new(wires);
         let config = ServerConfig {
-            reclaim_after: Duration::from_secs(1 + dice.below(8)),
+            reclaim_after: match plant {
+                Some(Plant::ShortDelay) => kept / 2,
+                _ => kept,
+            },
             ..ServerConfig::new("4+2".parse().expect("a profile"))
         };
         let profile = config.default_profile;
-        let fleet = Fleet::begin(&mut dice, config, Arc::clone(&wires)).await;
+        let fleet = Fleet::begin(&mut dice, config, Arc::clone(&wires), plant).await;
         let leader = fleet.leader().await;
         let server = leader.admit_node().await.expect("an id");
         let syncs = match plant {
@@ -88,8 +95,10 @@ impl World {
             stamp_as(&bay.disk(), server, id).await;
             leader.admit_disk(listed(id, server)).await.expect("a disk");
             *expected = Some(id);
+            fleet.look().await;
         }
         leader.create_groups(profile).await.expect("groups");
+        fleet.look().await;
         let look_again = if dice.below(4) == 0 { 10 } else { 3600 };
         let upkeep = Planted::new(fleet.way(End::Storage), plant, dice.split());
         let world = Arc::new(Self {
@@ -109,7 +118,21 @@ impl World {
             dice: Mutex::new(dice),
         });
         world.start().await;
+        tokio::spawn(World::watched(Arc::downgrade(&world)));
         world
+    }
+
+    /// Has servers and disks looked at for as long as there are any.
+    async fn watched(world: Weak<Self>) {
+        for look in 0_u32.. {
+            let Some(world) = world.upgrade() else { break };
+            world.fleet.look().await;
+            if look.is_multiple_of(DISKS_EVERY) {
+                world.look_at_disks();
+            }
+            drop(world);
+            tokio::time::sleep(OFTEN).await;
+        }
     }
 
     /// Starts the storage node.
@@ -210,6 +233,7 @@ impl World {
             node: self.node(),
             wires: Arc::clone(&self.wires),
             from,
+            plant: self.plant,
         };
         Client::start(config, Arc::new(Remote(planted)), Arc::new(shards))
     }
@@ -227,6 +251,12 @@ impl World {
         let bucket = client.create_bucket(new).await.expect("a bucket");
         client.shutdown().await;
         bucket
+    }
+
+    /// The node, if it runs.
+    pub(crate) fn running_node(&self) -> Option<Arc<Node>> {
+        let running = lock(&self.running);
+        running.as_ref().map(|running| Arc::clone(&running.node))
     }
 
     pub(crate) fn node(&self) -> Arc<Node> {

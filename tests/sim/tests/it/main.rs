@@ -1,19 +1,17 @@
 //! Seeds through the simulated cluster, and bugs that they must find.
 
 mod judge;
+mod planted;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
-use strongroom_sim::{Faults, Plant, Record, run};
+use strongroom_sim::{Faults, Record, run};
 
 /// How many seeds each of the tests below runs.
 const SEEDS: u64 = 50;
 /// So many are run twice.
 const REPLAYED: u64 = 6;
-/// By so many a planted bug has to be found.
-const PLANTED: u64 = 200;
 
 /// Names the seed of a run that panics.
 struct Named(u64);
@@ -91,23 +89,6 @@ fn a_fourth_cluster_survives() {
     survives(3 * SEEDS..4 * SEEDS);
 }
 
-/// A bug is found by one of the first seeds, by this.
-fn finds(plant: Plant) -> String {
-    for seed in seeds(0..PLANTED) {
-        // A cluster that breaks a rule of its own over it has found it, too.
-        let found = catch_unwind(AssertUnwindSafe(|| {
-            run(seed, Some(plant), Record::Digest).verdict
-        }));
-        let found = found.unwrap_or_else(|_| Err("a rule of the cluster's own".to_owned()));
-        if let Err(why) = found {
-            let why = why.chars().take(400).collect::<String>();
-            eprintln!("{plant:?} is found by seed {seed}: {why}");
-            return why;
-        }
-    }
-    panic!("nobody finds {plant:?}");
-}
-
 /// A seed is one story, to the last call: every call on a disk, every message with its time, every answer.
 /// Method: run some twice and compare line by line.
 #[test]
@@ -129,69 +110,4 @@ fn a_seed_replays_exactly() {
         assert_eq!(once.0, again.0, "seed {seed}");
         eprintln!("seed {seed}: {} lines twice, {:x}", once.1.len(), once.0);
     }
-}
-
-/// Disks that answer syncs without doing them are found: what was acknowledged is gone after a power cut.
-#[test]
-fn skipped_syncs_are_found() {
-    finds(Plant::SkippedSyncs);
-}
-
-/// Lookups that are answered from memory are found by what clients see.
-#[test]
-fn stale_lookups_are_found() {
-    let why = finds(Plant::StaleLookups);
-    assert!(why.contains("not linearizable"), "{why}");
-}
-
-/// Commits that do not record what is missing are found: it stays missing while all is called whole.
-#[test]
-fn unrecorded_missing_shards_are_found() {
-    finds(Plant::UnrecordedMissing);
-}
-
-/// Commits that claim the newest epoch are found: what a disk held that was replaced meanwhile is missing, and
-/// nobody knows.
-#[test]
-fn forged_epochs_are_found() {
-    finds(Plant::ForgedEpochs);
-}
-
-/// Orphans that are collected without regard to leases are found: shards go whose upload then commits.
-#[test]
-fn forgotten_leases_are_found() {
-    finds(Plant::ForgottenLeases);
-}
-
-/// Orphans that are judged by two reads are found: shards go whose commit lies between them.
-#[test]
-fn torn_judgements_are_found() {
-    finds(Plant::TornJudgement);
-}
-
-/// Requests that are carried out twice are found by what clients see.
-#[test]
-fn fresh_numbers_are_found() {
-    let why = finds(Plant::FreshNumbers);
-    assert!(why.contains("not linearizable"), "{why}");
-}
-
-/// Readers that do not look up again what they read for long are found: they ask disks for what is gone.
-#[test]
-fn endless_reads_are_found() {
-    let why = finds(Plant::EndlessReads);
-    assert!(why.contains("slow read"), "{why}");
-}
-
-/// A scrub whose findings lead to nothing, as if it had skipped them, is found: damage stays.
-#[test]
-fn skipped_damage_is_found() {
-    let why = finds(Plant::SkippedDamage);
-    assert!(why.contains("damage stays"), "{why}");
-}
-
-/// Repairs that write what they did not prove are found: what they made cannot be read, or is damaged again.
-#[test]
-fn unproved_repairs_are_found() {
-    finds(Plant::UnprovedRepairs);
 }
