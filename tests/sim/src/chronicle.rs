@@ -23,6 +23,8 @@ pub(crate) struct Chronicle {
     rows: Store,
     /// Of the rows: it holds nothing.
     _folder: TempDir,
+    /// The index of the first entry.
+    first: u64,
     entries: Vec<(Logged, Digest)>,
 }
 
@@ -67,8 +69,20 @@ impl Chronicle {
         Self {
             rows,
             _folder: folder,
+            first: 0,
             entries: Vec::new(),
         }
+    }
+
+    /// These rows, which a backup holds: the log goes on behind an entry.
+    pub(crate) fn restored(folder: TempDir, rows: &Store, entry: u64) -> Self {
+        let begun = Self::begin(folder);
+        begun
+            .rows
+            .replace(rows.rows(), &[])
+            .expect("rows in memory");
+        let first = entry + 1;
+        Self { first, ..begun }
     }
 
     /// What is committed, as far as is known.
@@ -83,7 +97,13 @@ impl Chronicle {
 
     /// The index of the next entry.
     pub(crate) fn next(&self) -> u64 {
-        self.entries.len() as u64
+        self.first + self.entries.len() as u64
+    }
+
+    /// The entry at an index, if it is known.
+    pub(crate) fn at(&self, index: u64) -> Option<&(Logged, Digest)> {
+        let at = usize::try_from(index.checked_sub(self.first)?).ok()?;
+        self.entries.get(at)
     }
 
     /// The next entry is committed.

@@ -28,7 +28,7 @@ pub struct Faults(Arc<Mutex<BTreeMap<&'static str, u64>>>);
 
 impl Faults {
     /// All kinds that a run can meet.
-    pub const KINDS: [&'static str; 28] = [
+    pub const KINDS: [&'static str; 29] = [
         "power of a disk",
         "power of a metadata server",
         "full disk of a metadata server",
@@ -57,6 +57,7 @@ impl Faults {
         "lost cache of a metadata server",
         "lying storage node",
         "copied object",
+        "restored backup",
     ];
 
     pub(crate) fn note(&self, kind: &'static str) {

@@ -35,7 +35,7 @@ use types::{ByteCount, NodeId, codec};
 pub(crate) type MetadataServer = Arc<Server<Arc<Node>>>;
 
 /// What servers are called by.
-enum Lines {
+pub(crate) enum Lines {
     /// Function calls.
     Calls(Network),
     /// Their own stack, over pipes.
@@ -62,11 +62,11 @@ impl Running {
 
 /// The servers, running or not.
 pub(crate) struct Fleet {
-    members: Vec<Member>,
-    lines: Lines,
-    wires: Arc<Wires>,
+    pub(crate) members: Mutex<Vec<Arc<Member>>>,
+    pub(crate) lines: Lines,
+    pub(crate) wires: Arc<Wires>,
     dice: Mutex<Dice>,
-    rings: Vec<RingKey>,
+    pub(crate) rings: Vec<RingKey>,
     config: ServerConfig,
     plant: Option<Plant>,
 }
@@ -74,7 +74,7 @@ pub(crate) struct Fleet {
 /// Of a log.
 pub(crate) const LOG_FILE: ByteCount = ByteCount::new(64 << 10);
 
-struct Member {
+pub(crate) struct Member {
     id: NodeId,
     disk: Mutex<SimDisk>,
     /// Its disk as it was at the last power cut.
@@ -86,6 +86,17 @@ struct Member {
 }
 
 impl Member {
+    pub(crate) fn new(id: NodeId, disk: SimDisk, cache: TempDir) -> Self {
+        Self {
+            id,
+            disk: Mutex::new(disk),
+            earlier: Mutex::default(),
+            cache,
+            open: Mutex::default(),
+            running: Mutex::default(),
+        }
+    }
+
     fn server(&self) -> Option<MetadataServer> {
         let running = lock(&self.running);
         running.as_ref().map(|running| Arc::clone(&running.server))
@@ -101,15 +112,11 @@ impl Fleet {
         plant: Option<Plant>,
     ) -> Arc<Self> {
         let count = [1, 1, 3][usize::try_from(dice.below(3)).expect("one of three")];
-        let members = (1..=count).map(|id| Member {
-            id: NodeId::new(id),
-            disk: Mutex::new(SimDisk::new(dice.next_word())),
-            cache: cache(),
-            earlier: Mutex::default(),
-            open: Mutex::default(),
-            running: Mutex::default(),
+        let members = (1..=count).map(|id| {
+            let disk = SimDisk::new(dice.next_word());
+            Arc::new(Member::new(NodeId::new(id), disk, cache()))
         });
-        let members = members.collect();
+        let members = Mutex::new(members.collect());
         let lines = if dice.below(4) == 0 {
             let made = Authority::make().and_then(|files| Authority::load(&files));
             let authority = made.expect("an authority");
@@ -127,9 +134,9 @@ impl Fleet {
             plant,
         };
         fleet.start().await;
-        let voters = fleet.members.iter();
-        let voters: Vec<_> = voters.map(|one| (one.id, "here".to_owned())).collect();
-        let first = fleet.members[0].server();
+        let voters = fleet.ids().into_iter();
+        let voters: Vec<_> = voters.map(|id| (id, "here".to_owned())).collect();
+        let first = fleet.member(0).server();
         let first = first.expect("nothing fails yet");
         first.log().initialize(voters).await.expect("a new cluster");
         Arc::new(fleet)
@@ -137,12 +144,12 @@ impl Fleet {
 
     /// Starts those that are down.
     pub(crate) async fn start(&self) {
-        for member in &self.members {
+        for member in self.members() {
             if lock(&member.running).is_some() {
                 continue;
             }
-            let (network, door) = self.network(member);
-            let node = self.start_node(member, &network).await;
+            let (network, door) = self.network(&member);
+            let node = self.start_node(&member, &network).await;
             let node = node.expect("its disk serves");
             let keys = Keyring::new(seal::provider::default(), self.rings.clone());
             let server = Server::start(Arc::new(node), keys, self.config.clone());
@@ -172,8 +179,16 @@ impl Fleet {
         (network, Some((front, listener)))
     }
 
+    fn members(&self) -> Vec<Arc<Member>> {
+        lock(&self.members).clone()
+    }
+
+    fn member(&self, at: usize) -> Arc<Member> {
+        Arc::clone(&lock(&self.members)[at])
+    }
+
     fn ids(&self) -> Vec<NodeId> {
-        self.members.iter().map(|member| member.id).collect()
+        self.members().iter().map(|member| member.id).collect()
     }
 
     /// The way of one end to whichever server leads.
@@ -230,7 +245,7 @@ impl Fleet {
 
     /// Cuts the power of one server, by its number from 0; it stays down until [`Fleet::start`].
     pub(crate) async fn cut(&self, at: usize, seed: u64) {
-        let member = &self.members[at];
+        let member = self.member(at);
         lock(&member.disk).cut();
         let running = lock(&member.running).take();
         if let Some(running) = running {
@@ -261,26 +276,26 @@ impl Fleet {
 
     /// A server's disk, by its number from 0.
     pub(crate) fn disk(&self, at: usize) -> SimDisk {
-        lock(&self.members[at].disk).clone()
+        lock(&self.member(at).disk).clone()
     }
 
     /// Whether a server that runs takes no part any more.
     pub(crate) fn has_stopped(&self, at: usize) -> bool {
-        let server = self.members[at].server();
+        let server = self.member(at).server();
         server.is_some_and(|server| server.log().status().stopped.is_some())
     }
 
     /// How many there are.
     pub(crate) fn size(&self) -> usize {
-        self.members.len()
+        self.members().len()
     }
 
     /// Cuts the power of all.
     pub(crate) async fn cut_all(&self, dice: &mut Dice) {
-        for member in &self.members {
+        for member in self.members() {
             lock(&member.disk).cut();
         }
-        for at in 0..self.members.len() {
+        for at in 0..self.size() {
             self.cut(at, dice.next_word()).await;
         }
     }
@@ -293,7 +308,7 @@ impl Fleet {
     /// The servers that run, with their logs from an entry on; with their stored rows read, or not.
     pub(crate) async fn seen(&self, from: u64, whole: bool) -> Vec<invariant::Server> {
         let mut seen = Vec::new();
-        for server in self.members.iter().filter_map(Member::server) {
+        for server in self.members().iter().filter_map(|one| one.server()) {
             let node = server.log();
             let Ok(log) = node.logged(from).await else {
                 continue;
@@ -321,8 +336,8 @@ impl Fleet {
 
     /// The servers that lead, as far as they know; the one of the latest term last.
     fn leading(&self) -> Vec<MetadataServer> {
-        let running = self.members.iter();
-        let running = running.filter_map(Member::server);
+        let members = self.members();
+        let running = members.iter().filter_map(|member| member.server());
         let leading = running.filter(|server| {
             let node = server.log();
             node.leadership().leader == Some(node.id())
@@ -335,12 +350,12 @@ impl Fleet {
     /// The number from 0 of the one that leads, if any does.
     pub(crate) fn leads(&self) -> Option<usize> {
         let leader = self.leading().pop()?.log().id();
-        self.members.iter().position(|member| member.id == leader)
+        self.members().iter().position(|member| member.id == leader)
     }
 
     /// The end of a server's wires, by its number from 0.
     pub(crate) fn end(&self, at: usize) -> End {
-        End::Metadata(self.members[at].id.get())
+        End::Metadata(self.member(at).id.get())
     }
 
     /// One that leads, as far as somebody else knows: an earlier one now and then.
@@ -374,7 +389,7 @@ impl Fleet {
 
     /// Ends them all.
     pub(crate) async fn stop(&self) {
-        for member in &self.members {
+        for member in self.members() {
             let running = lock(&member.running).take();
             if let Some(running) = running {
                 running.stop().await;

@@ -7,9 +7,13 @@
 //! load.rs     what gateways do          faults.rs  what disks, servers and wires suffer
 //! history.rs  what clients saw          judge.rs   whether that can be
 //! world.rs    the storage node          fleet.rs   the metadata servers      bay.rs  a place for a disk
+//! backup.rs   the metadata servers are lost, and come back as a backup has them
+//! invariant/  what always holds, one file each: who watches a run from its beginning to its end
+//! watch.rs    looks for them            chronicle.rs  the committed log, replayed beside the servers
 //! damage.rs   bits that flip, which the scrub must find
 //! wires.rs    what lies between them    plant.rs   bugs there, which runs must find
 //! forged.rs   what a repair would take that proves nothing
+//! flaky.rs    a cache that loses rows
 //! pipes.rs    the servers' own stack over pipes, in every fourth run
 //! trace.rs    everything that happened: two runs of a seed agree to the last call
 //! ```
@@ -17,6 +21,7 @@
 //! What decides is drawn from the seed: load, faults, weather, groups, ids, elections, and which branch of a
 //! `select` is looked at first. Keys and nonces are the system's: they decide nothing.
 
+mod backup;
 mod bay;
 mod chronicle;
 mod damage;

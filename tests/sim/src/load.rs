@@ -302,7 +302,8 @@ impl Worker {
         bytes.into()
     }
 
-    async fn read(&self, key: u64) -> Result<Option<(u64, u64)>, GetError> {
+    /// Reads a key; the history does not hear of it.
+    pub(crate) async fn read(&self, key: u64) -> Result<Option<(u64, u64)>, GetError> {
         let found = self.client.get(&self.bucket, &name(key), Wanted::All).await;
         let download = match found {
             Err(GetError::NoSuchObject) => return Ok(None),

@@ -61,6 +61,8 @@ pub enum Plant {
     HastyRepairs,
     /// Readers are given bytes whose tag nobody checked.
     UncheckedPlaintext,
+    /// Deletions are released as soon as a backup is restored: nobody has looked.
+    ReleasedAtOnce,
 }
 
 /// The way of one end to the metadata service, with a bug in it or none.

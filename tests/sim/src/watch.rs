@@ -4,7 +4,8 @@ use crate::bay::lock;
 use crate::chronicle::{Chronicle, Entry};
 use crate::fleet::{Fleet, cache};
 use crate::invariant::{self, Holds, Invariant, Seen, Server, Stored, Told};
-use metadata::tables::CLOCK;
+use metadata::Store;
+use metadata::tables::{BLOBS, CLOCK};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -29,6 +30,9 @@ struct Inner {
     invariants: Vec<Box<dyn Invariant>>,
     /// What each saw first that cannot be.
     broken: BTreeMap<&'static str, String>,
+    reclaim_after: Duration,
+    /// Whether deletions should be held.
+    holds: bool,
     /// Whether servers contradict each other or the log: nobody knows any more what is committed.
     diverged: bool,
     /// When stored rows were read last.
@@ -41,6 +45,8 @@ impl Watch {
             chronicle: Chronicle::begin(cache()),
             invariants: invariant::all(reclaim_after),
             broken: BTreeMap::new(),
+            reclaim_after,
+            holds: false,
             diverged: false,
             read: None,
         })))
@@ -77,6 +83,7 @@ impl Watch {
             chronicle,
             invariants,
             broken,
+            holds,
             ..
         } = &mut *inner;
         let rows = chronicle.rows();
@@ -86,12 +93,36 @@ impl Watch {
             spoilt,
             rows,
             now_ms: clock.unwrap_or_default().now_ms,
+            holds: *holds,
         };
         for invariant in invariants {
             if let Err(why) = invariant.stored(&stored) {
                 broken.entry(invariant.name()).or_insert(why);
             }
         }
+    }
+
+    /// The log goes on from the rows of a backup; deletions are to be held.
+    pub(crate) fn restored(&self, rows: &Store, entry: u64) {
+        let mut inner = lock(&self.0);
+        inner.chronicle = Chronicle::restored(cache(), rows, entry);
+        // What was seen before is another history.
+        inner.invariants = invariant::all(inner.reclaim_after);
+        inner.holds = true;
+    }
+
+    /// Somebody has looked: deletions need not be held any more.
+    pub(crate) fn released(&self) {
+        lock(&self.0).holds = false;
+    }
+
+    /// Blobs that nobody has condemned.
+    pub(crate) fn kept_blobs(&self) -> BTreeSet<Vec<u8>> {
+        let inner = lock(&self.0);
+        let blobs = BLOBS.scan(inner.chronicle.rows(), &[]);
+        let blobs = blobs.map(|row| row.expect("a row of ours"));
+        let kept = blobs.filter(|(_, blob)| blob.condemned.is_none());
+        kept.map(|(id, _)| id).collect()
     }
 
     /// Nothing more happens.
@@ -130,7 +161,7 @@ impl Inner {
             diverged,
             ..
         } = self;
-        let committed = chronicle.entries();
+        let committed = &*chronicle;
         let seen = Seen { servers, committed };
         for invariant in invariants {
             if let Err(why) = invariant.seen(&seen) {

@@ -27,11 +27,12 @@ impl Invariant for ElectionSafety {
     }
 
     fn seen(&mut self, seen: &Seen<'_>) -> Holds {
-        for (entry, _) in &seen.committed[self.known..] {
+        let committed = seen.committed.entries();
+        for (entry, _) in &committed[self.known..] {
             let last = self.committed.entry((entry.at.term, entry.at.leader));
             *last.or_default() = entry.at.index;
         }
-        self.known = seen.committed.len();
+        self.known = committed.len();
         for server in seen.servers {
             let behind = server.log.windows(2);
             let firsts = behind.filter(|pair| leadership(&pair[0].at) != leadership(&pair[1].at));

@@ -55,8 +55,7 @@ impl LogMatching {
 fn is_kept(server: &Server, seen: &Seen<'_>) -> Holds {
     let applied = server.applied.map_or(0, |at| at.index + 1);
     for entry in server.log.iter().filter(|entry| entry.at.index < applied) {
-        let index = usize::try_from(entry.at.index).expect("it is in memory");
-        let committed = seen.committed.get(index).map(|(entry, _)| entry);
+        let committed = seen.committed.at(entry.at.index).map(|(entry, _)| entry);
         if committed.is_some_and(|committed| committed != entry) {
             let (at, was) = (entry.at, committed.map(|committed| committed.at));
             return Err(format!(

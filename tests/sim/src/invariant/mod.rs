@@ -22,11 +22,12 @@ mod fenced_deletes;
 mod log_matching;
 mod moved_last;
 mod nothing_missing;
+mod restored_backup;
 mod shards;
 mod snapshot_is_replay;
 mod written_once;
 
-use crate::chronicle::Entry;
+use crate::chronicle::{Chronicle, Entry};
 use metadata::Store;
 use metadata::raft::{Logged, Position};
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,6 +82,7 @@ pub(crate) fn all(reclaim_after: Duration) -> Vec<Box<dyn Invariant>> {
         Box::new(dead_stays_dead::DeadStaysDead { reclaim_after }),
         Box::new(fenced_deletes::FencedDeletes::default()),
         Box::new(moved_last::MovedLast::default()),
+        Box::new(restored_backup::RestoredBackup::default()),
         Box::new(checked_plaintext::CheckedPlaintext),
     ]
 }
@@ -88,9 +90,8 @@ pub(crate) fn all(reclaim_after: Duration) -> Vec<Box<dyn Invariant>> {
 /// The servers at one moment.
 pub(crate) struct Seen<'a> {
     pub(crate) servers: &'a [Server],
-    /// Every entry that is known to be committed, from index 0, with the digest of the rows that replaying the log
-    /// up to it makes.
-    pub(crate) committed: &'a [(Logged, Digest)],
+    /// Every entry that is known to be committed, with the digest of the rows that replaying the log up to it makes.
+    pub(crate) committed: &'a Chronicle,
 }
 
 pub(crate) type Digest = [u8; 32];
@@ -120,6 +121,8 @@ pub(crate) struct Stored<'a> {
     pub(crate) rows: &'a Rows,
     /// Cluster time, by the rows.
     pub(crate) now_ms: u64,
+    /// Whether nobody has looked yet since the rows were restored from a backup, as the run has it.
+    pub(crate) holds: bool,
 }
 
 /// What passed.

@@ -15,8 +15,7 @@ impl Invariant for SnapshotIsReplay {
             let Some(applied) = server.applied else {
                 continue;
             };
-            let index = usize::try_from(applied.index).expect("it is in memory");
-            let Some((entry, replayed)) = seen.committed.get(index) else {
+            let Some((entry, replayed)) = seen.committed.at(applied.index) else {
                 continue;
             };
             let rows = server.stored.unwrap_or(server.kept);

@@ -130,6 +130,12 @@ fn unchecked_bytes_are_no_plaintext() {
     finds(Plant::UncheckedPlaintext, "checked plaintext: ");
 }
 
+/// Deletions that nobody held after a restore remove what the backup does not know of.
+#[test]
+fn deletions_released_at_once_break_restored_backups() {
+    finds(Plant::ReleasedAtOnce, "restored backup: ");
+}
+
 /// Lookups that are answered from memory are found by what clients see.
 #[test]
 fn stale_lookups_are_not_linearizable() {
