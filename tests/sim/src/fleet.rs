@@ -5,15 +5,13 @@ use crate::flaky::Flaky;
 use crate::invariant;
 use crate::pipes::Pipes;
 use crate::plant::Plant;
-use crate::watch::Watch;
-use crate::wires::{End, LOST, LOST_CHANGE, Wires};
+use crate::way::Way;
+use crate::wires::{End, Wires};
 use crate::world::CLUSTER;
 use ca::{Authority, Identity, Removed, Role};
 use client::Servers;
 use disk::Disk;
 use disk::sim::SimDisk;
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use metadata::front::{ADMITTED, Front};
 use metadata::raft::{Between, Network, Node, NodeConfig, Position, StartError};
 use metadata::{Keyring, Registrar, Server, ServerConfig, Store};
@@ -26,9 +24,7 @@ use std::time::Duration;
 use strongroom_tests::Dice;
 use tempfile::TempDir;
 use tokio::time::Instant;
-use types::wire::calls::{Call, Carrier, METADATA, UPKEEP, answer_metadata, answer_upkeep};
-use types::wire::metadata::MetadataError;
-use types::wire::{Metadata, Upkeep};
+use types::wire::Metadata;
 use types::{ByteCount, NodeId, codec};
 
 /// A server's service.
@@ -358,8 +354,13 @@ impl Fleet {
         End::Metadata(self.member(at).id.get())
     }
 
+    /// A number below another.
+    pub(crate) fn draw(&self, below: u64) -> u64 {
+        lock(&self.dice).below(below)
+    }
+
     /// One that leads, as far as somebody else knows: an earlier one now and then.
-    fn believed(&self) -> Option<MetadataServer> {
+    pub(crate) fn believed(&self) -> Option<MetadataServer> {
         let mut leading = self.leading();
         let mut dice = lock(&self.dice);
         let earlier = leading.len() > 1 && dice.below(4) == 0;
@@ -408,77 +409,4 @@ struct Mark {
 pub(crate) fn cache() -> TempDir {
     let folder = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new());
     folder.expect("a temporary folder")
-}
-
-/// Carries calls of one end to whichever server leads.
-pub(crate) struct Way {
-    fleet: Arc<Fleet>,
-    from: End,
-    /// Who carries them through pipes.
-    servers: Option<Servers>,
-}
-
-impl Way {
-    /// Who judges what passes here.
-    pub(crate) fn watch(&self) -> &Watch {
-        &self.fleet.wires.watch
-    }
-
-    /// By a function call, over a wire that may lose it.
-    async fn call(&self, call: Call) -> Result<Vec<u8>, MetadataError> {
-        let unavailable = |why: &str| MetadataError::Unavailable(why.to_owned());
-        let Some(server) = self.fleet.believed() else {
-            return Err(unavailable("nobody leads"));
-        };
-        let to = End::Metadata(server.log().id().get());
-        let wires = &self.fleet.wires;
-        let lost = match call.path {
-            "/metadata/commit_object" | "/metadata/delete_object" => LOST_CHANGE,
-            _ => LOST,
-        };
-        // A question that is on its way keeps no server running.
-        let there = Arc::downgrade(&server);
-        drop(server);
-        let answered = async move {
-            let server = there.upgrade()?;
-            Some(answer(server, call).await)
-        };
-        let answer = wires.carry(self.from, to, lost, answered).await;
-        let Some(Some(answer)) = answer else {
-            let millis = lock(&self.fleet.dice).below(2000);
-            tokio::time::sleep(Duration::from_millis(millis)).await;
-            return Err(unavailable("no answer came"));
-        };
-        Ok(answer)
-    }
-}
-
-impl Carrier for Way {
-    fn carry(&self, call: Call) -> BoxFuture<'_, Result<Vec<u8>, MetadataError>> {
-        async move {
-            let trace = &self.fleet.wires.trace;
-            let (from, path, length) = (self.from, call.path, call.body.len());
-            trace.note(format_args!("{from}: {path} {length}"));
-            let answer = match &self.servers {
-                Some(servers) => servers.carry(call).await,
-                None => self.call(call).await,
-            };
-            let length = answer.as_ref().map(Vec::len);
-            trace.note(format_args!("{from}: {path}: {length:?}"));
-            answer
-        }
-        .boxed()
-    }
-}
-
-async fn answer(server: MetadataServer, call: Call) -> Vec<u8> {
-    let answered = if let Some(name) = call.path.strip_prefix(METADATA) {
-        answer_metadata(&*server as &dyn Metadata, name, &call.body)
-    } else if let Some(name) = call.path.strip_prefix(UPKEEP) {
-        answer_upkeep(&*server as &dyn Upkeep, name, &call.body)
-    } else {
-        None
-    };
-    let answer: Result<_, codec::DecodeError> = answered.expect("a call that there is");
-    answer.expect("both ends are one build").await
 }

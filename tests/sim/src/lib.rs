@@ -7,11 +7,12 @@
 //! load.rs     what gateways do          faults.rs  what disks, servers and wires suffer
 //! history.rs  what clients saw          judge.rs   whether that can be
 //! world.rs    the storage node          fleet.rs   the metadata servers      bay.rs  a place for a disk
-//! backup.rs   the metadata servers are lost, and come back as a backup has them
+//! restored.rs the metadata servers are lost, and come back as a backup has them    backup.rs  which that is
 //! invariant/  what always holds, one file each: who watches a run from its beginning to its end
 //! watch.rs    looks for them            chronicle.rs  the committed log, replayed beside the servers
 //! damage.rs   bits that flip, which the scrub must find
-//! wires.rs    what lies between them    plant.rs   bugs there, which runs must find
+//! wires.rs    what lies between them    way.rs     from gateways and upkeep to whoever leads
+//! plant.rs    bugs there, which runs must find
 //! forged.rs   what a repair would take that proves nothing
 //! flaky.rs    a cache that loses rows
 //! pipes.rs    the servers' own stack over pipes, in every fourth run
@@ -35,9 +36,11 @@ mod judge;
 mod load;
 mod pipes;
 mod plant;
+mod restored;
 mod run;
 mod trace;
 mod watch;
+mod way;
 mod wires;
 mod world;
 

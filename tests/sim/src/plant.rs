@@ -2,8 +2,8 @@
 //! between its parts. Most remove a fence: what one part refuses, or is told so that it can refuse it.
 
 use crate::bay::lock;
-use crate::fleet::Way;
 use crate::invariant::Told;
+use crate::way::Way;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::de::{DeserializeOwned, IgnoredAny};

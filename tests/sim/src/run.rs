@@ -21,7 +21,7 @@ use types::{ByteCount, DiskId, ShardKey};
 /// Operations of each gateway in a round.
 const OPERATIONS: u64 = 12;
 /// How far a gateway reads ahead, and how far one that reads slowly.
-const WINDOW: ByteCount = ByteCount::new(16 * MIB);
+pub(crate) const WINDOW: ByteCount = ByteCount::new(16 * MIB);
 const NARROW: ByteCount = ByteCount::new(256 * KIB);
 /// How long everything may take to be made whole; what is dead is kept for some seconds of it.
 const WHOLE_WITHIN: u32 = 600;
@@ -31,11 +31,6 @@ const CLEAN_WITHIN: u32 = 120;
 const RECLAIMED: Duration = Duration::from_secs(20);
 /// A disk is looked through within so many attempts: an election may be on.
 const LOOKS: usize = 20;
-/// Operations behind a backup.
-const BEHIND_BACKUP: u64 = 4;
-/// For so long deletions are held after a restore, while disks are looked through this often.
-const HELD: Duration = Duration::from_secs(60);
-const OFTEN: Duration = Duration::from_secs(20);
 /// A session, and what is leased under it, ends after this at the latest.
 const SESSIONS_END: Duration = Duration::from_secs(130);
 
@@ -105,17 +100,18 @@ pub fn run(seed: u64, plant: Option<Plant>, record: Record) -> Outcome {
     })
 }
 
-struct Run {
-    world: Arc<World>,
+/// A run under way.
+pub(crate) struct Run {
+    pub(crate) world: Arc<World>,
     bucket: Bucket,
     nemesis: Arc<Nemesis>,
     history: Arc<History>,
     next: Arc<AtomicU64>,
-    dice: Dice,
+    pub(crate) dice: Dice,
 }
 
 impl Run {
-    fn worker(&self, number: u64, window: ByteCount) -> Worker {
+    pub(crate) fn worker(&self, number: u64, window: ByteCount) -> Worker {
         Worker {
             client: self.world.client(number, window),
             bucket: self.bucket.clone(),
@@ -148,58 +144,6 @@ impl Run {
         if self.dice.below(4) == 0 {
             self.restore().await?;
         }
-        Ok(())
-    }
-
-    /// The metadata servers are lost, and come back as a backup has them: all that it holds is read, and what it
-    /// does not know of stays until deletions are released.
-    async fn restore(&mut self) -> Result<(), String> {
-        self.heal().await?;
-        let Some(backup) = self.world.fleet.backup().await else {
-            return Ok(());
-        };
-        let reader = self.worker(5, WINDOW);
-        let mut held = Vec::new();
-        for key in 0..KEYS {
-            let read = reader.get(key).await;
-            held.push(read.map_err(|error| format!("key {key} cannot be read: {error:?}"))?);
-        }
-        self.world.fleet.look().await;
-        let watch = self.world.wires.watch.clone();
-        let kept = watch.kept_blobs();
-        // What is written now the backup does not know of.
-        reader.clone().work(self.dice.split(), BEHIND_BACKUP).await;
-        reader.client.shutdown().await;
-        self.world.fleet.look().await;
-        if !watch.kept_blobs().is_superset(&kept) {
-            // Disks were told to remove what the backup holds: it is too old.
-            return Ok(());
-        }
-        self.world.faults.note("restored backup");
-        self.world.fleet.restore(backup).await;
-        if self.world.plant == Some(Plant::ReleasedAtOnce) {
-            self.world.fleet.release_deletions().await?;
-        }
-        self.world.restart(OFTEN).await;
-        tokio::time::sleep(HELD).await;
-        self.holds(&held).await?;
-        self.world.fleet.release_deletions().await?;
-        watch.released();
-        self.clean().await?;
-        self.holds(&held).await
-    }
-
-    /// Every key is as the backup has it.
-    async fn holds(&self, held: &[Option<(u64, u64)>]) -> Result<(), String> {
-        let reader = self.worker(6, WINDOW);
-        for (key, held) in (0..).zip(held) {
-            let read = reader.read(key).await;
-            let read = read.map_err(|error| format!("key {key} of a backup: {error:?}"))?;
-            if read != *held {
-                return Err(format!("key {key} is {read:?}, and in the backup {held:?}"));
-            }
-        }
-        reader.client.shutdown().await;
         Ok(())
     }
 
@@ -259,7 +203,7 @@ impl Run {
         Ok(())
     }
 
-    async fn heal(&mut self) -> Result<(), String> {
+    pub(crate) async fn heal(&mut self) -> Result<(), String> {
         self.nemesis.heal().await;
         self.world.until_whole(WHOLE_WITHIN).await?;
         self.world.until_undamaged().await?;
@@ -345,7 +289,7 @@ impl Run {
     }
 
     /// Once all sessions have ended, what belongs to nobody goes.
-    async fn clean(&mut self) -> Result<(), String> {
+    pub(crate) async fn clean(&mut self) -> Result<(), String> {
         self.world.stop().await;
         tokio::time::sleep(SESSIONS_END).await;
         self.world.restart(Duration::from_secs(20)).await;

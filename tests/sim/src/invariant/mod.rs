@@ -11,6 +11,9 @@
 //!
 //! Servers are looked at every quarter of a second and disks every two, of simulated time; what passes between them
 //! is told as it passes. Nothing here changes what happens.
+//!
+//! Of the design's section 6 the sixth has no file: keys are not rotated yet, so none is retired and none destroyed
+//! while anything is sealed under it.
 
 mod acknowledged;
 mod checked_plaintext;
