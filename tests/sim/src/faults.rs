@@ -28,7 +28,7 @@ pub struct Faults(Arc<Mutex<BTreeMap<&'static str, u64>>>);
 
 impl Faults {
     /// All kinds that a run can meet.
-    pub const KINDS: [&'static str; 29] = [
+    pub const KINDS: [&'static str; 30] = [
         "power of a disk",
         "power of a metadata server",
         "full disk of a metadata server",
@@ -58,6 +58,7 @@ impl Faults {
         "lying storage node",
         "copied object",
         "restored backup",
+        "late deletion",
     ];
 
     pub(crate) fn note(&self, kind: &'static str) {

@@ -39,6 +39,8 @@ const SLOW: u64 = 12;
 const VERY: u64 = 10;
 /// One answer in so many to a reader is a lie.
 const LIES: u64 = 60;
+/// One list of deletions in so many is an earlier one.
+const LATE: u64 = 4;
 /// Who waits for a lost answer of the storage node gives up after this: longer than a client's patience.
 const GIVEN_UP: Duration = Duration::from_secs(30);
 
@@ -176,6 +178,15 @@ impl Wires {
             self.faults.note("lying storage node");
             dice.below(1 << 20)
         })
+    }
+
+    /// Whether what a storage node was told to delete comes late: in bad weather, now and then.
+    pub(crate) fn is_late(&self) -> bool {
+        let late = *lock(&self.bad) && lock(&self.dice).below(LATE) == 0;
+        if late {
+            self.faults.note("late deletion");
+        }
+        late
     }
 
     fn is_cut(&self, end: End) -> bool {
