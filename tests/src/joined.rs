@@ -15,6 +15,7 @@ use crate::cluster::{Credentials, signal};
 use crate::mount::Mount;
 use crate::place;
 use crate::roles::{Server, free_ports, text};
+use crate::status::sum_in;
 use crate::wires::Wires;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -383,6 +384,11 @@ impl Joined {
         let leader = leader.context("nobody leads")?["node"].as_u64();
         let at = self.metadata.iter().position(|(id, _)| Some(*id) == leader);
         at.context("a stranger leads")
+    }
+
+    /// What the metrics of the server that the operator asks say of one of them: the sum over its labels.
+    pub fn metric(&self, name: &str) -> Result<f64> {
+        sum_in(self.command(&["metrics"])?.stdout, name)
     }
 
     /// Lets nothing of a metadata server run, or lets it run again. Its sockets stay open.

@@ -21,6 +21,7 @@ use crate::raft::state_machine::Gate;
 use crate::raft::types::Encoded;
 use crate::reply::{Refusal, Reply};
 use crate::server::millis;
+use crate::server::wall_now;
 use crate::store::{Examined, Store, StoreError};
 use futures::future::join_all;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -200,10 +201,9 @@ impl Auditor {
             finding: finding(noted.map(|noted| noted.digest), right),
             examined_ms: noted.and_then(|noted| noted.examined_ms),
         });
-        Ok(AuditReport {
-            entry,
-            servers: servers.collect(),
-        })
+        let servers: Vec<Audited> = servers.collect();
+        tell(&servers);
+        Ok(AuditReport { entry, servers })
     }
 
     /// The index of a new audit in the log.
@@ -261,6 +261,21 @@ fn right(digests: &BTreeMap<u64, Digest>, voters: &BTreeSet<u64>) -> Option<Dige
         .into_iter()
         .find(|(_, votes)| *votes > voters.len() / 2);
     most.map(|(digest, _)| digest)
+}
+
+/// Tells what was found, of those that answered; and when.
+fn tell(servers: &[Audited]) {
+    for one in servers {
+        let equal = match one.finding {
+            Finding::Equal => 1.0,
+            Finding::Silent => continue,
+            _ => 0.0,
+        };
+        let server = one.node.get().to_string();
+        metrics::gauge!("strongroom_metadata_rows_equal", "server" => server).set(equal);
+    }
+    let now = wall_now().0 as f64 / 1000.0;
+    metrics::gauge!("strongroom_metadata_audited_timestamp_seconds").set(now);
 }
 
 fn finding(own: Option<Digest>, right: Option<Digest>) -> Finding {

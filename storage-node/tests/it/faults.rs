@@ -477,6 +477,42 @@ fn a_flipped_footer_costs_no_shard() {
     });
 }
 
+/// Nor does one of the newest volume, which a stop has sealed: it may be a seal that a power cut tore, and what is left of
+/// it is a tail. What is written next, and the start after that, find everything.
+#[test]
+fn a_flipped_footer_of_the_newest_volume_costs_no_shard() {
+    let limits = Limits {
+        allocate: ByteCount::new(16 << 10),
+        ..ROOMY
+    };
+    run(async {
+        let pristine = stamped(1).await;
+        let (first, puts) = stored(&pristine, limits, 0..4).await;
+        first.shutdown().await;
+        drop(first);
+        let content = pristine.content("volume-00000001").unwrap();
+        let length = content.len() as u64;
+        let footer = length - 4096;
+        assert_eq!(footer, 4 * RECORD, "nothing but records and a footer");
+        assert!(content[content.len() - 64..].iter().any(|byte| *byte != 0));
+        for at in (footer..footer + 4 * 48).chain(length - 64..length) {
+            let disk = pristine.crash(0);
+            disk.flip("volume-00000001", ByteOffset::new(at), 1 << (at % 8));
+            let node = self::node(&disk, limits).await;
+            assert_readable(&node, &puts).await;
+            let next = shard(DISK, 9, 5000, 0);
+            node.put(next.clone()).await.unwrap();
+            node.shutdown().await;
+            drop(node);
+            let again = self::node(&disk.restart(), limits).await;
+            assert_eq!(again.damage().count(), 0, "byte {at}");
+            assert_readable(&again, &puts).await;
+            assert_readable(&again, &[next]).await;
+            again.shutdown().await;
+        }
+    });
+}
+
 /// A volume's file that is gone is damage, and what it held is missing.
 #[test]
 fn a_missing_volume_is_damage() {

@@ -5,13 +5,16 @@
 //! round     fresh keys; a few seconds of load; a fault or two meanwhile; all healed; the history is judged
 //! ```
 //!
-//! Keys are a round's own, so that what nobody knows the outcome of troubles no later round.
+//! Keys are a round's own, so that what nobody knows the outcome of troubles no later round. In a soak several groups of
+//! clients have keys of their own, each judged by itself: what is linearizable apart is so together (Herlihy and Wing,
+//! "Linearizability", 1990), and the servers are kept busy.
 
 use super::history::{BUCKET, Shared};
 use super::metadata::client_of;
 use crate::load;
 use crate::support::make_bucket;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use strongroom_register::namespace::check;
@@ -23,6 +26,8 @@ const SOON: Duration = Duration::from_secs(60);
 const LOAD: Duration = Duration::from_millis(2_500);
 /// In a short run; a soak counts minutes.
 const ROUNDS: u64 = 8;
+/// Groups of clients in a soak; in a short run there is one.
+const GROUPS: u64 = 8;
 
 /// Clocks that can be set, wires that can be pulled, disks that can be filled: a log's files are small, so that it needs
 /// further ones all the time.
@@ -202,6 +207,7 @@ impl Trouble {
 async fn judge(name: &str, servers: usize, rounds: u64) {
     let (mut dice, seed) = Dice::announced(name);
     let soak = load::soak_time();
+    let groups = if soak.is_some() { GROUPS } else { 1 };
     let mut cluster = Joined::start_on(name, MACHINES, servers, 1, 1).unwrap();
     let further = cluster.further_gateway().unwrap();
     let clients = [
@@ -218,8 +224,11 @@ async fn judge(name: &str, servers: usize, rounds: u64) {
         let mut faults: Vec<Fault> = drawn.collect();
         faults.extend(FIRST.get(usize::try_from(round).expect("few rounds")));
         let told = format!("{name}, seed {seed}, round {round}: {faults:?}");
-        let shared = Shared::new(next);
-        let tasks = shared.send(&clients, &format!("{round}/"), &mut dice);
+        let shared: Vec<Arc<Shared>> = (0..groups).map(|_| Shared::new(next)).collect();
+        let mut tasks = Vec::new();
+        for (group, shared) in shared.iter().enumerate() {
+            tasks.extend(shared.send(&clients, &format!("{round}/{group}/"), &mut dice));
+        }
         block_in_place(|| {
             let mut trouble = Trouble::default();
             for fault in faults {
@@ -233,14 +242,18 @@ async fn judge(name: &str, servers: usize, rounds: u64) {
             trouble.heal(&mut cluster);
             std::thread::sleep(LOAD / 4);
         });
-        shared.stop.store(true, Ordering::Relaxed);
+        for shared in &shared {
+            shared.stop.store(true, Ordering::Relaxed);
+        }
         for task in tasks {
             task.await.unwrap_or_else(|error| panic!("{told}: {error}"));
         }
-        let seen = shared.seen.lock().unwrap();
-        explained += check(&seen).unwrap_or_else(|anomaly| panic!("{told}: {anomaly}"));
-        unknown += seen.iter().filter(|event| event.answered.is_none()).count();
-        next = shared.next.load(Ordering::Relaxed);
+        for shared in shared {
+            let seen = shared.seen.lock().unwrap();
+            explained += check(&seen).unwrap_or_else(|anomaly| panic!("{told}: {anomaly}"));
+            unknown += seen.iter().filter(|event| event.answered.is_none()).count();
+            next = next.max(shared.next.load(Ordering::Relaxed));
+        }
         round += 1;
     }
     let seconds = started.elapsed().as_secs_f64();
