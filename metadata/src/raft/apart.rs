@@ -1,26 +1,40 @@
-//! Work that may block: beside a runtime's threads, where it has several.
-//!
-//! A runtime of one thread does it at once. It would serve nobody else sooner by waiting for another thread, and
-//! what a simulated cluster does must not depend on which thread is faster: one seed is one story.
+//! Work that may block a thread.
 
 use std::io;
-use tokio::runtime::{Handle, RuntimeFlavor};
 
-/// Whether it is done at once.
-pub(crate) fn at_once() -> bool {
-    Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread
+/// Where it is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Apart {
+    /// Beside the runtime's threads, which serve on.
+    #[default]
+    Beside,
+    /// At once: what a server does whose choices follow from a seed must not depend on which thread is faster.
+    AtOnce,
 }
 
-/// Does it, and waits for it.
-///
-/// # Errors
-/// When it panicked.
-pub(crate) async fn apart<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> io::Result<T> {
-    if at_once() {
-        return Ok(work());
+impl Apart {
+    /// Of a server with this seed, or none.
+    pub(crate) fn by(seed: Option<u64>) -> Self {
+        match seed {
+            Some(_) => Self::AtOnce,
+            None => Self::Beside,
+        }
     }
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(io::Error::other)
+
+    /// Does some, and waits for it.
+    ///
+    /// # Errors
+    /// When it panicked.
+    pub(crate) async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<T> {
+        match self {
+            Self::AtOnce => Ok(work()),
+            Self::Beside => {
+                let done = tokio::task::spawn_blocking(work).await;
+                done.map_err(io::Error::other)
+            }
+        }
+    }
 }

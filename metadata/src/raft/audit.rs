@@ -14,7 +14,6 @@
 use crate::command::{Command, Proposal};
 use crate::level;
 use crate::log::LogError;
-use crate::raft::apart::apart;
 use crate::raft::members::who;
 use crate::raft::network::{Link, Links, Noted, Server};
 use crate::raft::state_machine::Gate;
@@ -143,7 +142,7 @@ impl Auditor {
         loop {
             let (store, open) = (Arc::clone(&self.audits.store), self.gate.read_owned().await);
             let began = Instant::now();
-            let piece = apart(move || {
+            let piece = self.gate.apart.run(move || {
                 let _open = open;
                 store.examine()
             });

@@ -11,6 +11,7 @@
 //! A restore begins a log where the backup ends, with one new server (`restored.rs`). It votes as nobody voted
 //! before: its id is new.
 
+use super::apart::Apart;
 use super::frames::Sealing;
 use super::log::{self, LogConfig, LogOpenError, Verified};
 use super::node::Node;
@@ -256,14 +257,24 @@ impl Restore<'_> {
     /// When the backup is damaged or of a later build, or a disk fails.
     pub async fn run(self) -> Result<NodeId, BackupError> {
         let (about, disk) = (About::read(self.backup)?, folder_disk(self.backup)?);
-        self.run_from(about, disk).await
+        self.make(about, disk, Apart::Beside).await
     }
 
-    /// The same, of a backup on a disk (see [`Node::backup_onto`]); the folder plays no part.
+    /// The same at once, of a backup on a disk (see [`Node::backup_onto`]): what a simulation can replay. The folder plays no
+    /// part.
     ///
     /// # Errors
     /// As [`Restore::run`].
     pub async fn run_from(self, about: About, disk: Arc<dyn Disk>) -> Result<NodeId, BackupError> {
+        self.make(about, disk, Apart::AtOnce).await
+    }
+
+    async fn make(
+        self,
+        about: About,
+        disk: Arc<dyn Disk>,
+        apart: Apart,
+    ) -> Result<NodeId, BackupError> {
         let ring = self.rings.iter().find(|ring| ring.version() == about.ring);
         let ring = ring.ok_or(BackupError::NoRingKey(about.ring))?;
         let backup = open(disk, Arc::clone(&self.provider), ring, about.cluster);
@@ -275,7 +286,7 @@ impl Restore<'_> {
         };
         let (store, _) = Store::open(self.store)?;
         let store = Arc::new(store);
-        rebuild::load(&store, &Arc::new(Gate::default()), &file, changes).await?;
+        rebuild::load(&store, &Arc::new(Gate::of(apart)), &file, changes).await?;
         level::check(&*store)?;
 
         let (node, label) = self.change(&store, &file)?;

@@ -27,7 +27,7 @@ pub struct NodeConfig {
     pub snapshot_after: ByteCount,
     /// How often a server reads its stored rows through, and the leader has all compare theirs.
     pub audit_every: Duration,
-    /// What decides when it stands for election; none: the system's randomness.
+    /// What decides when it stands for election; none: the system's randomness. With one, work that blocks is done at once.
     pub seed: Option<u64>,
 }
 

@@ -3,6 +3,7 @@
 use crate::command::{MAX_COMMAND_BYTES, Proposal};
 use crate::level;
 use crate::log::{Log, LogError, Read};
+use crate::raft::apart::Apart;
 use crate::raft::audit::{Auditor, Audits};
 use crate::raft::config::NodeConfig;
 use crate::raft::due::{Due, snapshot};
@@ -145,7 +146,7 @@ impl Node {
         let (log_store, view, log) = opened.await?;
         let room = Arc::new(Room::new(Arc::clone(&disk), config.log_file));
         let snapshots = Arc::new(Snapshots::open(disk, sealing, verified).await?);
-        let gate = Arc::new(Gate::default());
+        let gate = Arc::new(Gate::of(Apart::by(config.seed)));
         rebuild::prepare_or_ask(&store, &gate, &snapshots, &view, network).await?;
         level::check(&*store).map_err(RebuildError::from)?;
         let audits = Arc::new(Audits::new(Arc::clone(&store)));

@@ -16,7 +16,7 @@
 //! until a leader, who hears of it, has sent a snapshot that reaches beyond all of them: what it goes on
 //! with is decided, and holds everything that it was ever counted for.
 
-use crate::raft::apart::at_once;
+use crate::raft::apart::Apart;
 use crate::raft::log::LogView;
 use crate::raft::network::Network;
 use crate::raft::snapshot::{Changes, SnapshotError, SnapshotFile, Snapshots, rows_of};
@@ -201,7 +201,7 @@ pub(crate) async fn load(
 ) -> Result<(), RebuildError> {
     let mark = types::codec::encode(&file.label);
     let closed = gate.write().await;
-    if at_once() {
+    if gate.apart == Apart::AtOnce {
         return load_at_once(store, file, changes, &mark).await;
     }
     let (batches, incoming) = mpsc::channel::<Result<Vec<Row>, SnapshotError>>(2);
@@ -217,7 +217,7 @@ pub(crate) async fn load(
         .map_err(|error| SnapshotError::Disk(io::Error::other(error)))?
 }
 
-/// The same in a runtime of one thread, which cannot read and write by turns: it reads all before it writes.
+/// The same on one thread, which cannot read and write by turns: it reads all before it writes.
 async fn load_at_once(
     store: &Store,
     file: &SnapshotFile,

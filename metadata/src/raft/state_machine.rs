@@ -13,7 +13,7 @@
 use crate::apply::apply;
 use crate::command::{Command, Proposal};
 use crate::level;
-use crate::raft::apart::apart;
+use crate::raft::apart::Apart;
 use crate::raft::audit::Audits;
 use crate::raft::log::Progress;
 use crate::raft::rebuild;
@@ -59,12 +59,22 @@ pub(crate) struct Gate {
     rows: Arc<RwLock<()>>,
     /// Held while a batch is applied, and where a scan begins and ends: it then is at one entry.
     changing: Mutex<Recording>,
+    /// Where rows are read and written by the thousand.
+    pub(crate) apart: Apart,
 }
 
 /// Who is told of each batch, while it scans: what it changed, in order.
 type Recording = Option<mpsc::Sender<Changes>>;
 
 impl Gate {
+    /// Of a server that does such work there.
+    pub(crate) fn of(apart: Apart) -> Self {
+        Self {
+            apart,
+            ..Self::default()
+        }
+    }
+
     /// While this is held no batch changes the rows.
     pub(crate) async fn read(&self) -> RwLockReadGuard<'_, ()> {
         self.rows.read().await
@@ -420,7 +430,7 @@ impl Builder {
     /// The rows from here on, as many as make a piece, as they are between two batches.
     async fn piece(&self, from: Bound<Vec<u8>>) -> Result<Vec<Row>, SnapshotError> {
         let (store, open) = (Arc::clone(&self.store), self.gate.read_owned().await);
-        let read = apart(move || {
+        let read = self.gate.apart.run(move || {
             let _open = open;
             let (mut rows, mut bytes): (Vec<Row>, usize) = (Vec::new(), 0);
             for row in store.scan(from, Bound::Unbounded) {
