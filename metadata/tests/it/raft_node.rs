@@ -521,6 +521,7 @@ async fn a_snapshot_that_meets_a_full_disk_is_put_off() {
         assert_eq!(unfinished(&server.disk), 0);
         node.shutdown().await;
         drop(node);
+        server.closed().await;
 
         server.after_kill();
         full(&server.disk);
