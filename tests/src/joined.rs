@@ -290,12 +290,17 @@ impl Joined {
 
     /// Has commands find the gateway's operator's API, as it is now.
     pub fn find_gateway(&self) -> Result<()> {
-        let admin = self.gateway.address("admin")?;
+        let profile = self.profile_of(&self.gateway)?;
+        Ok(fs::write(self.profile(), profile)?)
+    }
+
+    /// A profile by which commands find a server's own operator's API.
+    fn profile_of(&self, server: &Server) -> Result<String> {
+        let admin = server.address("admin")?;
         let profile = fs::read_to_string(self.profile())?;
         let others = profile.lines().filter(|line| !line.starts_with("admin"));
         let others: Vec<&str> = others.collect();
-        let profile = format!("admin = \"{admin}\"\n{}\n", others.join("\n"));
-        Ok(fs::write(self.profile(), profile)?)
+        Ok(format!("admin = \"{admin}\"\n{}\n", others.join("\n")))
     }
 
     /// Joins by a token. The id.
@@ -386,9 +391,12 @@ impl Joined {
         at.context("a stranger leads")
     }
 
-    /// What the metrics of the server that the operator asks say of one of them: the sum over its labels.
-    pub fn metric(&self, name: &str) -> Result<f64> {
-        sum_in(self.command(&["metrics"])?.stdout, name)
+    /// What a metadata server's metrics say of one of them: the sum over its labels.
+    pub fn metadata_metric(&self, at: usize, name: &str) -> Result<f64> {
+        let own = self.folder.join("asked.toml");
+        fs::write(&own, self.profile_of(&self.metadata[at].1)?)?;
+        let output = place::run(&self.program, &["metrics", "--cluster", &text(&own)])?;
+        sum_in(output.stdout, name)
     }
 
     /// Lets nothing of a metadata server run, or lets it run again. Its sockets stay open.

@@ -102,10 +102,8 @@ async fn a_cluster_goes_on_from_a_backup() {
         );
         // Who was restored has led since, unless the machine was too busy for it; then another tells.
         if cluster.leader().unwrap() == 0 {
-            assert_eq!(
-                cluster.metric("strongroom_metadata_rows_equal").unwrap(),
-                3.0
-            );
+            let equal = cluster.metadata_metric(0, "strongroom_metadata_rows_equal");
+            assert_eq!(equal.unwrap(), 3.0);
         }
         let level = cluster.command(&["metadata", "level", "--json"]).unwrap();
         let level: Value = serde_json::from_slice(&level.stdout).unwrap();
