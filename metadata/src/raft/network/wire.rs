@@ -9,6 +9,7 @@ use super::{Asks, Peer, RaftCalls};
 use crate::raft::snapshot::{GoesOn, SnapshotFile};
 use crate::raft::state_machine::Snapshot;
 use crate::raft::types::{StoredVote, TypeConfig, Vote};
+use bytes::Bytes;
 use ca::{Credentials, Identity, Role};
 use openraft::OptionalSend;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
@@ -124,20 +125,25 @@ impl WireLink {
         body: Body,
         limit: Duration,
     ) -> Result<T, RPCError<TypeConfig>> {
+        let (status, answer) = self.call(path, body, limit).await?;
+        answered(status, &answer)
+    }
+
+    /// Calls the peer; whatever it answers is an answer.
+    async fn call(
+        &self,
+        path: &str,
+        body: Body,
+        limit: Duration,
+    ) -> Result<(StatusCode, Bytes), RPCError<TypeConfig>> {
         let call = self.channel.call(path, body);
         let Ok(answer) = tokio::time::timeout(limit, call).await else {
             return Err(NetworkError::from_string("the peer is too slow").into());
         };
-        let (status, answer) = answer.map_err(|error| match error {
+        answer.map_err(|error| match error {
             CallError::NotSent { .. } => RPCError::from(Unreachable::new(&error)),
             _ => NetworkError::new(&error).into(),
-        })?;
-        if !status.is_success() {
-            let text = String::from_utf8_lossy(&answer);
-            let text = format!("the peer answered {status}: {text}");
-            return Err(Unreachable::from_string(text).into());
-        }
-        types::codec::decode(&answer).map_err(|error| NetworkError::new(&error).into())
+        })
     }
 
     pub(super) async fn condition(&self, limit: Duration) -> Result<Condition, String> {
@@ -148,21 +154,12 @@ impl WireLink {
     /// How many parts of a snapshot the peer has. None: it is of an older build, and begins anew whenever it breaks off.
     async fn received(&self, file: &SnapshotFile) -> Result<Option<u64>, String> {
         let body = rpc::whole(types::codec::encode(&SentFile(file.id().0)));
-        let call = self.channel.call(RECEIVED, body);
-        let answered = tokio::time::timeout(RECEIVED_WITHIN, call).await;
-        let answered = answered.map_err(|_| "the peer is too slow".to_owned())?;
-        let (status, answer) = answered.map_err(|error| error.to_string())?;
-        match status {
-            StatusCode::OK => {
-                let has = types::codec::decode(&answer);
-                has.map(Some).map_err(|error| error.to_string())
-            }
+        let called = self.call(RECEIVED, body, RECEIVED_WITHIN).await;
+        let has = called.and_then(|(status, answer)| match status {
             StatusCode::NOT_FOUND => Ok(None),
-            other => Err(format!(
-                "the peer answered {other}: {}",
-                String::from_utf8_lossy(&answer)
-            )),
-        }
+            status => answered(status, &answer).map(Some),
+        });
+        has.map_err(|error| error.to_string())
     }
 
     /// Sends a snapshot's parts to one that has lost its state.
@@ -271,6 +268,19 @@ impl RaftNetworkV2<TypeConfig> for WireLink {
             closed = cancel => Err(closed.into()),
         }
     }
+}
+
+/// What a peer's answer says, unless it is a refusal.
+fn answered<T: DeserializeOwned>(
+    status: StatusCode,
+    answer: &[u8],
+) -> Result<T, RPCError<TypeConfig>> {
+    if !status.is_success() {
+        let text = String::from_utf8_lossy(answer);
+        let text = format!("the peer answered {status}: {text}");
+        return Err(Unreachable::from_string(text).into());
+    }
+    types::codec::decode(answer).map_err(|error| NetworkError::new(&error).into())
 }
 
 fn hungup(error: rpc::Hungup) -> String {
