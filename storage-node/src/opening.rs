@@ -216,11 +216,12 @@ async fn adopt(
 ) -> Result<(), OpenError> {
     let volume = reader.volume;
     match reader.footer().await {
-        Ok(entries) => {
+        Ok(footer) => {
             if newest {
                 reader.file.sync().await?;
             }
-            opened.store.adopt_sealed(volume, &entries, reader.length);
+            let store = &mut opened.store;
+            store.adopt_sealed(volume, footer.entries(), reader.length);
         }
         Err(Unsealed::Io(error)) => return Err(error.into()),
         Err(Unsealed::Footer(source @ FooterError::Version(_))) => {
@@ -247,9 +248,8 @@ async fn adopt(
                 });
             } else {
                 opened.damage.push(Damage::Footer(volume));
-                opened
-                    .store
-                    .adopt_sealed(volume, &walk.entries, reader.length);
+                let store = &mut opened.store;
+                store.adopt_sealed(volume, walk.entries, reader.length);
             }
         }
     }

@@ -59,7 +59,12 @@ impl Store {
     }
 
     /// Takes in a sealed volume at start, in order of ids.
-    pub fn adopt_sealed(&mut self, volume: VolumeId, entries: &[Entry], length: ByteCount) {
+    pub fn adopt_sealed(
+        &mut self,
+        volume: VolumeId,
+        entries: impl IntoIterator<Item = Entry>,
+        length: ByteCount,
+    ) {
         self.next_volume = volume.next();
         self.admit(volume, entries);
         self.volumes.sealed(volume, length);
@@ -68,7 +73,7 @@ impl Store {
     /// Takes in the open volume at start, behind all sealed ones.
     pub fn adopt_tail(&mut self, tail: Tail) {
         self.next_volume = tail.volume.next();
-        self.admit(tail.volume, &tail.entries);
+        self.admit(tail.volume, tail.entries.iter().copied());
         self.tail = Some(tail);
     }
 
@@ -250,10 +255,10 @@ impl Store {
         self.tail.as_mut().expect("a batch is written to a tail")
     }
 
-    fn admit(&mut self, volume: VolumeId, entries: &[Entry]) {
+    fn admit(&mut self, volume: VolumeId, entries: impl IntoIterator<Item = Entry>) {
         self.volumes.created(volume);
         for entry in entries {
-            self.apply(volume, entry);
+            self.apply(volume, &entry);
         }
     }
 

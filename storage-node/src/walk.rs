@@ -3,7 +3,7 @@
 //! Walking goes from header to header, block by block where there is none, and reads the blocks of those
 //! records that were not known to be durable when the last header was written.
 
-use crate::footer::{self, Entry, FooterError, What};
+use crate::footer::{self, Entry, Footer, FooterError, What};
 use crate::opening::{Damage, OpenError};
 use crate::record::{self, Header, HeaderError};
 use crate::tombstone::{self, Tombstones};
@@ -123,8 +123,8 @@ impl Record {
 }
 
 impl VolumeReader<'_> {
-    /// What its footer lists.
-    pub(crate) async fn footer(&self) -> Result<Vec<Entry>, Unsealed> {
+    /// Its footer.
+    pub(crate) async fn footer(&self) -> Result<Footer<Bytes>, Unsealed> {
         let Some(last) = self.length.get().checked_sub(BLOCK_BYTES) else {
             return Err(FooterError::None.into());
         };
@@ -135,7 +135,7 @@ impl VolumeReader<'_> {
         let trailer = footer::trailer(&block, self.length)?;
         let length = (ByteOffset::ZERO + self.length) - trailer.start;
         let footer = self.file.read(trailer.start, length).await?;
-        Ok(footer::decode(&footer, trailer, self.disk, self.volume)?)
+        Ok(footer::decode(footer, trailer, self.disk, self.volume)?)
     }
 
     /// All good records, wherever they are.

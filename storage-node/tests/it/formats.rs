@@ -105,7 +105,8 @@ fn decode_footer(bytes: &[u8], disk: DiskId, volume: VolumeId) -> Result<Vec<Ent
     let start = 1_000 * 4096;
     let file = ByteCount::new(start + bytes.len() as u64);
     let trailer = footer::trailer(bytes, file)?;
-    footer::decode(bytes, trailer, disk, volume)
+    let footer = footer::decode(bytes, trailer, disk, volume)?;
+    Ok(footer.entries().collect())
 }
 
 /// The record of a known shard, byte for byte.

@@ -214,7 +214,8 @@ impl Written {
     fn decode(&self, bytes: &[u8]) -> Result<Vec<Entry>, FooterError> {
         let file = ByteCount::new(self.start() + bytes.len() as u64);
         let trailer = footer::trailer(bytes, file)?;
-        footer::decode(bytes, trailer, DISK, VOLUME)
+        let footer = footer::decode(bytes, trailer, DISK, VOLUME)?;
+        Ok(footer.entries().collect())
     }
 
     /// What a sealed footer lists.
