@@ -3,8 +3,10 @@
 use futures::executor::block_on;
 use futures::future::try_join_all;
 use std::io::{self, ErrorKind};
+use std::path::Path;
 use std::sync::Arc;
 use strongroom_disk::{BLOCK, Buffer, Choice, Disk, sim::SimDisk};
+use tokio::runtime::Runtime;
 use types::{ByteCount, ByteOffset};
 
 const BLOCK_BYTES: u64 = BLOCK as u64;
@@ -184,10 +186,38 @@ fn rings() -> bool {
     }
 }
 
-/// The engines that this kernel can serve.
-fn engines() -> Vec<Choice> {
-    let ring = rings().then_some(Choice::Uring);
-    [Choice::Threads].into_iter().chain(ring).collect()
+/// An engine that this kernel can serve, and where. Only in a runtime do tasks submit their reads themselves.
+#[derive(Debug)]
+struct Setting {
+    choice: Choice,
+    runtime: Option<Runtime>,
+}
+
+impl Setting {
+    fn all() -> Vec<Self> {
+        let (ring, runtime) = (rings().then_some(Choice::Uring), Runtime::new().unwrap());
+        let setting = |choice| Self {
+            choice,
+            runtime: None,
+        };
+        let in_a_runtime = ring.map(|choice| Self {
+            choice,
+            runtime: Some(runtime),
+        });
+        let without = [Choice::Threads].into_iter().chain(ring).map(setting);
+        without.chain(in_a_runtime).collect()
+    }
+
+    fn open(&self, folder: &Path) -> io::Result<Arc<dyn Disk>> {
+        let _entered = self.runtime.as_ref().map(Runtime::enter);
+        strongroom_disk::open(folder, self.choice)
+    }
+
+    fn disk(&self) -> (tempfile::TempDir, Arc<dyn Disk>) {
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let disk = self.open(folder.path()).unwrap();
+        (folder, disk)
+    }
 }
 
 /// Where the kernel gives out rings, the ring is what serves; a fallback there would hide that the
@@ -197,8 +227,10 @@ fn the_ring_engine_keeps_the_promises() {
     let (_folder, disk) = real(Choice::Auto);
     let engine = if rings() { "io_uring" } else { "threads" };
     assert!(disk.engine().starts_with(engine), "{}", disk.engine());
-    if rings() {
-        let (_folder, disk) = real(Choice::Uring);
+    for setting in Setting::all() {
+        let (_folder, disk) = setting.disk();
+        let by_tasks = disk.engine().contains("tasks submit reads");
+        assert_eq!(by_tasks, setting.runtime.is_some(), "{}", disk.engine());
         block_on(suite(disk));
     }
 }
@@ -207,19 +239,19 @@ fn the_ring_engine_keeps_the_promises() {
 /// Method: the kernel's own full device, under a name in the folder.
 #[test]
 fn a_full_device_is_told_as_full() {
-    for choice in engines() {
-        let (folder, disk) = real(choice);
+    for setting in Setting::all() {
+        let (folder, disk) = setting.disk();
         std::os::unix::fs::symlink("/dev/full", folder.path().join("full")).unwrap();
         block_on(async {
             let file = disk.open("full").await.unwrap();
             let refused = file.write(at(0), filled(3, 1)).await;
-            assert_eq!(kind(refused), ErrorKind::StorageFull, "{choice:?}");
+            assert_eq!(kind(refused), ErrorKind::StorageFull, "{setting:?}");
             assert_eq!(
                 file.read(at(0), blocks(2)).await.unwrap(),
                 [0; 2 * BLOCK][..]
             );
             let refused = try_join_all((0..200).map(|n| file.write(at(n), filled(1, 1)))).await;
-            assert_eq!(kind(refused), ErrorKind::StorageFull, "{choice:?}");
+            assert_eq!(kind(refused), ErrorKind::StorageFull, "{setting:?}");
         });
     }
 }
@@ -228,8 +260,8 @@ fn a_full_device_is_told_as_full() {
 /// cut is served, and a write makes it longer again.
 #[test]
 fn a_file_cut_short_ends_there() {
-    for choice in engines() {
-        let (folder, disk) = real(choice);
+    for setting in Setting::all() {
+        let (folder, disk) = setting.disk();
         block_on(async {
             let file = disk.create("cut").await.unwrap();
             file.write(at(0), filled(8, 5)).await.unwrap();
@@ -239,7 +271,7 @@ fn a_file_cut_short_ends_there() {
                 outside.set_len(length).unwrap();
                 for (first, count) in [(0, 8), (3, 1), (6, 2)] {
                     let read = file.read(at(first), blocks(count)).await;
-                    assert_eq!(kind(read), ErrorKind::UnexpectedEof, "{choice:?} {length}");
+                    assert_eq!(kind(read), ErrorKind::UnexpectedEof, "{setting:?} {length}");
                 }
                 let before = file.read(at(0), blocks(3)).await.unwrap();
                 assert_eq!(before, [5; 3 * BLOCK][..]);
@@ -261,18 +293,18 @@ fn a_file_cut_short_ends_there() {
 /// on, without a name.
 #[test]
 fn a_folder_that_vanishes_is_noticed() {
-    for choice in engines() {
-        let (folder, disk) = real(choice);
+    for setting in Setting::all() {
+        let (folder, disk) = setting.disk();
         block_on(async {
             let file = disk.create("open").await.unwrap();
             file.write(at(0), filled(1, 1)).await.unwrap();
             assert!(disk.attached().await.unwrap());
             std::fs::remove_dir_all(folder.path()).unwrap();
-            assert!(!disk.attached().await.unwrap(), "{choice:?}");
+            assert!(!disk.attached().await.unwrap(), "{setting:?}");
             assert_eq!(kind(disk.create("new").await), ErrorKind::NotFound);
             assert_eq!(kind(disk.open("open").await), ErrorKind::NotFound);
             assert_eq!(disk.list().await.unwrap(), []);
-            assert_eq!(file.links().await.unwrap(), 0, "{choice:?}");
+            assert_eq!(file.links().await.unwrap(), 0, "{setting:?}");
             file.write(at(1), filled(1, 2)).await.unwrap();
             file.sync().await.unwrap();
             assert_eq!(file.read(at(1), blocks(1)).await.unwrap(), [2; BLOCK][..]);
@@ -327,29 +359,29 @@ fn what_is_no_folder_is_refused() {
 /// Method: move the folder away under the engine, and put another one in its place.
 #[test]
 fn names_stay_in_the_folder_that_was_opened() {
-    for choice in engines() {
+    for setting in Setting::all() {
         let above = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let (path, moved) = (above.path().join("disk"), above.path().join("moved"));
         std::fs::create_dir(&path).unwrap();
-        let disk = strongroom_disk::open(&path, choice).unwrap();
+        let disk = setting.open(&path).unwrap();
         std::fs::rename(&path, &moved).unwrap();
         std::fs::create_dir(&path).unwrap();
         std::fs::write(path.join("stranger"), b"not ours").unwrap();
         block_on(async {
             let file = disk.create("a").await.unwrap();
             file.write(at(0), filled(1, 1)).await.unwrap();
-            assert!(moved.join("a").exists(), "{choice:?}");
+            assert!(moved.join("a").exists(), "{setting:?}");
             let reopened = disk.open("a").await.unwrap();
             assert_eq!(reopened.length().await.unwrap(), blocks(1));
             let listed = disk.list().await.unwrap();
             assert_eq!(listed.len(), 1, "{listed:?}");
             disk.rename("a", "b").await.unwrap();
-            assert!(moved.join("b").exists(), "{choice:?}");
+            assert!(moved.join("b").exists(), "{setting:?}");
             assert_eq!(kind(disk.remove("stranger").await), ErrorKind::NotFound);
             disk.remove("b").await.unwrap();
             assert_eq!(file.links().await.unwrap(), 0);
         });
-        assert_eq!(std::fs::read_dir(&moved).unwrap().count(), 0, "{choice:?}");
-        assert_eq!(std::fs::read_dir(&path).unwrap().count(), 1, "{choice:?}");
+        assert_eq!(std::fs::read_dir(&moved).unwrap().count(), 0, "{setting:?}");
+        assert_eq!(std::fs::read_dir(&path).unwrap().count(), 1, "{setting:?}");
     }
 }

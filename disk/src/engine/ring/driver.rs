@@ -25,9 +25,9 @@ const ENTRIES: u32 = 128;
 const DOORBELL: u64 = u64::MAX;
 
 /// For how long a broken ring is asked for what is in flight. A disk that works has answered long before.
-const DRAIN: Duration = Duration::from_secs(2);
+pub(super) const DRAIN: Duration = Duration::from_secs(2);
 /// How often it is asked.
-const PAUSE: Duration = Duration::from_millis(1);
+pub(super) const PAUSE: Duration = Duration::from_millis(1);
 
 /// How new work reaches the driver.
 pub(super) struct Bell {

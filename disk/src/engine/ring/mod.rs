@@ -1,4 +1,4 @@
-//! One ring and the thread that owns it.
+//! One ring and the thread that owns it; and one that tasks submit their reads to (`reads`).
 //!
 //! The kernel reads and writes a buffer for as long as an operation is in flight, whatever became of
 //! the future that asked for it. So buffer and file live in the driver's slots from submission to
@@ -22,13 +22,16 @@ mod event;
 mod fault;
 mod keeper;
 mod operation;
+mod reads;
 mod slots;
+mod turns;
 mod unknown;
 
 pub(crate) use fault::Fault;
 #[cfg(test)]
 pub(crate) use fault::How;
 pub(crate) use operation::{Operation, Work};
+pub(crate) use reads::Reads;
 
 use crate::buffer::Buffer;
 use crate::engine::folder::RawFile;

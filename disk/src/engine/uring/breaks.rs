@@ -1,4 +1,4 @@
-//! The ring breaks off in flight: every operation is answered rightly, the bytes are right, the disk goes on.
+//! A ring breaks off in flight: every operation is answered rightly, the bytes are right, the disk goes on.
 
 use super::{Fault, UringDisk};
 use crate::buffer::Buffer;
@@ -6,11 +6,12 @@ use crate::device::{BLOCK, Disk, File};
 use crate::engine::folder::Folder;
 use crate::engine::ring::How;
 use futures::executor::block_on;
-use futures::future::{join, try_join_all};
+use futures::future::{join, join_all, try_join_all};
 use io_uring::{IoUring, opcode, types::Fd};
 use std::io;
 use std::sync::Arc;
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 use types::{ByteCount, ByteOffset};
 
 const BLOCK_BYTES: u64 = BLOCK as u64;
@@ -78,20 +79,22 @@ fn on_a_disk() -> TempDir {
     tempfile::tempdir_in(beside.parent().unwrap()).unwrap()
 }
 
+/// What every place of `old` holds.
+fn laid_out() -> Vec<u8> {
+    let places = (0..TASKS).flat_map(|task| {
+        let mut place = content(task, 0);
+        place.resize(size(PLACE), 0);
+        place
+    });
+    places.collect()
+}
+
 /// Breaks the ring at one of its calls, in the midst of reads, writes and syncs.
 fn breaks(how: How, call: u32) {
     let path = on_a_disk();
-    let old: Vec<u8> = (0..TASKS)
-        .flat_map(|task| {
-            let mut place = content(task, 0);
-            place.resize(size(PLACE), 0);
-            place
-        })
-        .collect();
-    std::fs::write(path.path().join("old"), old).unwrap();
-
+    std::fs::write(path.path().join("old"), laid_out()).unwrap();
     let folder = Arc::new(Folder::open(path.path()).unwrap());
-    let disk = UringDisk::breaking(folder, Fault::at(how, call)).unwrap();
+    let disk = UringDisk::breaking(folder, Fault::at(how, call), Fault::none()).unwrap();
     block_on(async {
         let new = disk.create("new").await.unwrap();
         let old = disk.open("old").await.unwrap();
@@ -119,6 +122,29 @@ fn breaks(how: How, call: u32) {
     }
 }
 
+/// Breaks the ring that tasks submit their reads to. The other one takes over.
+fn reads_break(how: How, call: u32) {
+    let path = on_a_disk();
+    std::fs::write(path.path().join("old"), laid_out()).unwrap();
+    let runtime = Runtime::new().unwrap();
+    runtime.block_on(async {
+        let folder = Arc::new(Folder::open(path.path()).unwrap());
+        let disk = UringDisk::breaking(folder, Fault::none(), Fault::at(how, call)).unwrap();
+        assert!(disk.engine().contains("tasks submit"), "{}", disk.engine());
+        let old = disk.open("old").await.unwrap();
+        let readers = (0..TASKS).map(|task| {
+            let old = Arc::clone(&old);
+            tokio::spawn(async move { reader(&*old, task).await })
+        });
+        for read in join_all(readers).await {
+            read.unwrap().unwrap();
+        }
+        let engine = disk.engine();
+        assert!(engine.starts_with("io_uring ("), "{engine}");
+        assert!(!engine.contains("tasks submit"), "{engine}");
+    });
+}
+
 /// Where the kernel gives out rings; elsewhere there is nothing to break.
 fn moments(how: How) {
     if let Err(error) = io_uring::IoUring::new(4) {
@@ -127,7 +153,41 @@ fn moments(how: How) {
     }
     for call in 1..=16 {
         breaks(how, call);
+        reads_break(how, call * 7);
     }
+}
+
+/// A runtime that ends takes nobody's read with it: one that another waits for is answered, and what is asked for
+/// afterwards goes through the other ring.
+#[test]
+fn reads_outlive_their_runtime() {
+    if IoUring::new(4).is_err() {
+        eprintln!("left out; there is no io_uring");
+        return;
+    }
+    let path = on_a_disk();
+    std::fs::write(path.path().join("old"), laid_out()).unwrap();
+    let runtime = Runtime::new().unwrap();
+    let disk = {
+        let _entered = runtime.enter();
+        UringDisk::start(Arc::new(Folder::open(path.path()).unwrap())).unwrap()
+    };
+    let old = block_on(disk.open("old")).unwrap();
+    block_on(reader(&*old, 0)).unwrap();
+    let mut under_way: Vec<_> = (0..TASKS)
+        .map(|task| (task, old.read(at(task), ByteCount::of(&content(task, 0)))))
+        .collect();
+    block_on(async {
+        for (_, read) in &mut under_way {
+            let _begun = futures::poll!(read);
+        }
+    });
+    drop(runtime);
+    for (task, read) in under_way {
+        assert!(block_on(read).unwrap() == content(task, 0), "{task}");
+    }
+    block_on(reader(&*old, 1)).unwrap();
+    assert!(!disk.engine().contains("tasks submit"), "{}", disk.engine());
 }
 
 #[test]

@@ -8,7 +8,7 @@
 use crate::buffer::Buffer;
 use crate::device::{Disk, Entry, File, Pending};
 use crate::engine::folder::{Folder, RawFile};
-use crate::engine::ring::{self, Fault, Handle, Operation, Work};
+use crate::engine::ring::{self, Fault, Handle, Operation, Reads, Work};
 use crate::engine::threads::{Pool, stopped};
 use bytes::Bytes;
 use futures::FutureExt;
@@ -25,6 +25,7 @@ const SYNCS: usize = 2;
 pub(crate) struct UringDisk {
     folder: Arc<Folder>,
     ring: Arc<Handle>,
+    reads: Option<Arc<Reads>>,
     beside: Pool,
     syncs: Pool,
     mode: &'static str,
@@ -33,17 +34,21 @@ pub(crate) struct UringDisk {
 impl UringDisk {
     /// Starts the ring, and reads a block of this folder's disk through it.
     pub(crate) fn start(folder: Arc<Folder>) -> io::Result<Self> {
-        Self::breaking(folder, Fault::none())
+        Self::breaking(folder, Fault::none(), Fault::none())
     }
 
-    /// As `start`, with a ring that breaks off by that fault.
-    fn breaking(folder: Arc<Folder>, fault: Fault) -> io::Result<Self> {
+    /// As `start`, with rings that break off by these faults: the one of the disk's thread, and that of reads.
+    fn breaking(folder: Arc<Folder>, fault: Fault, of_reads: Fault) -> io::Result<Self> {
         let content = Buffer::copy_of(b"read back through the ring");
         let probe = folder.probe(&content)?;
         let (ring, mode) = ring::start(probe, content, fault)?;
+        let reads = Reads::start(of_reads);
+        let reads =
+            reads.inspect_err(|why| tracing::debug!("reads have no ring of their own: {why}"));
         Ok(Self {
             folder,
             ring: Arc::new(ring),
+            reads: reads.ok().map(Arc::new),
             beside: Pool::start(1)?,
             syncs: Pool::start(SYNCS)?,
             mode,
@@ -60,12 +65,13 @@ impl UringDisk {
 
     fn file(&self, name: &str, fresh: bool) -> Pending<Arc<dyn File>> {
         let name = name.to_owned();
-        let ring = Arc::clone(&self.ring);
+        let (ring, reads) = (Arc::clone(&self.ring), self.reads.clone());
         let (beside, syncs) = (self.beside.clone(), self.syncs.clone());
         self.on_folder(move |folder| {
             let file = UringFile {
                 raw: Arc::new(folder.file(&name, fresh)?),
                 ring,
+                reads,
                 beside,
                 syncs,
             };
@@ -111,6 +117,9 @@ impl Disk for UringDisk {
 
     fn engine(&self) -> String {
         match self.ring.broken() {
+            None if self.reads.as_ref().is_some_and(|reads| reads.open()) => {
+                format!("io_uring ({}; tasks submit reads)", self.mode)
+            }
             None => format!("io_uring ({})", self.mode),
             Some(why) => format!("threads (io_uring broke off: {why})"),
         }
@@ -120,28 +129,12 @@ impl Disk for UringDisk {
 struct UringFile {
     raw: Arc<RawFile>,
     ring: Arc<Handle>,
+    reads: Option<Arc<Reads>>,
     beside: Pool,
     syncs: Pool,
 }
 
 impl UringFile {
-    /// Queues work for the ring and waits for its answer.
-    fn submit<T: Send + 'static>(
-        &self,
-        at: ByteOffset,
-        buffer: impl FnOnce() -> Buffer + Send + 'static,
-        work: fn(oneshot::Sender<io::Result<T>>) -> Work,
-    ) -> Pending<T> {
-        let (ring, file) = (Arc::clone(&self.ring), Arc::clone(&self.raw));
-        async move {
-            let (answer, result) = oneshot::channel();
-            let operation = Operation::new(file, buffer(), at, work(answer));
-            ring.submit(operation).await?;
-            result.await.map_err(|_| stopped())?
-        }
-        .boxed()
-    }
-
     fn beside<T: Send + 'static>(
         &self,
         call: impl FnOnce(&RawFile) -> io::Result<T> + Send + 'static,
@@ -153,12 +146,34 @@ impl UringFile {
 
 impl File for UringFile {
     fn read(&self, at: ByteOffset, length: ByteCount) -> Pending<Bytes> {
-        let buffer = move || Buffer::recycled(length.as_usize());
-        self.submit(at, buffer, Work::Read)
+        let (raw, ring) = (Arc::clone(&self.raw), Arc::clone(&self.ring));
+        let reads = self.reads.clone();
+        async move {
+            let (answer, read) = oneshot::channel();
+            let buffer = Buffer::recycled(length.as_usize());
+            let operation = Operation::new(raw, buffer, at, Work::Read(answer));
+            let handed_back = match &reads {
+                // Once the disk is served by threads, reads are, too.
+                Some(reads) if ring.broken().is_none() => reads.submit(operation),
+                _ => Err(operation),
+            };
+            if let Err(operation) = handed_back {
+                ring.submit(operation).await?;
+            }
+            read.await.map_err(|_| stopped())?
+        }
+        .boxed()
     }
 
     fn write(&self, at: ByteOffset, data: Buffer) -> Pending<()> {
-        self.submit(at, move || data, Work::Write)
+        let (raw, ring) = (Arc::clone(&self.raw), Arc::clone(&self.ring));
+        async move {
+            let (answer, written) = oneshot::channel();
+            let operation = Operation::new(raw, data, at, Work::Write(answer));
+            ring.submit(operation).await?;
+            written.await.map_err(|_| stopped())?
+        }
+        .boxed()
     }
 
     fn sync(&self) -> Pending<()> {

@@ -14,9 +14,12 @@ mod doorbell;
 mod pool;
 #[path = "../../../src/engine/ring/slots.rs"]
 mod slots;
+#[path = "../../../src/engine/ring/turns.rs"]
+mod turns;
 
 mod in_flight;
 mod memory;
+mod submitting;
 mod wake;
 
 /// What stands in `src/sync.rs`.
