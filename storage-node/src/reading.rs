@@ -89,8 +89,8 @@ impl Drive {
         let framed = read_range(&*found.file, at, length).await;
         self.latency.note(began.elapsed());
         let framed = framed.map_err(|error| self.unreadable(key, &error))?;
-        let verified = block::verify(key, request.first_block, &framed);
-        verified.map_err(|CorruptBlock { key, block }| ReadError::Corrupt { key, block })?;
+        let proved = block::check(key, request.first_block, &framed);
+        proved.map_err(|CorruptBlock { key, block }| ReadError::Corrupt { key, block })?;
         Ok(framed)
     }
 

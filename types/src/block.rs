@@ -73,27 +73,32 @@ pub fn split(framed: &Bytes) -> Vec<Bytes> {
         .collect()
 }
 
+/// Checks framed blocks, whose numbers count from `first`.
+///
+/// # Errors
+/// At the first block that does not match, or that is too short to hold a checksum.
+pub fn check(key: ShardKey, first: u32, framed: &[u8]) -> Result<(), CorruptBlock> {
+    for (block, piece) in (first..).zip(framed.chunks(FRAMED_BLOCK)) {
+        let sound = piece
+            .split_last_chunk::<CHECKSUM>()
+            .is_some_and(|(sealed, sum)| {
+                !sealed.is_empty() && checksum(key, block, sealed) == *sum
+            });
+        if !sound {
+            return Err(CorruptBlock { key, block });
+        }
+    }
+    Ok(())
+}
+
 /// Checks framed blocks, whose numbers count from `first`, and returns them without checksums.
 /// The returned pieces share `framed`'s memory.
 ///
 /// # Errors
-/// At the first block that does not match, or that is too short to hold a checksum.
+/// As [`check`].
 pub fn verify(key: ShardKey, first: u32, framed: &Bytes) -> Result<Vec<Bytes>, CorruptBlock> {
-    let mut blocks = Vec::with_capacity(framed.len().div_ceil(FRAMED_BLOCK));
-    for (number, start) in (first..).zip((0..framed.len()).step_by(FRAMED_BLOCK)) {
-        let piece = framed.slice(start..framed.len().min(start + FRAMED_BLOCK));
-        let corrupt = CorruptBlock { key, block: number };
-        let end = piece
-            .len()
-            .checked_sub(CHECKSUM)
-            .filter(|end| *end > 0)
-            .ok_or(corrupt)?;
-        if checksum(key, number, &piece[..end]) != piece[end..] {
-            return Err(corrupt);
-        }
-        blocks.push(piece.slice(..end));
-    }
-    Ok(blocks)
+    check(key, first, framed)?;
+    Ok(split(framed))
 }
 
 #[cfg(test)]
