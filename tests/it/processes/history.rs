@@ -1,8 +1,6 @@
 //! What clients of metadata servers do to a few keys, and what they saw: a history to be judged.
 
-use crate::support;
-use aws_sdk_s3::Client;
-use aws_sdk_s3::primitives::ByteStream;
+use super::face::{Expected, Face, Written, md5};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -36,15 +34,15 @@ impl Shared {
         })
     }
 
-    /// Sends clients of these gateways to the keys below a prefix, until it stops.
+    /// Sends clients of these faces to the keys below a prefix, until it stops.
     pub(super) fn send(
         self: &Arc<Self>,
-        clients: &[Client; 2],
+        faces: &[Face; 2],
         prefix: &str,
         dice: &mut Dice,
     ) -> Vec<JoinHandle<()>> {
         let workers = (0..WORKERS).map(|worker| Worker {
-            client: clients[usize::from(worker % 2 == 1)].clone(),
+            face: faces[usize::from(worker % 2 == 1)].clone(),
             shared: Arc::clone(self),
             prefix: prefix.to_owned(),
             dice: dice.split(),
@@ -54,14 +52,9 @@ impl Shared {
     }
 
     /// One who does what it is told.
-    pub(super) fn alone(
-        self: &Arc<Self>,
-        client: &Client,
-        prefix: &str,
-        dice: &mut Dice,
-    ) -> Worker {
+    pub(super) fn alone(self: &Arc<Self>, face: &Face, prefix: &str, dice: &mut Dice) -> Worker {
         Worker {
-            client: client.clone(),
+            face: face.clone(),
             shared: Arc::clone(self),
             prefix: prefix.to_owned(),
             dice: dice.split(),
@@ -73,17 +66,16 @@ impl Shared {
         u64::try_from(self.began.elapsed().as_nanos()).expect("a short test")
     }
 
-    /// A value that nobody writes twice, and its bytes.
-    fn value(&self) -> (u64, Vec<u8>) {
+    /// A value that nobody writes twice, its bytes, and their ETag.
+    fn value(&self) -> (u64, Vec<u8>, String) {
         let value = self.next.fetch_add(1, Ordering::Relaxed);
         let bytes = value.to_string().into_bytes();
         let tag = md5(&bytes);
-        self.values.lock().unwrap().insert(tag, value);
-        (value, bytes)
+        self.values.lock().unwrap().insert(tag.clone(), value);
+        (value, bytes, tag)
     }
 
     fn of(&self, tag: &str) -> u64 {
-        let tag = tag.trim_matches('"');
         let values = self.values.lock().unwrap();
         *values
             .get(tag)
@@ -91,15 +83,9 @@ impl Shared {
     }
 }
 
-fn md5(bytes: &[u8]) -> String {
-    use md5::{Digest, Md5};
-    let digest = Md5::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// One client, which does one thing after the other.
 pub(super) struct Worker {
-    client: Client,
+    face: Face,
     shared: Arc<Shared>,
     prefix: String,
     dice: Dice,
@@ -164,66 +150,46 @@ impl Worker {
     }
 
     async fn put(&mut self, key: u64) -> (Act, bool) {
-        let (value, bytes) = self.shared.value();
-        let put = self.client.put_object().bucket(BUCKET).key(self.name(key));
-        let sent = put.body(ByteStream::from(bytes)).send().await;
-        (Act::Put(key, value), sent.is_ok())
+        let (value, bytes, tag) = self.shared.value();
+        let (name, expected) = (self.name(key), Expected::Anything);
+        let written = self.face.put(&name, bytes, &tag, expected).await;
+        (Act::Put(key, value), written == Written::Done)
     }
 
     async fn put_if(&mut self, key: u64) -> (Act, bool) {
         let expects = self.last.get(&key).copied().flatten();
-        let (value, bytes) = self.shared.value();
-        let put = self.client.put_object().bucket(BUCKET).key(self.name(key));
-        let put = match expects {
-            Some(expected) => put.if_match(format!("\"{}\"", md5(expected.to_string().as_bytes()))),
-            None => put.if_none_match("*"),
+        let (value, bytes, tag) = self.shared.value();
+        let expected = match expects {
+            Some(expected) => Expected::Tagged(md5(expected.to_string().as_bytes())),
+            None => Expected::Nothing,
         };
-        let sent = put.body(ByteStream::from(bytes)).send().await;
-        let (done, known) = match sent.map_err(support::refusal) {
-            Ok(_) => (true, true),
-            Err(refusal) => (false, matches!(refusal.status, Some(404 | 412))),
-        };
+        let written = self.face.put(&self.name(key), bytes, &tag, expected).await;
+        let done = written == Written::Done;
+        let known = written != Written::Unknown;
         (Act::PutIf(key, expects, value, done), known)
     }
 
     async fn delete(&mut self, key: u64) -> (Act, bool) {
-        let delete = self.client.delete_object().bucket(BUCKET);
-        let sent = delete.key(self.name(key)).send().await;
-        (Act::Delete(key), sent.is_ok())
+        let known = self.face.delete(&self.name(key)).await;
+        (Act::Delete(key), known)
     }
 
     async fn get(&mut self, key: u64) -> (Act, bool) {
-        let (found, known) = match support::get(&self.client, BUCKET, &self.name(key)).await {
-            Ok(answer) => {
-                let tagged = self.shared.of(answer.e_tag().expect("an ETag"));
-                match answer.body.collect().await {
-                    Ok(body) => {
-                        let text = String::from_utf8(body.to_vec()).expect("digits");
-                        assert_eq!(text, tagged.to_string(), "another object's bytes");
-                        (Some(tagged), true)
-                    }
-                    Err(_) => (None, false),
-                }
-            }
-            Err(refusal) => (None, refusal.status == Some(404)),
+        let Some(tag) = self.face.get(&self.name(key)).await else {
+            return (Act::Get(key, None), false);
         };
-        if known {
-            self.last.insert(key, found);
-        }
-        (Act::Get(key, found), known)
+        let found = tag.map(|tag| self.shared.of(&tag));
+        self.last.insert(key, found);
+        (Act::Get(key, found), true)
     }
 
     async fn list(&mut self) -> (Act, bool) {
-        let list = self.client.list_objects_v2().bucket(BUCKET);
-        let listed = list.prefix(&self.prefix).send().await;
-        let Ok(page) = listed else {
+        let Some(listed) = self.face.list(&self.prefix).await else {
             return (Act::List(BTreeMap::new()), false);
         };
-        let found = page.contents().iter().map(|object| {
-            let name = object.key().expect("a key");
+        let found = listed.iter().map(|(name, tag)| {
             let key = name.strip_prefix(&self.prefix).expect("the prefix");
-            let value = self.shared.of(object.e_tag().expect("an ETag"));
-            (key.parse().expect("a number"), value)
+            (key.parse().expect("a number"), self.shared.of(tag))
         });
         let found: BTreeMap<u64, u64> = found.collect();
         for key in 0..KEYS {

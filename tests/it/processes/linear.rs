@@ -1,14 +1,18 @@
 //! Metadata servers that are killed, frozen, cut off, restarted and relieved, whose clocks jump and whose disks fill up,
 //! under clients of two gateways: what all of them saw together is linearizable, lists included.
 //!
+//! In a soak some clients ask over S3 as ever; most ask as gateways themselves do, which costs so little that the
+//! servers are kept busy.
+//!
 //! ```text
 //! round     fresh keys; a few seconds of load; a fault or two meanwhile; all healed; the history is judged
 //! ```
 //!
 //! Keys are a round's own, so that what nobody knows the outcome of troubles no later round. In a soak several groups of
 //! clients have keys of their own, each judged by itself: what is linearizable apart is so together (Herlihy and Wing,
-//! "Linearizability", 1990), and the servers are kept busy.
+//! "Linearizability", 1990).
 
+use super::face::{Face, Library};
 use super::history::{BUCKET, Shared};
 use super::metadata::client_of;
 use crate::load;
@@ -26,8 +30,8 @@ const SOON: Duration = Duration::from_secs(60);
 const LOAD: Duration = Duration::from_millis(2_500);
 /// In a short run; a soak counts minutes.
 const ROUNDS: u64 = 8;
-/// Groups of clients in a soak; in a short run there is one.
-const GROUPS: u64 = 8;
+/// Groups of clients in a soak that are gateways themselves, beside the one over S3.
+const GROUPS: usize = 24;
 
 /// Clocks that can be set, wires that can be pulled, disks that can be filled: a log's files are small, so that it needs
 /// further ones all the time.
@@ -207,14 +211,19 @@ impl Trouble {
 async fn judge(name: &str, servers: usize, rounds: u64) {
     let (mut dice, seed) = Dice::announced(name);
     let soak = load::soak_time();
-    let groups = if soak.is_some() { GROUPS } else { 1 };
     let mut cluster = Joined::start_on(name, MACHINES, servers, 1, 1).unwrap();
     let further = cluster.further_gateway().unwrap();
-    let clients = [
-        client_of(&cluster, &cluster.gateway),
-        client_of(&cluster, &further),
-    ];
+    let clients = [&cluster.gateway, &further].map(|gateway| client_of(&cluster, gateway));
     make_bucket(&clients[0], BUCKET).await;
+    let mut groups = vec![clients.map(Face::S3)];
+    if soak.is_some() {
+        let mut further = Vec::new();
+        for name in ["library-0", "library-1"] {
+            further.push(Face::Library(Library::join(&cluster, name).await));
+        }
+        let further: [Face; 2] = further.try_into().unwrap_or_else(|_| unreachable!("two"));
+        groups.extend(std::iter::repeat_n(further, GROUPS));
+    }
     let (mut explained, mut unknown, mut round, mut next) = (0, 0, 0, 1);
     let mut injected: BTreeMap<String, u64> = BTreeMap::new();
     let started = Instant::now();
@@ -224,10 +233,10 @@ async fn judge(name: &str, servers: usize, rounds: u64) {
         let mut faults: Vec<Fault> = drawn.collect();
         faults.extend(FIRST.get(usize::try_from(round).expect("few rounds")));
         let told = format!("{name}, seed {seed}, round {round}: {faults:?}");
-        let shared: Vec<Arc<Shared>> = (0..groups).map(|_| Shared::new(next)).collect();
+        let shared: Vec<Arc<Shared>> = groups.iter().map(|_| Shared::new(next)).collect();
         let mut tasks = Vec::new();
-        for (group, shared) in shared.iter().enumerate() {
-            tasks.extend(shared.send(&clients, &format!("{round}/{group}/"), &mut dice));
+        for (group, (faces, shared)) in groups.iter().zip(&shared).enumerate() {
+            tasks.extend(shared.send(faces, &format!("{round}/{group}/"), &mut dice));
         }
         block_in_place(|| {
             let mut trouble = Trouble::default();

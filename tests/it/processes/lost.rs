@@ -1,5 +1,6 @@
 //! An acknowledged write that is lost on purpose, to see whether the judge of histories finds it.
 
+use super::face::Face;
 use super::history::{BUCKET, Shared};
 use super::metadata::client_of;
 use crate::support::make_bucket;
@@ -62,14 +63,15 @@ async fn a_lost_write_is_found() {
     let client = client_of(&cluster, &cluster.gateway);
     make_bucket(&client, BUCKET).await;
     let shared = Shared::new(1);
-    let clients = [client.clone(), client.clone()];
-    let tasks = shared.send(&clients, "lost/", &mut dice);
+    let face = Face::S3(client);
+    let faces = [face.clone(), face.clone()];
+    let tasks = shared.send(&faces, "lost/", &mut dice);
     tokio::time::sleep(Duration::from_millis(500)).await;
     shared.stop.store(true, Ordering::Relaxed);
     for task in tasks {
         task.await.unwrap();
     }
-    let mut one = shared.alone(&client, "lost/", &mut dice);
+    let mut one = shared.alone(&face, "lost/", &mut dice);
     assert!(one.writes(0).await);
     // Every server has it, before anything is taken away behind it.
     block_in_place(|| {

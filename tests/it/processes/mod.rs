@@ -3,6 +3,7 @@
 mod clock;
 mod cut;
 mod damage;
+mod face;
 mod failover;
 mod full;
 mod history;
