@@ -4,7 +4,7 @@
 //! snapshot files. Three engines stand behind them, equal in what they promise:
 //!
 //! ```text
-//! engine/uring     one ring and one thread a disk, O_DIRECT; threads take over where the ring breaks off
+//! engine/uring     two rings a disk, O_DIRECT; threads take over where they break off
 //! engine/threads   where the kernel forbids io_uring
 //! engine/sim       scripted: decides at each call what is torn, lost, slow, failing or full
 //! ```

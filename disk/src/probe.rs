@@ -24,7 +24,8 @@ pub enum Choice {
     Threads,
 }
 
-/// Opens and locks a folder that exists.
+/// Opens and locks a folder that exists. In a tokio runtime of several threads, whose I/O must be enabled, tasks submit
+/// their reads themselves; its end takes no read with it.
 ///
 /// # Errors
 /// `NotFound`, `NotADirectory`; `ResourceBusy` when another process serves the folder; what the kernel

@@ -12,8 +12,8 @@
 //!   for would cost more than the call.
 //! - Reads alone. One whose end the kernel does not tell is simply made again (`unknown`), so that no thread's end
 //!   has to prove that nothing of it can still happen. Writes have the disk's other ring.
-//! - What this ring cannot take is handed back, and goes to the other one: when it is full, when it has broken off,
-//!   and where no runtime waits for it.
+//! - What this ring cannot take is handed back, and goes to the other one: when it is full, when it has broken off
+//!   (a kernel short of memory counts), and where no runtime waits for it.
 //! - There is one [`Taker`], so completions have one reader. When it ends, with the runtime or because the ring
 //!   broke off, a thread takes in the rest.
 //! - A thread that submitted and ends may take with it what the kernel had not begun (`ECANCELED`): that is
@@ -35,7 +35,7 @@ use std::thread;
 use std::time::Instant;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::runtime::Handle as Runtime;
+use tokio::runtime::{Handle as Runtime, RuntimeFlavor};
 use tokio::sync::Notify;
 
 /// Submission slots: room for every read in flight. The kernel makes the completion queue twice as long.
@@ -59,7 +59,9 @@ struct InFlight {
     waiting: Vec<Tag>,
     /// Nothing is submitted any more …
     closed: bool,
-    /// … and so many never were.
+    /// … because the kernel refused it: what it has may never be told …
+    broken: bool,
+    /// … and so many it never had.
     never: usize,
 }
 
@@ -67,15 +69,23 @@ impl Reads {
     /// A ring of which the current runtime takes care.
     ///
     /// # Errors
-    /// Without a runtime, and what the kernel says.
+    /// Without a runtime of several threads: one that blocks its only thread would wait for itself. And what the kernel
+    /// says.
+    ///
+    /// # Panics
+    /// When the runtime's I/O is not enabled.
     pub(crate) fn start(fault: Fault) -> io::Result<Self> {
         let runtime = Runtime::try_current().map_err(io::Error::other)?;
+        if runtime.runtime_flavor() != RuntimeFlavor::MultiThread {
+            return Err(io::Error::other("the runtime has one thread"));
+        }
         let shared = Arc::new(Shared {
             ring: IoUring::new(ENTRIES)?,
             in_flight: Mutex::new(InFlight {
                 slots: Slots::new(DEPTH),
                 waiting: Vec::with_capacity(DEPTH as usize),
                 closed: false,
+                broken: false,
                 never: 0,
             }),
             submitting: Mutex::new(fault),
@@ -91,7 +101,7 @@ impl Reads {
     }
 
     /// Whether reads are submitted here.
-    pub(crate) fn open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         !lock(&self.0.in_flight).closed
     }
 
@@ -116,7 +126,7 @@ impl Reads {
 
 impl Drop for Reads {
     fn drop(&mut self) {
-        self.0.close();
+        self.0.close(false);
     }
 }
 
@@ -129,7 +139,7 @@ impl Shared {
                 tracing::warn!(
                     "the ring of a disk's reads broke off ({why}): they go through its other one"
                 );
-                self.close();
+                self.close(true);
             }
         });
     }
@@ -139,6 +149,10 @@ impl Shared {
         let mut submissions = unsafe { self.ring.submission_shared() };
         {
             let mut in_flight = lock(&self.in_flight);
+            if in_flight.closed {
+                // What a call left behind that the kernel refused stays there.
+                return Ok(());
+            }
             let InFlight { slots, waiting, .. } = &mut *in_flight;
             for tag in waiting.drain(..) {
                 let read = slots.get(tag).expect("an occupied slot");
@@ -170,12 +184,20 @@ impl Shared {
     }
 
     /// Nothing is submitted from now on.
-    fn close(&self) {
+    fn close(&self, broken: bool) {
         let mut in_flight = lock(&self.in_flight);
         in_flight.closed = true;
+        in_flight.broken |= broken;
         in_flight.never += in_flight.waiting.len();
         in_flight.waiting.clear();
         self.closed.notify_one();
+    }
+
+    /// Nobody takes in what is in flight: whoever waits hears of it, and what the kernel may still use is never freed.
+    fn abandon(&self) {
+        for Operation { file, buffer, .. } in lock(&self.in_flight).slots.clear() {
+            std::mem::forget((file, buffer));
+        }
     }
 }
 
@@ -190,11 +212,8 @@ impl InFlight {
 }
 
 impl Drop for Shared {
-    /// What the kernel may still use is never freed.
     fn drop(&mut self) {
-        for Operation { file, buffer, .. } in lock(&self.in_flight).slots.clear() {
-            std::mem::forget((file, buffer));
-        }
+        self.abandon();
     }
 }
 
@@ -233,14 +252,15 @@ impl Taker {
         in_flight.slots.len() == in_flight.never
     }
 
-    /// Takes in what the kernel still tells, for a while. The rest is done again.
+    /// Takes in what the kernel still tells; of a ring that broke off, for a while. The rest is done again.
     fn drain(mut self) {
+        let broken = lock(&self.0.in_flight).broken;
         let (patience, deaf) = {
             let fault = lock(&self.0.submitting);
             (fault.patience(DRAIN), fault.is_deaf())
         };
-        let until = Instant::now() + patience;
-        while !self.has_all() && Instant::now() < until {
+        let began = Instant::now();
+        while !self.has_all() && !(broken && began.elapsed() > patience) {
             thread::sleep(PAUSE);
             if !deaf {
                 self.take_in();
@@ -285,11 +305,13 @@ impl Attended {
 impl Drop for Attended {
     fn drop(&mut self) {
         let taker = self.0.take().expect("it is dropped once");
-        taker.0.close();
-        if lock(&taker.0.in_flight).slots.len() > 0 {
+        let shared = Arc::clone(&taker.0);
+        shared.close(false);
+        if lock(&shared.in_flight).slots.len() > 0 {
             let thread = thread::Builder::new().name("disk-reads".to_owned());
-            // Without a thread what is in flight stays where it is (`drop` above); whoever waits hears of it.
-            let _no_thread = thread.spawn(|| taker.drain());
+            if thread.spawn(|| taker.drain()).is_err() {
+                shared.abandon();
+            }
         }
     }
 }

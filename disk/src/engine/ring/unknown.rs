@@ -25,7 +25,7 @@ impl Unknown {
         Self(ManuallyDrop::new(operation))
     }
 
-    /// Does it again. The ring's thread has ended.
+    /// Does it again. Before a write the ring's thread has ended.
     pub(super) fn again(self) {
         let operation = &self.0;
         match operation.work {

@@ -6,9 +6,10 @@ use crate::device::{BLOCK, Disk, File};
 use crate::engine::folder::Folder;
 use crate::engine::ring::How;
 use futures::executor::block_on;
-use futures::future::{join, join_all, try_join_all};
+use futures::future::{join, join_all, maybe_done, try_join_all};
 use io_uring::{IoUring, opcode, types::Fd};
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -174,17 +175,23 @@ fn reads_outlive_their_runtime() {
     };
     let old = block_on(disk.open("old")).unwrap();
     block_on(reader(&*old, 0)).unwrap();
-    let mut under_way: Vec<_> = (0..TASKS)
-        .map(|task| (task, old.read(at(task), ByteCount::of(&content(task, 0)))))
-        .collect();
-    block_on(async {
-        for (_, read) in &mut under_way {
-            let _begun = futures::poll!(read);
-        }
-    });
+    let begin = |task| {
+        let read = old.read(at(task), ByteCount::of(&content(task, 0)));
+        let mut read = maybe_done(read);
+        block_on(async {
+            let _begun = futures::poll!(&mut read);
+        });
+        read
+    };
+    let under_way: Vec<_> = (0..TASKS).map(begin).collect();
     drop(runtime);
-    for (task, read) in under_way {
-        assert!(block_on(read).unwrap() == content(task, 0), "{task}");
+    for (task, mut read) in (0..TASKS).zip(under_way) {
+        block_on(&mut read);
+        let bytes = Pin::new(&mut read)
+            .take_output()
+            .expect("it is done")
+            .unwrap();
+        assert!(bytes == content(task, 0), "{task}");
     }
     block_on(reader(&*old, 1)).unwrap();
     assert!(!disk.engine().contains("tasks submit"), "{}", disk.engine());

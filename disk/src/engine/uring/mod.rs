@@ -1,4 +1,5 @@
-//! A folder served by one ring: reads and writes through it, with O_DIRECT.
+//! A folder served by rings, with O_DIRECT: writes through one that has a thread, reads through one that their tasks
+//! submit to.
 //!
 //! What is rare and may block (names, lengths, allocation, punching) runs on a thread beside the
 //! ring's, which so never waits for the file system. Syncs have threads of their own: no long punch holds
@@ -117,7 +118,7 @@ impl Disk for UringDisk {
 
     fn engine(&self) -> String {
         match self.ring.broken() {
-            None if self.reads.as_ref().is_some_and(|reads| reads.open()) => {
+            None if self.reads.as_ref().is_some_and(|reads| reads.is_open()) => {
                 format!("io_uring ({}; tasks submit reads)", self.mode)
             }
             None => format!("io_uring ({})", self.mode),
