@@ -172,8 +172,8 @@ pub fn trailer(last_block: &[u8], file: ByteCount) -> Result<Trailer, FooterErro
     })
 }
 
-/// A footer that was proved, as it was written: a decoded list of a quarter of a million entries would take half as
-/// much again.
+/// A footer that was proved, as it was written: a decoded list of a quarter of a million entries would be there
+/// besides.
 #[derive(Clone, Copy, Debug)]
 pub struct Footer<B> {
     bytes: B,

@@ -1,7 +1,7 @@
 //! Shard index: where on this disk each shard lies.
 //!
-//! In memory, because a lookup must not cost a disk read. A shard takes 20 to 24 bytes when its slot was written in
-//! order (`chunks`); 10 M shards are 240 MB.
+//! In memory, because a lookup must not cost a disk read. A shard takes 23 to 33 bytes (`chunks`); 10 M shards are 230 to
+//! 330 MB.
 //!
 //! ```text
 //! absent --appended and synced--> live --tombstone synced--> absent

@@ -5,12 +5,13 @@
 //!         [entries] [entries, full]  [entries]            in order; up to LEAF of them, 20 bytes each
 //! ```
 //!
-//! Ids of chunks count up, so what is stored comes nearly in order: a full leaf is split near its end then, and stays
-//! full. Nothing ever holds twice what lives, as a hash table does that has just grown, and no insertion takes long.
+//! Ids of chunks count up, so what a gateway stores comes nearly in order: a full leaf is split near its end then, and
+//! stays nearly full, 23 bytes an entry. With several gateways, each of which has a range of ids, it is some 30. Nothing ever holds twice what lives, as a hash table does that has just grown, and no insertion takes long.
 //! And a tombstone's range is a piece of it.
 
 use super::Location;
 use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::ops::RangeInclusive;
 use types::ChunkId;
 
@@ -104,6 +105,11 @@ impl<const FULL: usize> Chunks<FULL> {
             location,
         };
         if leaf.len() < FULL {
+            if leaf.len() == leaf.capacity() {
+                // As a vector grows, but not past a full leaf.
+                let room = (2 * leaf.len()).clamp(4, FULL);
+                leaf.reserve_exact(room - leaf.len());
+            }
             leaf.insert(at, entry);
             return None;
         }
@@ -133,8 +139,12 @@ impl<const FULL: usize> Chunks<FULL> {
             }
         }
         self.entries -= removed.len() as u64;
-        // Behind a removal a leaf may be so empty that its neighbour can take it in.
-        for first in touched.into_iter().rev() {
+        // Behind a removal a leaf may be so empty that it and a neighbour can be one.
+        let behind = touched
+            .last()
+            .and_then(|last| self.leaves.range((Excluded(*last), Unbounded)).next());
+        let behind = behind.map(|(first, _)| *first);
+        for first in touched.into_iter().chain(behind).rev() {
             self.merge(first);
         }
         removed
