@@ -260,7 +260,8 @@ impl Taker {
             (fault.patience(DRAIN), fault.is_deaf())
         };
         let began = Instant::now();
-        while !self.has_all() && !(broken && began.elapsed() > patience) {
+        let given_up = || broken && began.elapsed() > patience;
+        while !self.has_all() && !given_up() {
             thread::sleep(PAUSE);
             if !deaf {
                 self.take_in();
