@@ -4,9 +4,7 @@ use crate::scheme::Scheme;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{
-    BehaviorVersion, Config, Credentials, Region, SharedHttpClient, StalledStreamProtectionConfig,
-};
+use aws_sdk_s3::config::{BehaviorVersion, Config, Credentials, Region, SharedHttpClient};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::RequestId;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
@@ -74,8 +72,6 @@ pub(crate) fn client_at(
         .force_path_style(true)
         .http_client(connector)
         .retry_config(RetryConfig::disabled())
-        // Its own limit is five seconds without a byte; how long a read may stall is each test's to say.
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .timeout_config(TimeoutConfig::builder().operation_timeout(PATIENCE).build());
     Client::from_conf(config.build())
 }
