@@ -217,11 +217,10 @@ async fn judge(name: &str, servers: usize, rounds: u64) {
     make_bucket(&clients[0], BUCKET).await;
     let mut groups = vec![clients.map(Face::S3)];
     if soak.is_some() {
-        let mut further = Vec::new();
-        for name in ["library-0", "library-1"] {
-            further.push(Face::Library(Library::join(&cluster, name).await));
-        }
-        let further: [Face; 2] = further.try_into().unwrap_or_else(|_| unreachable!("two"));
+        let further = [
+            Face::Library(Library::join(&cluster, "library-0").await),
+            Face::Library(Library::join(&cluster, "library-1").await),
+        ];
         groups.extend(std::iter::repeat_n(further, GROUPS));
     }
     let (mut explained, mut unknown, mut round, mut next) = (0, 0, 0, 1);

@@ -160,7 +160,7 @@ impl Shared {
                 // SAFETY: the entry points into a buffer and names a descriptor that the slot's operation owns. The
                 // buffer's memory does not move when the operation does. The slot lets go of them only when this entry
                 // has completed (`Taker::take_in`), hands them to what never frees them while the kernel may use them
-                // (`Taker::drain`, `Unknown`), or leaks them (`drop`). Until then nothing else touches the buffer.
+                // (`Taker::drain`, `Unknown`), or leaks them (`abandon`). Until then nothing else touches the buffer.
                 let pushed = unsafe { submissions.push(&entry) };
                 pushed.expect("a submission slot for every read in flight");
             }
