@@ -17,16 +17,54 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use std::collections::VecDeque;
+use std::future::{Future, ready};
 use std::ops::Range;
 use std::pin::pin;
-use tokio::time::{Instant, timeout};
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
 use types::block::{self, FRAMED_BLOCK};
 use types::placement::{Group, Slot};
 use types::wire::storage::{ReadError, ReadShard};
 
+/// A silent disk is looked for so often, by a read that waits for one and has no hedge left.
+const LOOKS_AGAIN: Duration = Duration::from_millis(20);
+
 /// Too few shards can be read.
 struct TooFew {
     available: usize,
+}
+
+/// Blocks, or why there are none.
+type Fetched = Result<Result<VecDeque<Bytes>, TooFew>, GetError>;
+
+/// Where blocks came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Itself,
+    Others,
+}
+
+/// What comes first of a shard itself and of others; why others have none, if neither has them.
+async fn sooner(
+    itself: impl Future<Output = Option<Vec<Bytes>>>,
+    others: impl Future<Output = Fetched>,
+) -> (Fetched, Origin) {
+    let (mut itself, mut others) = (pin!(itself), pin!(others));
+    let failed = tokio::select! {
+        biased;
+        blocks = &mut itself => match blocks {
+            Some(blocks) => return (Ok(Ok(blocks.into())), Origin::Itself),
+            None => return (others.await, Origin::Others),
+        },
+        fetched = &mut others => match fetched {
+            Ok(Ok(_)) => return (fetched, Origin::Others),
+            failed => failed,
+        },
+    };
+    match itself.await {
+        Some(blocks) => (Ok(Ok(blocks.into())), Origin::Itself),
+        None => (failed, Origin::Others),
+    }
 }
 
 /// Where a read's blocks may come from.
@@ -102,65 +140,75 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// From the shard itself if it can be, from others if not.
-    async fn any(&self, read: &ShardRead) -> Result<Result<VecDeque<Bytes>, TooFew>, GetError> {
-        let rows = read.rows();
-        // A disk that was away a moment ago comes last, but it comes.
-        if !self.away(read.shard) {
-            return self.hedged(read, rows).await;
+    /// From the shard itself, or from others.
+    async fn any(&self, read: &ShardRead) -> Fetched {
+        if self.away(read.shard) {
+            self.others_first(read).await
+        } else {
+            self.itself_first(read).await
         }
-        let rebuilt = self.rebuild(read).await;
-        if !matches!(rebuilt, Ok(Ok(_)))
-            && let Some(blocks) = self.direct(read.shard, rows, Proof::Tag).await
-        {
-            let disk = self.group.members[read.shard].disk;
-            self.inner.groups.note_well(disk, Purpose::Read);
-            return Ok(Ok(blocks.into()));
-        }
-        rebuilt
     }
 
     /// From the shard itself; from others, too, once that takes unusually long, and whatever comes first.
-    async fn hedged(
-        &self,
-        read: &ShardRead,
-        rows: Range<usize>,
-    ) -> Result<Result<VecDeque<Bytes>, TooFew>, GetError> {
-        let speed = &self.inner.speed;
-        let mut direct = pin!(self.direct(read.shard, rows, Proof::Tag));
-        match timeout(speed.slow_after(), &mut direct).await {
-            Ok(Some(blocks)) => return Ok(Ok(blocks.into())),
-            Ok(None) => return self.rebuild(read).await,
-            Err(_) if speed.may_hedge() => {}
-            Err(_) => {
-                return match direct.await {
-                    Some(blocks) => Ok(Ok(blocks.into())),
-                    None => self.rebuild(read).await,
-                };
-            }
-        }
-        let mut rebuilt = pin!(self.rebuild(read));
+    async fn itself_first(&self, read: &ShardRead) -> Fetched {
+        let others = self.rebuild(read);
+        let mut itself = pin!(self.direct(read.shard, read.rows(), Proof::Tag));
         tokio::select! {
-            blocks = &mut direct => match blocks {
+            biased;
+            blocks = &mut itself => return match blocks {
                 Some(blocks) => Ok(Ok(blocks.into())),
-                None => rebuilt.await,
+                None => others.await,
             },
-            other = &mut rebuilt => {
-                if let Ok(Ok(_)) = other {
-                    // Others are asked first for a while: slow is as bad as away.
-                    let disk = self.group.members[read.shard].disk;
-                    tracing::debug!(%disk, "slower than others: the range was rebuilt meanwhile");
-                    self.inner.groups.note_unwell(disk, Purpose::Read);
-                    return other;
-                }
-                direct.await.map_or(other, |blocks| Ok(Ok(blocks.into())))
-            }
+            () = self.hedges(read.shard) => {}
+        }
+        let (fetched, from) = sooner(itself, others).await;
+        if from == Origin::Others && matches!(fetched, Ok(Ok(_))) {
+            // Others are asked first for a while: slow is as bad as away.
+            let disk = self.group.members[read.shard].disk;
+            tracing::debug!(%disk, "slower than others: the range was rebuilt meanwhile");
+            self.inner.groups.note_unwell(disk, Purpose::Read);
+        }
+        fetched
+    }
+
+    /// From others; from the shard itself, too, once that takes unusually long, and whatever comes first: one of
+    /// the others may have gone away since. A disk that was away a moment ago comes last, but it comes.
+    async fn others_first(&self, read: &ShardRead) -> Fetched {
+        let itself = self.direct(read.shard, read.rows(), Proof::Tag);
+        let mut others = pin!(self.rebuild(read));
+        let (fetched, from) = tokio::select! {
+            biased;
+            fetched = &mut others => match fetched {
+                Ok(Ok(_)) => return fetched,
+                failed => sooner(itself, ready(failed)).await,
+            },
+            () = sleep(self.inner.speed.slow_after()) => sooner(itself, others).await,
+        };
+        if from == Origin::Itself {
+            let disk = self.group.members[read.shard].disk;
+            self.inner.groups.note_well(disk, Purpose::Read);
+        }
+        fetched
+    }
+
+    /// Until a read of a shard that began now has taken so long that others are asked as well: unusually long
+    /// while there are hedges left, and else until its disk is known to be no longer there, only slow.
+    async fn hedges(&self, shard: usize) {
+        let (speed, began) = (&self.inner.speed, Instant::now());
+        sleep(speed.slow_after()).await;
+        if speed.may_hedge() {
+            return;
+        }
+        let disk = self.group.members[shard].disk;
+        while !self.away(shard) && !speed.silent(disk, began) {
+            sleep(LOOKS_AGAIN).await;
         }
     }
 
     /// From k other shards, as many rows at a time as there is memory set aside for.
-    async fn rebuild(&self, read: &ShardRead) -> Result<Result<VecDeque<Bytes>, TooFew>, GetError> {
-        let row = self.chunk.layout.profile().data() * FRAMED_BLOCK;
+    async fn rebuild(&self, read: &ShardRead) -> Fetched {
+        // All others: any of them may be asked in the end.
+        let row = (self.chunk.layout.profile().shards() - 1) * FRAMED_BLOCK;
         let at_once = (self.inner.budget.rescue_total() / row).max(1);
         let end = read.first_block + read.blocks;
         let mut blocks = VecDeque::with_capacity(read.blocks);
@@ -200,13 +248,14 @@ impl Source<'_> {
         };
         let first = needed.saturating_sub(available);
         let mut answers: FuturesUnordered<_> = candidates.by_ref().take(first).map(ask).collect();
-        while let Some((shard, blocks)) = answers.next().await {
-            match blocks {
-                Some(blocks) => {
+        while available < needed && !answers.is_empty() {
+            // One more is asked for each that fails, and for each time that none answers for unusually long.
+            match timeout(self.inner.speed.slow_after(), answers.next()).await {
+                Ok(Some((shard, Some(blocks)))) => {
                     shards[shard] = Some(blocks);
                     available += 1;
                 }
-                None => answers.extend(candidates.next().map(ask)),
+                Ok(_) | Err(_) => answers.extend(candidates.next().map(ask)),
             }
         }
 
@@ -257,7 +306,7 @@ impl Source<'_> {
         let reading = self.inner.shards.read(request);
         let framed = match timeout(self.inner.config.shard_patience, reading).await {
             Ok(Ok(framed)) => {
-                self.inner.speed.note(began.elapsed());
+                self.inner.speed.note(disk, began.elapsed());
                 framed
             }
             Ok(Err(error)) => {

@@ -2,19 +2,22 @@
 //!
 //! A read that takes much longer than reads usually do is *hedged*: the range is rebuilt from other disks
 //! while the answer is still awaited, and whatever comes first is used. Hedges are paid for out of a budget, a
-//! few for every hundred reads, so that a cluster that is slow everywhere is not made slower by them.
-
-use std::sync::Mutex;
-use std::time::Duration;
+//! few for every hundred reads, so that a cluster that is slow everywhere is not made slower by them. A disk that
+//! answers nothing at all is not slow but silent: to read around it costs no hedge.
 
 use crate::session::lock;
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+use tokio::time::Instant;
+use types::DiskId;
 
 /// A read is slow when it takes so many times as long as three of four reads do. One slow disk among six
 /// does not move that mark.
 const TIMES: u32 = 4;
 /// No read is slow before this.
 const EARLIEST: Duration = Duration::from_millis(20);
-/// Every read is slow after this.
+/// Every read is slow after this, and a disk silent that answered nothing for so long.
 const LATEST: Duration = Duration::from_secs(2);
 /// One hedge for so many reads.
 const READS_A_HEDGE: u32 = 20;
@@ -36,6 +39,8 @@ struct Counts {
     total: u32,
     /// In reads: a hedge costs [`READS_A_HEDGE`] of them.
     saved: u32,
+    /// When each disk last answered a read.
+    answered: HashMap<DiskId, Instant>,
 }
 
 impl Default for Speed {
@@ -44,14 +49,16 @@ impl Default for Speed {
             taken: [0; BUCKETS],
             total: 0,
             saved: SAVED * READS_A_HEDGE,
+            answered: HashMap::new(),
         }))
     }
 }
 
 impl Speed {
-    /// Notes a read that was answered.
-    pub(crate) fn note(&self, took: Duration) {
+    /// Notes a read that a disk answered.
+    pub(crate) fn note(&self, disk: DiskId, took: Duration) {
         let mut counts = lock(&self.0);
+        counts.answered.insert(disk, Instant::now());
         counts.taken[bucket(took)] += 1;
         counts.total += 1;
         counts.saved = (counts.saved + 1).min(SAVED * READS_A_HEDGE);
@@ -74,6 +81,12 @@ impl Speed {
         });
         let usual = Duration::from_micros(1 << usual.unwrap_or(0));
         (usual * TIMES).clamp(EARLIEST, LATEST)
+    }
+
+    /// Whether a disk has answered nothing since a read of it began, and that is long ago.
+    pub(crate) fn silent(&self, disk: DiskId, began: Instant) -> bool {
+        let answered = lock(&self.0).answered.get(&disk).copied();
+        began.elapsed() >= LATEST && answered.is_none_or(|answered| answered < began)
     }
 
     /// Takes a hedge out of the budget, if there is one in it.
@@ -101,6 +114,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const DISK: DiskId = DiskId::new(1);
+
     fn ms(millis: u64) -> Duration {
         Duration::from_millis(millis)
     }
@@ -111,7 +126,7 @@ mod tests {
         fn slow_is_measured_against_the_usual(taken in prop::collection::vec(1u64..400, 4..200)) {
             let speed = Speed::default();
             for took in &taken {
-                speed.note(ms(*took));
+                speed.note(DISK, ms(*took));
             }
             let mut sorted = taken.clone();
             sorted.sort_unstable();
@@ -127,11 +142,12 @@ mod tests {
     fn one_slow_disk_does_not_move_the_mark() {
         let speed = Speed::default();
         for read in 0..10_000 {
-            speed.note(if read % 6 == 0 { ms(5000) } else { ms(1) });
+            let took = if read % 6 == 0 { ms(5000) } else { ms(1) };
+            speed.note(DISK, took);
         }
         assert_eq!(speed.slow_after(), EARLIEST);
         for _ in 0..10_000 {
-            speed.note(ms(100));
+            speed.note(DISK, ms(100));
         }
         assert!(speed.slow_after() > ms(400), "all disks are slow");
     }
@@ -143,8 +159,27 @@ mod tests {
         let hedges = |speed: &Speed| std::iter::from_fn(|| speed.may_hedge().then_some(())).count();
         assert_eq!(hedges(&speed), SAVED as usize);
         for _ in 0..100 {
-            speed.note(ms(1));
+            speed.note(DISK, ms(1));
         }
         assert_eq!(hedges(&speed), 5);
+    }
+
+    /// A disk is silent once it has answered nothing for two seconds, and not while it answers others.
+    #[tokio::test(start_paused = true)]
+    async fn a_disk_that_answers_others_is_not_silent() {
+        let (speed, began) = (Speed::default(), Instant::now());
+        tokio::time::advance(LATEST / 2).await;
+        speed.note(DiskId::new(2), LATEST / 2);
+        assert!(!speed.silent(DISK, began), "too early to say");
+        tokio::time::advance(LATEST / 2).await;
+        assert!(speed.silent(DISK, began));
+        speed.note(DISK, LATEST);
+        assert!(!speed.silent(DISK, began), "it is slow");
+        let began = Instant::now() + Duration::from_millis(1);
+        tokio::time::advance(LATEST * 2).await;
+        assert!(
+            speed.silent(DISK, began),
+            "what it answered before says nothing"
+        );
     }
 }

@@ -14,3 +14,4 @@ mod multipart;
 mod quotas;
 mod round_trip;
 mod sessions;
+mod silent;
