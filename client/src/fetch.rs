@@ -37,33 +37,34 @@ struct TooFew {
 /// Blocks, or why there are none.
 type Fetched = Result<Result<VecDeque<Bytes>, TooFew>, GetError>;
 
-/// Where blocks came from.
+/// What was faster than something that was still awaited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Origin {
+enum Faster {
     Itself,
     Others,
 }
 
-/// What comes first of a shard itself and of others; why others have none, if neither has them.
+/// What comes first of a shard itself and of others, and which that was if the other was to be waited for; why others
+/// have none, if neither has them.
 async fn sooner(
     itself: impl Future<Output = Option<Vec<Bytes>>>,
     others: impl Future<Output = Fetched>,
-) -> (Fetched, Origin) {
+) -> (Fetched, Option<Faster>) {
     let (mut itself, mut others) = (pin!(itself), pin!(others));
     let failed = tokio::select! {
         biased;
         blocks = &mut itself => match blocks {
-            Some(blocks) => return (Ok(Ok(blocks.into())), Origin::Itself),
-            None => return (others.await, Origin::Others),
+            Some(blocks) => return (Ok(Ok(blocks.into())), Some(Faster::Itself)),
+            None => return (others.await, None),
         },
         fetched = &mut others => match fetched {
-            Ok(Ok(_)) => return (fetched, Origin::Others),
+            Ok(Ok(_)) => return (fetched, Some(Faster::Others)),
             failed => failed,
         },
     };
     match itself.await {
-        Some(blocks) => (Ok(Ok(blocks.into())), Origin::Itself),
-        None => (failed, Origin::Others),
+        Some(blocks) => (Ok(Ok(blocks.into())), Some(Faster::Itself)),
+        None => (failed, None),
     }
 }
 
@@ -161,8 +162,8 @@ impl Source<'_> {
             },
             () = self.hedges(read.shard) => {}
         }
-        let (fetched, from) = sooner(itself, others).await;
-        if from == Origin::Others && matches!(fetched, Ok(Ok(_))) {
+        let (fetched, faster) = sooner(itself, others).await;
+        if faster == Some(Faster::Others) {
             // Others are asked first for a while: slow is as bad as away.
             let disk = self.group.members[read.shard].disk;
             tracing::debug!(%disk, "slower than others: the range was rebuilt meanwhile");
@@ -176,7 +177,7 @@ impl Source<'_> {
     async fn others_first(&self, read: &ShardRead) -> Fetched {
         let itself = self.direct(read.shard, read.rows(), Proof::Tag);
         let mut others = pin!(self.rebuild(read));
-        let (fetched, from) = tokio::select! {
+        let (fetched, faster) = tokio::select! {
             biased;
             fetched = &mut others => match fetched {
                 Ok(Ok(_)) => return fetched,
@@ -184,15 +185,15 @@ impl Source<'_> {
             },
             () = sleep(self.inner.speed.slow_after()) => sooner(itself, others).await,
         };
-        if from == Origin::Itself {
+        if faster == Some(Faster::Itself) {
             let disk = self.group.members[read.shard].disk;
             self.inner.groups.note_well(disk, Purpose::Read);
         }
         fetched
     }
 
-    /// Until a read of a shard that began now has taken so long that others are asked as well: unusually long
-    /// while there are hedges left, and else until its disk is known to be no longer there, only slow.
+    /// Until a read of a shard that began now has taken so long that others are asked as well: unusually long while
+    /// there are hedges left; else until its disk has fallen silent, or lost against a hedge of another read.
     async fn hedges(&self, shard: usize) {
         let (speed, began) = (&self.inner.speed, Instant::now());
         sleep(speed.slow_after()).await;
@@ -247,15 +248,36 @@ impl Source<'_> {
             async move { (shard, reading.await) }
         };
         let first = needed.saturating_sub(available);
-        let mut answers: FuturesUnordered<_> = candidates.by_ref().take(first).map(ask).collect();
+        let mut awaited: Vec<usize> = candidates.by_ref().take(first).collect();
+        let mut answers: FuturesUnordered<_> = awaited.iter().copied().map(ask).collect();
+        let mut late = Vec::new();
         while available < needed && !answers.is_empty() {
-            // One more is asked for each that fails, and for each time that none answers for unusually long.
             match timeout(self.inner.speed.slow_after(), answers.next()).await {
-                Ok(Some((shard, Some(blocks)))) => {
-                    shards[shard] = Some(blocks);
-                    available += 1;
+                Ok(Some((shard, blocks))) => {
+                    awaited.retain(|one| *one != shard);
+                    late.retain(|one| *one != shard);
+                    if blocks.is_some() {
+                        shards[shard] = blocks;
+                        available += 1;
+                        continue;
+                    }
                 }
-                Ok(_) | Err(_) => answers.extend(candidates.next().map(ask)),
+                Err(_) if candidates.len() > 0 && self.inner.speed.may_hedge() => {
+                    late.clone_from(&awaited);
+                }
+                Ok(None) | Err(_) => {}
+            }
+            // One more for each that fails, and for each time that none answers for unusually long.
+            if let Some(next) = candidates.next() {
+                awaited.push(next);
+                answers.push(ask(next));
+            }
+        }
+        if available >= needed {
+            for shard in late {
+                self.inner
+                    .groups
+                    .note_unwell(self.group.members[shard].disk, Purpose::Read);
             }
         }
 

@@ -81,17 +81,20 @@ async fn a_disk_that_is_back_stands_in_for_one_that_is_silent() {
     assert!(began.elapsed() < LATE, "{:?}", began.elapsed());
 }
 
-/// What rebuilds a range asks more disks than it needs rather than wait for a silent one.
+/// What rebuilds a range asks more disks than it needs rather than wait for a silent one, and asks those last from then
+/// on.
 #[tokio::test(start_paused = true)]
 async fn rebuilding_waits_for_no_silent_disk() {
     let (world, bytes) = filled("8+3").await;
     world.disks.fault(1, Fault::Absent);
     world.disks.fault(2, Fault::Silent);
     world.disks.fault(5, Fault::Silent);
-    let began = Instant::now();
-    let got = world.get("object", range(0, 1000)).await;
-    assert!(got.unwrap() == bytes[..1000]);
-    assert!(began.elapsed() < LATE, "{:?}", began.elapsed());
+    for late in [LATE, Duration::from_millis(1)] {
+        let began = Instant::now();
+        let got = world.get("object", range(0, 1000)).await;
+        assert!(got.unwrap() == bytes[..1000]);
+        assert!(began.elapsed() < late, "{:?}", began.elapsed());
+    }
 }
 
 /// Without a hedge left, a disk that has answered nothing for two seconds is read around all the same.
