@@ -45,7 +45,8 @@ async fn write(snapshots: &Snapshots, index: u64) -> Result<Arc<SnapshotFile>, S
         writer.add(&encode_rows(rows)).await?;
     }
     if late {
-        snapshots.finish_scan(writer, &label(index)).await
+        let rests = Rests::beside(&Arc::default());
+        snapshots.finish_scan(writer, &label(index), rests).await
     } else {
         snapshots.finish(writer).await
     }
