@@ -67,8 +67,8 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
         took.push(with.took);
         let busy = (without.busy * 100.0, with.busy * 100.0);
         print(&format!(
-            "  processors busy: {:.0} % without, {:.0} % with; {} and {} requests, p99 {:.2} and {:.2} ms; it took {:.0} s",
-            busy.0, busy.1, without.requests, with.requests, without.p99, with.p99, with.took
+            "  processors busy: {:.0} % without, {:.0} % with; {} and {} requests",
+            busy.0, busy.1, without.requests, with.requests
         ));
     }
     let names = options.names;

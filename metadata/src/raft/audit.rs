@@ -22,10 +22,9 @@ use crate::raft::types::Encoded;
 use crate::reply::{Refusal, Reply};
 use crate::server::millis;
 use crate::server::wall_now;
-use crate::store::{Examined, FETCHED, SLICE, Store, StoreError};
+use crate::store::{Examined, Store, StoreError};
 use futures::future::join_all;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -141,8 +140,16 @@ impl Auditor {
         let store = &self.audits.store;
         let mut rests = Rests::beside(&self.gate.served);
         store.begin_examination();
-        for slice in 0_usize.. {
-            if slice.is_multiple_of(FETCHED / SLICE) && self.fetch().await.is_err() {
+        loop {
+            // What is to be read is fetched before nothing may change it.
+            let (warmed, from) = (Arc::clone(store), store.examined_up_to());
+            if self
+                .gate
+                .apart
+                .run(move || warmed.warm(from))
+                .await
+                .is_err()
+            {
                 return;
             }
             let examined = {
@@ -168,15 +175,6 @@ impl Auditor {
             }
             rests.rest().await;
         }
-    }
-
-    /// Has the rows fetched that are examined next: nothing waits for that.
-    async fn fetch(&self) -> io::Result<()> {
-        let (store, from) = (
-            Arc::clone(&self.audits.store),
-            self.audits.store.examined_up_to(),
-        );
-        self.gate.apart.run(move || store.warm(from)).await
     }
 
     /// Has every server compare its rows at one entry.

@@ -48,8 +48,6 @@ const ALWAYS_VERIFIED: u64 = 1 << 30;
 const REPLACE_BATCH: usize = 500;
 /// Bytes of rows that work on all of them reads between two batches.
 pub const SLICE: usize = 64 << 10;
-/// Bytes of rows that are fetched beforehand: another thread's turn is worth that many.
-pub const FETCHED: usize = 8 * SLICE;
 
 /// How long who used a store before may take to let go of it.
 const LET_GO: Duration = Duration::from_secs(5);
@@ -246,7 +244,7 @@ impl Store {
         Ok(())
     }
 
-    /// Has the engine fetch the next [`FETCHED`] bytes of rows, so that a scan of them that soon follows need not wait for a
+    /// Has the engine fetch the next [`SLICE`] of rows, so that a scan of them that soon follows need not wait for a
     /// disk. Rows may be written meanwhile: nothing is made of what is read, not even that it cannot be.
     pub fn warm(&self, from: Bound<Vec<u8>>) {
         let mut bytes = 0;
@@ -255,7 +253,7 @@ impl Store {
             let key = &stored[1..];
             let whole = self.assemble(key, &stored, value);
             bytes += key.len() + whole.map_or(0, |whole| whole.len());
-            if bytes >= FETCHED {
+            if bytes >= SLICE {
                 break;
             }
         }

@@ -19,7 +19,7 @@ use crate::raft::snapshot::{
 };
 use crate::raft::state_machine::{Gate, Snapshot, offered};
 use crate::raft::types::{Mark, TypeConfig};
-use crate::store::{FETCHED, SLICE, Store};
+use crate::store::{SLICE, Store};
 use crate::txn::{Row, Rows};
 use openraft::storage::RaftSnapshotBuilder;
 use std::io;
@@ -31,7 +31,7 @@ use tokio::sync::{mpsc, watch};
 use types::ByteCount;
 
 /// Rows, or changes, of one frame of a snapshot, in bytes.
-const PIECE: usize = FETCHED;
+const PIECE: usize = 512 << 10;
 /// Batches whose changes wait to be taken in.
 const RECORDED: usize = 64;
 /// A snapshot that found no room is tried again after this, then after twice as long, and so on.
@@ -204,11 +204,8 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The next rows, as many as make a piece; none behind the last. They are fetched before nothing may change them.
+    /// The next rows, as many as make a piece; none behind the last.
     async fn piece(&mut self) -> Result<Vec<Row>, SnapshotError> {
-        let (store, from) = (Arc::clone(&self.of.store), self.scanned.next());
-        let warm = self.of.gate.apart.run(move || store.warm(from));
-        warm.await?;
         let (mut rows, mut bytes) = (Vec::new(), 0);
         while bytes < PIECE {
             let slice = self.slice().await?;
@@ -223,8 +220,11 @@ impl<'a> Scan<'a> {
         Ok(rows)
     }
 
-    /// A few rows, as they are between two batches.
+    /// A few rows, as they are between two batches. They are fetched before nothing may change them.
     async fn slice(&self) -> Result<Vec<Row>, SnapshotError> {
+        let (store, from) = (Arc::clone(&self.of.store), self.scanned.next());
+        let warm = self.of.gate.apart.run(move || store.warm(from));
+        warm.await?;
         let _open = self.of.gate.read_beside().await;
         let (mut rows, mut bytes) = (Vec::new(), 0);
         for row in self.of.store.scan(self.scanned.next(), Bound::Unbounded) {
