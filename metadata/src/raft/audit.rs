@@ -16,7 +16,6 @@ use crate::level;
 use crate::log::LogError;
 use crate::raft::members::who;
 use crate::raft::network::{Link, Links, Noted, Server};
-use crate::raft::rests::Rests;
 use crate::raft::state_machine::Gate;
 use crate::raft::types::Encoded;
 use crate::reply::{Refusal, Reply};
@@ -35,6 +34,8 @@ use types::wire::metadata::WallTime;
 
 /// Audits whose digest is kept: a server that is asked late still has it.
 const KEPT: usize = 16;
+/// A server that was read for so long rests four times as long: others use the processor, too.
+const REST: u32 = 4;
 
 type Digest = [u8; 32];
 
@@ -137,43 +138,32 @@ impl Auditor {
 
     /// Reads all stored rows, while entries are applied, and condemns them if they are not what was written.
     pub(crate) async fn examine(&self) {
-        let store = &self.audits.store;
-        let mut rests = Rests::beside(&self.gate.served);
-        store.begin_examination();
+        self.audits.store.begin_examination();
         loop {
-            // What is to be read is fetched before nothing may change it.
-            let (warmed, from) = (Arc::clone(store), store.examined_up_to());
-            if self
-                .gate
-                .apart
-                .run(move || warmed.warm(from))
-                .await
-                .is_err()
-            {
-                return;
-            }
-            let examined = {
-                let _open = self.gate.read_beside().await;
+            let (store, open) = (Arc::clone(&self.audits.store), self.gate.read_owned().await);
+            let began = Instant::now();
+            let piece = self.gate.apart.run(move || {
+                let _open = open;
                 store.examine()
-            };
-            match examined {
-                Ok(Examined::Slice) => {}
-                Ok(Examined::Equal) => {
+            });
+            match piece.await {
+                Ok(Ok(Examined::Piece)) => {}
+                Ok(Ok(Examined::Equal)) => {
                     *self.audits.examined_at() = Some(Instant::now());
                     return;
                 }
                 // Loaded from a snapshot meanwhile, which was verified.
-                Ok(Examined::Replaced) | Err(StoreError::Closed) => return,
-                Ok(Examined::Differs) => {
+                Ok(Ok(Examined::Replaced)) | Ok(Err(StoreError::Closed)) | Err(_) => return,
+                Ok(Ok(Examined::Differs)) => {
                     return self.audits.condemn("its stored rows are not what it wrote");
                 }
-                Err(error) => {
+                Ok(Err(error)) => {
                     return self
                         .audits
                         .condemn(&format!("its stored rows cannot be read: {error}"));
                 }
             }
-            rests.rest().await;
+            tokio::time::sleep(began.elapsed() * REST).await;
         }
     }
 

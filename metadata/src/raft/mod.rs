@@ -11,7 +11,6 @@
 //! backup.rs          a snapshot for another day, and a cluster begun of one
 //! rebuild.rs         at start: may the store be used, or is it made anew
 //! apart.rs           work that may block
-//! rests.rs           work on all rows, beside requests
 //! audit.rs           whether every server has the same rows
 //! due.rs             when a snapshot is to be taken
 //! room.rs            whether there is space for what is to be written
@@ -37,7 +36,6 @@ mod node;
 mod peers;
 mod reads;
 mod rebuild;
-mod rests;
 mod room;
 mod snapshot;
 mod state_machine;

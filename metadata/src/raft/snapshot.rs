@@ -10,13 +10,13 @@
 //! L   `types::codec` of the label: last entry in the state, and the membership
 //!     (a server that scans its own rows leaves room behind it, zeros, since it knows the end only then)
 //! R   rows in order of key:      (u32 length ‖ key ‖ u32 length ‖ value)*
-//! M   changes of rows that were scanned already, in order, between rows or behind them:
+//! M   changes made while the rows were scanned, in order, between them or behind them:
 //!                                (u32 length ‖ key ‖ 0 | 1 ‖ u32 length ‖ value)*
 //! T   `types::codec` of the trailer: how many, and SHA-256 over (u32 length ‖ frame)* before it
 //! ```
 //!
-//! All rows, and over them all mutations, are the state at the label: a change of a row is made before it is scanned,
-//! and is in what is scanned, or after, and is a mutation. Some are both.
+//! All rows, and over them all mutations, are the state at the label: a row is scanned before or after a change
+//! of it was made, and the change is a mutation either way.
 //!
 //! What always holds: the one name `snapshot` is a whole, verified file at any time, since a file is
 //! written under another name, synced, read back and only then renamed; an older snapshot never
@@ -31,7 +31,6 @@ pub(crate) use parts::{Changes, encode_mutations, encode_rows, rows_of};
 
 use crate::raft::frames::{FrameError, FrameFile, Frames, Kind, Sealing};
 use crate::raft::log::Verified;
-use crate::raft::rests::Rests;
 use crate::raft::types::Mark;
 use disk::{BLOCK, Disk};
 use incoming::Kept;
@@ -221,15 +220,6 @@ impl SnapshotWriter {
         ByteCount::new(self.at)
     }
 
-    /// Writes the trailer, and makes everything durable; what the trailer is.
-    async fn end(&mut self) -> Result<Vec<u8>, SnapshotError> {
-        let mut piece = vec![TRAILER];
-        piece.extend_from_slice(&types::codec::encode(&self.sum.trailer()));
-        self.write(&piece).await?;
-        self.frames.file.sync().await?;
-        Ok(piece)
-    }
-
     async fn write(&mut self, plain: &[u8]) -> Result<(), SnapshotError> {
         let buffer = self.frames.encode(self.next, plain);
         let length = buffer.len() as u64;
@@ -368,12 +358,11 @@ impl Snapshots {
     }
 
     /// Ends a file whose label is known only now. What was written is read back from the disk, label and all, and
-    /// what it adds up to becomes the trailer, which is read back, too. It is not the current snapshot yet.
+    /// what it adds up to becomes the trailer.
     pub(crate) async fn finish_scan(
         &self,
         mut writer: SnapshotWriter,
         label: &Mark,
-        mut rests: Rests,
     ) -> Result<Arc<SnapshotFile>, SnapshotError> {
         let mut piece = label_piece(label);
         if piece.len() > writer.label {
@@ -386,26 +375,17 @@ impl Snapshots {
         writer.frames.file.sync().await?;
         let mut sum = Sum::default();
         let mut frames = writer.frames.frames().await?;
-        for number in 0..writer.next {
+        for _ in 0..writer.next {
             let frame = frames.next().await?;
             let frame = frame.ok_or(SnapshotError::Damaged("it ends early"))?;
-            if number == 0 && frame.plain != piece {
-                return Err(SnapshotError::Damaged("its label"));
-            }
             sum.add(&frame.plain)?;
-            rests.rest().await;
         }
         drop(frames);
         if sum.trailer().counts() != writer.sum.trailer().counts() {
             return Err(SnapshotError::Damaged("it is not what was written"));
         }
         writer.sum = sum;
-        let at = u32::try_from(writer.at / BLOCK as u64).expect("files stay below 16 TiB");
-        let trailer = writer.end().await?;
-        if writer.frames.read(at).await? != trailer {
-            return Err(SnapshotError::Damaged("its trailer"));
-        }
-        self.finished(writer).await
+        self.finish(writer).await
     }
 
     /// Ends a file: synced, and read back from the disk. It is not the current snapshot yet.
@@ -413,16 +393,13 @@ impl Snapshots {
         &self,
         mut writer: SnapshotWriter,
     ) -> Result<Arc<SnapshotFile>, SnapshotError> {
-        writer.end().await?;
-        let file = self.finished(writer).await?;
-        file.verify().await?;
-        Ok(file)
-    }
-
-    /// A file that was written to its end.
-    async fn finished(&self, writer: SnapshotWriter) -> Result<Arc<SnapshotFile>, SnapshotError> {
+        let mut piece = vec![TRAILER];
+        piece.extend_from_slice(&types::codec::encode(&writer.sum.trailer()));
+        writer.write(&piece).await?;
+        writer.frames.file.sync().await?;
         let name = &writer.unfinished.name;
         let mut file = SnapshotFile::open(&self.disk, name, &self.sealing).await?;
+        file.verify().await?;
         file.unfinished = Some(writer.unfinished);
         Ok(Arc::new(file))
     }

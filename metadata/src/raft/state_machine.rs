@@ -10,10 +10,6 @@
 //! An error from here stops Raft on this server for good: the store is broken, and the next start
 //! rebuilds it. That a snapshot finds no room is no such error.
 
-mod builder;
-
-pub(crate) use builder::Builder;
-
 use crate::apply::apply;
 use crate::command::{Command, Proposal};
 use crate::level;
@@ -21,24 +17,37 @@ use crate::raft::apart::Apart;
 use crate::raft::audit::Audits;
 use crate::raft::log::Progress;
 use crate::raft::rebuild;
-use crate::raft::rests::Served;
-use crate::raft::room::Room;
-use crate::raft::snapshot::{Changes, SnapshotFile, Snapshots};
+use crate::raft::room::{self, Room};
+use crate::raft::snapshot::{
+    self, Changes, SnapshotError, SnapshotFile, SnapshotWriter, Snapshots,
+};
 use crate::raft::types::{
     Answer, LogId, Mark, Membership, Payload, SnapshotMeta, StoredMembership, TypeConfig,
 };
 use crate::store::{self, Store, StoreError};
-use crate::txn::Txn;
-use builder::OnFull;
+use crate::txn::{Row, Rows, Txn};
 use futures::{Stream, StreamExt};
 use openraft::OptionalSend;
-use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
+use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use std::io;
+use std::ops::Bound;
 use std::sync::Arc;
-use tokio::sync::{Mutex, OwnedRwLockWriteGuard, RwLock, RwLockReadGuard, mpsc, watch};
+use std::time::Duration;
+use tokio::sync::{
+    Mutex, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, RwLockReadGuard, mpsc, watch,
+};
+use types::ByteCount;
 
 /// Entries that are applied in one transaction.
 const BATCH: usize = 256;
+/// Rows of one frame of a snapshot, in bytes.
+const PIECE: usize = 512 << 10;
+/// Batches whose changes wait to be written to a snapshot that is being made.
+const RECORDED: usize = 16;
+/// A snapshot that found no room is tried again after this, then after twice as long, and so on.
+const PAUSE: Duration = Duration::from_secs(1);
+/// But never after longer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 pub(crate) type Snapshot =
     openraft::Snapshot<crate::raft::types::LeaderId, u64, openraft::BasicNode, Arc<SnapshotFile>>;
@@ -52,8 +61,6 @@ pub(crate) struct Gate {
     changing: Mutex<Recording>,
     /// Where rows are read and written by the thousand.
     pub(crate) apart: Apart,
-    /// Who reads rows, and batches.
-    pub(crate) served: Arc<Served>,
 }
 
 /// Who is told of each batch, while it scans: what it changed, in order.
@@ -70,13 +77,12 @@ impl Gate {
 
     /// While this is held no batch changes the rows.
     pub(crate) async fn read(&self) -> RwLockReadGuard<'_, ()> {
-        self.served.note();
         self.rows.read().await
     }
 
-    /// The same, for work on all rows that nobody waits for.
-    pub(crate) async fn read_beside(&self) -> RwLockReadGuard<'_, ()> {
-        self.rows.read().await
+    /// The same, for a thread that may block.
+    pub(crate) async fn read_owned(&self) -> OwnedRwLockReadGuard<()> {
+        Arc::clone(&self.rows).read_owned().await
     }
 
     /// Commits a batch's changes with its mark, and tells whoever scans. It waits for him, if he is behind, only
@@ -89,7 +95,6 @@ impl Gate {
         mark: &Mark,
         answer: impl FnOnce(),
     ) -> Result<(), StoreError> {
-        self.served.note();
         let recorded = changing.is_some().then(|| changes.0.clone());
         {
             let _closed = self.write().await;
@@ -325,3 +330,169 @@ fn offered(file: Arc<SnapshotFile>) -> Snapshot {
         snapshot: file,
     }
 }
+
+/// Builds a snapshot file of the store's rows, a piece at a time, while entries are applied and readers read on.
+///
+/// ```text
+/// begin   from here on each batch tells what it changes
+/// scan    a piece of rows, between two batches; what was told meanwhile; the next piece …
+/// end     between two batches: what was told last, and the label
+/// ```
+///
+/// Who applies waits when too much of what it told is not written yet.
+pub(crate) struct Builder {
+    store: Arc<Store>,
+    gate: Arc<Gate>,
+    snapshots: Arc<Snapshots>,
+    room: Arc<Room>,
+    log: watch::Receiver<Progress>,
+    on_full: OnFull,
+}
+
+/// What a builder does that finds no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OnFull {
+    /// Says so: someone waits who cannot go on without the snapshot, as a start does that found a
+    /// purged log and no snapshot that can be read.
+    Fail,
+    /// Waits until there is room.
+    TryAgain,
+}
+
+impl Builder {
+    /// Builds, and tries again and again while there is no room: an error from here would stop Raft on
+    /// this server, and again after each restart, since the snapshot would be due at once. Entries are
+    /// applied between tries.
+    async fn build(&mut self) -> Result<Arc<SnapshotFile>, SnapshotError> {
+        let mut likely = self.snapshots.size().await;
+        let mut pause = PAUSE;
+        loop {
+            match self.attempt(&mut likely).await {
+                Err(SnapshotError::Disk(error))
+                    if self.on_full == OnFull::TryAgain && room::is_full(&error) =>
+                {
+                    self.snapshots.sweep().await;
+                    tracing::warn!(%error, again_after = ?pause, "a snapshot does not fit");
+                    self.wait(pause).await?;
+                    pause = LONGEST_PAUSE.min(2 * pause);
+                }
+                // What was installed is the current snapshot, unless more was applied.
+                Err(SnapshotError::Superseded) => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Waits, but not longer than there is a log to be purged.
+    async fn wait(&mut self, pause: Duration) -> io::Result<()> {
+        let ended = self.log.wait_for(|log| log.failed.is_some());
+        match tokio::time::timeout(pause, ended).await {
+            Ok(_) => Err(io::Error::other("the log has ended")),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Builds once; `likely` rises to what was written.
+    async fn attempt(&self, likely: &mut ByteCount) -> Result<Arc<SnapshotFile>, SnapshotError> {
+        let (label, mut recorded) = {
+            let mut changing = self.gate.changing.lock().await;
+            let label = rebuild::mark_of(&self.store)?;
+            if let Some(current) = self.snapshots.current().await
+                && current.label == label
+            {
+                return Ok(current);
+            }
+            if !self.room.for_snapshot(*likely).await? {
+                return Err(io::Error::from(io::ErrorKind::StorageFull).into());
+            }
+            let (tell, recorded) = mpsc::channel(RECORDED);
+            *changing = Some(tell);
+            (label, recorded)
+        };
+        let mut writer = self.snapshots.begin_scan(&label).await?;
+        let mut from = Bound::Unbounded;
+        loop {
+            while let Ok(changes) = recorded.try_recv() {
+                self.write_changes(&mut writer, &changes).await?;
+            }
+            let rows = self.piece(from).await?;
+            let Some((last, _)) = rows.last() else { break };
+            from = Bound::Excluded(last.clone());
+            self.room.left_for_log().await?;
+            writer.add(&snapshot::encode_rows(&rows)).await?;
+            *likely = writer.bytes().max(*likely);
+        }
+        let label = self.end(&mut writer, &mut recorded).await?;
+        let file = self.snapshots.finish_scan(writer, &label).await?;
+        self.snapshots.publish(&file).await
+    }
+
+    /// The rows from here on, as many as make a piece, as they are between two batches.
+    async fn piece(&self, from: Bound<Vec<u8>>) -> Result<Vec<Row>, SnapshotError> {
+        let (store, open) = (Arc::clone(&self.store), self.gate.read_owned().await);
+        let read = self.gate.apart.run(move || {
+            let _open = open;
+            let (mut rows, mut bytes): (Vec<Row>, usize) = (Vec::new(), 0);
+            for row in store.scan(from, Bound::Unbounded) {
+                let row = row?;
+                bytes += row.0.len() + row.1.len();
+                rows.push(row);
+                if bytes >= PIECE {
+                    break;
+                }
+            }
+            Ok::<_, StoreError>(rows)
+        });
+        Ok(read.await?.map_err(io::Error::other)?)
+    }
+
+    /// Writes what was told last, and stops being told; the label of what is written then.
+    async fn end(
+        &self,
+        writer: &mut SnapshotWriter,
+        recorded: &mut mpsc::Receiver<Changes>,
+    ) -> Result<Mark, SnapshotError> {
+        loop {
+            let mut changing = tokio::select! {
+                biased;
+                // One who applies may wait for this, and hold the lock.
+                changes = recorded.recv() => {
+                    let changes = changes.ok_or(SnapshotError::Superseded)?;
+                    self.write_changes(writer, &changes).await?;
+                    continue;
+                }
+                changing = self.gate.changing.lock() => changing,
+            };
+            while let Ok(changes) = recorded.try_recv() {
+                self.write_changes(writer, &changes).await?;
+            }
+            if changing.take().is_none() {
+                return Err(SnapshotError::Superseded);
+            }
+            return Ok(rebuild::mark_of(&self.store)?);
+        }
+    }
+
+    async fn write_changes(
+        &self,
+        writer: &mut SnapshotWriter,
+        changes: &Changes,
+    ) -> Result<(), SnapshotError> {
+        self.room.left_for_log().await?;
+        for piece in snapshot::encode_mutations(changes, PIECE) {
+            writer.add(&piece).await?;
+        }
+        Ok(())
+    }
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for Builder {
+    type SnapshotData = Arc<SnapshotFile>;
+
+    async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
+        self.build().await.map(offered).map_err(io::Error::other)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! The stored rows held against the digest that was kept as they were written, a slice at a time.
+//! The stored rows held against the digest that was kept as they were written, a piece at a time.
 //!
 //! ```text
 //! rows  | read, and in the sum | not read yet |
@@ -9,9 +9,12 @@
 //! written, or one that was is gone.
 
 use super::digest::Digest;
-use super::{Head, SLICE, Store, StoreError};
+use super::{Head, Store, StoreError};
 use crate::txn::Rows;
 use std::ops::Bound;
+
+/// Bytes of rows that are read at once.
+const PIECE: usize = 512 << 10;
 
 /// How far the rows are read.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +47,7 @@ impl Examination {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Examined {
     /// Nothing wrong so far: there is more.
-    Slice,
+    Piece,
     /// All rows are what was written.
     Equal,
     /// They are not.
@@ -59,17 +62,7 @@ impl Store {
         self.head().examination = Some(Examination::default());
     }
 
-    /// What [`Store::examine`] reads next comes behind this.
-    pub fn examined_up_to(&self) -> Bound<Vec<u8>> {
-        let head = self.head();
-        let up_to = head
-            .examination
-            .as_ref()
-            .and_then(|examination| examination.up_to.clone());
-        up_to.map_or(Bound::Unbounded, Bound::Excluded)
-    }
-
-    /// Reads the next slice of the rows. Nothing is committed meanwhile: the caller sees to that.
+    /// Reads the next piece of the rows. Nothing is committed meanwhile: the caller sees to that.
     ///
     /// # Errors
     /// When a row is damaged.
@@ -87,9 +80,9 @@ impl Store {
             bytes += key.len() + value.len();
             examination.sum.add(&key, &value);
             examination.up_to = Some(key);
-            if bytes >= SLICE {
+            if bytes >= PIECE {
                 self.head().examination = Some(examination);
-                return Ok(Examined::Slice);
+                return Ok(Examined::Piece);
             }
         }
         match self.head().digest == examination.sum {

@@ -46,8 +46,6 @@ use std::time::Duration;
 /// Up to this size every start recomputes the digest; beyond it only the start after an unclean stop.
 const ALWAYS_VERIFIED: u64 = 1 << 30;
 const REPLACE_BATCH: usize = 500;
-/// Bytes of rows that work on all of them reads between two batches.
-pub const SLICE: usize = 64 << 10;
 
 /// How long who used a store before may take to let go of it.
 const LET_GO: Duration = Duration::from_secs(5);
@@ -244,21 +242,6 @@ impl Store {
         Ok(())
     }
 
-    /// Has the engine fetch the next [`SLICE`] of rows, so that a scan of them that soon follows need not wait for a
-    /// disk. Rows may be written meanwhile: nothing is made of what is read, not even that it cannot be.
-    pub fn warm(&self, from: Bound<Vec<u8>>) {
-        let mut bytes = 0;
-        let stored = self.engine.scan(first(from), last(Bound::Unbounded));
-        for (stored, value) in stored.map_while(Result::ok) {
-            let key = &stored[1..];
-            let whole = self.assemble(key, &stored, value);
-            bytes += key.len() + whole.map_or(0, |whole| whole.len());
-            if bytes >= SLICE {
-                break;
-            }
-        }
-    }
-
     /// All rows in order of key, for a snapshot.
     pub fn rows(&self) -> RowIter<'_> {
         self.scan(Bound::Unbounded, Bound::Unbounded)
@@ -430,7 +413,15 @@ impl Rows for Store {
     }
 
     fn scan(&self, from: Bound<Vec<u8>>, to: Bound<Vec<u8>>) -> RowIter<'_> {
-        let stored = self.engine.scan(first(from), last(to));
+        let from = match from {
+            Bound::Unbounded => Bound::Included(vec![ROW]),
+            bound => bound.map(|key| row_key(&key)),
+        };
+        let to = match to {
+            Bound::Unbounded => Bound::Excluded(vec![ROW + 1]),
+            bound => bound.map(|key| row_key(&key)),
+        };
+        let stored = self.engine.scan(from, to);
         Box::new(stored.map(|row| {
             let row = row.and_then(|(stored, value)| {
                 self.believed()?;
@@ -453,22 +444,6 @@ impl Changes {
         self.0
             .iter()
             .map(|(key, value)| (key.as_slice(), value.as_deref()))
-    }
-}
-
-/// Where rows that begin here are stored.
-fn first(from: Bound<Vec<u8>>) -> Bound<Vec<u8>> {
-    match from {
-        Bound::Unbounded => Bound::Included(vec![ROW]),
-        bound => bound.map(|key| row_key(&key)),
-    }
-}
-
-/// Where rows that end here are stored.
-fn last(to: Bound<Vec<u8>>) -> Bound<Vec<u8>> {
-    match to {
-        Bound::Unbounded => Bound::Excluded(vec![ROW + 1]),
-        bound => bound.map(|key| row_key(&key)),
     }
 }
 

@@ -39,7 +39,7 @@ fn examined(store: &Store, mut meanwhile: impl FnMut(usize)) -> (Examined, usize
     store.begin_examination();
     for piece in 0.. {
         match store.examine().unwrap() {
-            Examined::Slice => meanwhile(piece),
+            Examined::Piece => meanwhile(piece),
             found => return (found, piece),
         }
     }

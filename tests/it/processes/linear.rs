@@ -28,8 +28,6 @@ use tokio::task::block_in_place;
 const SOON: Duration = Duration::from_secs(60);
 /// Of load, before the last fault of a round is healed.
 const LOAD: Duration = Duration::from_millis(2_500);
-/// Of load once all is healed, in a soak: most of what servers are asked is asked while nothing is wrong.
-const WELL: Duration = Duration::from_secs(10);
 /// In a short run; a soak counts minutes.
 const ROUNDS: u64 = 8;
 /// Groups of clients in a soak that are gateways themselves, beside the one over S3.
@@ -250,7 +248,7 @@ async fn judge(name: &str, servers: usize, rounds: u64) {
             }
             std::thread::sleep(LOAD);
             trouble.heal(&mut cluster);
-            std::thread::sleep(if soak.is_some() { WELL } else { LOAD / 4 });
+            std::thread::sleep(LOAD / 4);
         });
         for shared in &shared {
             shared.stop.store(true, Ordering::Relaxed);

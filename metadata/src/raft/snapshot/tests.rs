@@ -45,8 +45,7 @@ async fn write(snapshots: &Snapshots, index: u64) -> Result<Arc<SnapshotFile>, S
         writer.add(&encode_rows(rows)).await?;
     }
     if late {
-        let rests = Rests::beside(&Arc::default());
-        snapshots.finish_scan(writer, &label(index), rests).await
+        snapshots.finish_scan(writer, &label(index)).await
     } else {
         snapshots.finish(writer).await
     }
