@@ -279,6 +279,23 @@ async fn disks_that_can_be_done_without_are_not_tried() {
     assert_eq!(world.disks.reads.load(Ordering::Relaxed), before + 1);
 }
 
+/// Silent disks delay a GET by little more than what reads usually take, and only once: their reads are
+/// hedged, and then they are asked last.
+#[tokio::test(start_paused = true)]
+async fn silence_is_hedged() {
+    for silent in [&[1][..], &[2, 6]] {
+        let (world, objects) = filled("4+2", config()).await;
+        for disk in silent {
+            world.disks.fault(*disk, Fault::Silent);
+        }
+        let before = tokio::time::Instant::now();
+        reads_back(&world, &objects, "silent").await;
+        let delay = before.elapsed();
+        assert!(delay > Duration::ZERO, "none was asked");
+        assert!(delay < Duration::from_millis(500), "{delay:?}");
+    }
+}
+
 /// A budget of hardly more than a chunk is enough to rebuild, if slowly.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn little_memory_is_enough_to_rebuild() {
